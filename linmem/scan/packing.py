@@ -1,0 +1,39 @@
+"""Rows of a packed batch: where each step starts, where each sequence ends, and the order that reverses each one.
+
+Letters: row (t, i) is step t of the i-th longest sequence and stands at ``starts[t] + i``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def step_starts(batch_sizes: Sequence[int]) -> list[int]:
+    """First row of every step."""
+    starts, row = [], 0
+    for size in batch_sizes:
+        starts.append(row)
+        row += size
+    return starts
+
+
+def _steps_sequences_lengths(batch_sizes: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+    sizes = torch.as_tensor(batch_sizes)
+    step = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
+    sequence = torch.arange(len(step)) - torch.as_tensor(step_starts(batch_sizes))[step]
+    return step, sequence, torch.bincount(sequence)
+
+
+def last_rows(batch_sizes: Sequence[int]) -> Tensor:
+    """Row of the last step of each sequence, (B,)."""
+    _, _, lengths = _steps_sequences_lengths(batch_sizes)
+    return torch.as_tensor(step_starts(batch_sizes))[lengths - 1] + torch.arange(len(lengths))
+
+
+def reversed_rows(batch_sizes: Sequence[int]) -> Tensor:
+    """The rows in the order that reverses every sequence in time, (N,); its own inverse."""
+    step, sequence, lengths = _steps_sequences_lengths(batch_sizes)
+    return torch.as_tensor(step_starts(batch_sizes))[lengths[sequence] - 1 - step] + sequence

@@ -1,0 +1,39 @@
+"""The recurrence as it is written on paper, in plain autograd: the specification that every other scan must meet.
+
+Slow (some ten kernel launches a step), but everything that autograd can do works through it: double backward,
+forward mode, ``torch.func.vmap`` and ``torch.func.grad``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from linmem.scan.activations import activation
+from linmem.scan.signature import States, Weights
+
+
+def step(x: Tensor, m: Tensor, weights: Weights, nonlinearity: str) -> States:
+    """One step: x (B, a) and m_{t-1} (B, p) to h_t (B, f) and m_t (B, p). [L18], eqs. 11-12."""
+    sigma = activation(nonlinearity).apply
+    h = sigma(F.linear(x, weights.xh, weights.bias_h) + F.linear(m, weights.mh))
+    for weight, bias in weights.deep:
+        h = sigma(F.linear(h, weight, bias))
+    return States(h, F.linear(h, weights.hm, weights.bias_m) + F.linear(m, weights.mm))
+
+
+def scan(
+    x: Tensor, m_0: Tensor, weights: Weights, nonlinearity: str, batch_sizes: Sequence[int] | None = None
+) -> States:
+    """All steps by a loop over `step`; see :mod:`linmem.scan.signature`."""
+    m = m_0
+    hidden, memory = [], []
+    for x_t in x.unbind(0) if batch_sizes is None else x.split(list(batch_sizes)):
+        h, m = step(x_t, m[: x_t.shape[0]], weights, nonlinearity)
+        hidden.append(h)
+        memory.append(m)
+    join = torch.stack if batch_sizes is None else torch.cat
+    return States(join(hidden), join(memory))
