@@ -1,0 +1,55 @@
+"""Pictures: each function draws results onto matplotlib Axes. No files, no training, no global state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+Axes = Any  # matplotlib.axes.Axes; matplotlib is an extra
+
+
+def learning_curves(
+    axes: Axes, curves: Mapping[str, Sequence[float]], label: str = "validation NLL (nats/frame)"
+) -> None:
+    """One curve a model, an epoch a point, the best epoch marked; `curves` maps a name to its values by epoch."""
+    for name, values in curves.items():
+        (line,) = axes.plot(range(1, len(values) + 1), values, label=name)
+        best = min(range(len(values)), key=values.__getitem__)
+        axes.plot(best + 1, values[best], "o", color=line.get_color())
+    axes.set(xlabel="epoch", ylabel=label)
+    axes.legend()
+
+
+def error_against_memory(axes: Axes, sizes: Sequence[int], errors: Mapping[str, Sequence[float]]) -> None:
+    """Relative reconstruction error against memory units, one curve a method; a method called "bound" is dashed."""
+    for name, values in errors.items():
+        axes.plot(sizes, values, "k--" if name == "bound" else "o-", label=name)
+    axes.set(xlabel="memory units", ylabel="relative reconstruction error", ylim=(0, None))
+    axes.legend()
+
+
+def error_per_step(axes: Axes, errors: Sequence[float] | Tensor, label: str | None = None) -> None:
+    """Squared reconstruction error of each step of one sequence, seen from its last state."""
+    axes.plot(range(1, len(errors) + 1), errors, label=label)
+    axes.set(xlabel="step", ylabel="squared error", ylim=(0, None))
+
+
+def piano_roll(axes: Axes, roll: Tensor, *, split_at: int | None = None, lowest: int = 21, cmap: str = "Greys") -> None:
+    """(T, 88) roll as a picture, time to the right, pitch upwards; `split_at` marks where a continuation begins."""
+    sounding = roll.abs().sum(0).nonzero().flatten()
+    low, high = (int(sounding[0]), int(sounding[-1])) if len(sounding) else (0, roll.shape[1] - 1)
+    axes.imshow(
+        roll[:, low : high + 1].T.numpy(),
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        cmap=cmap,
+        vmin=0,
+        vmax=1,
+        extent=(0.5, len(roll) + 0.5, low + lowest - 0.5, high + lowest + 0.5),
+    )
+    if split_at is not None:
+        axes.axvline(split_at + 0.5, color="tab:red", linewidth=1)
+    axes.set(xlabel="step", ylabel="MIDI note")

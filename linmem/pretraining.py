@@ -1,0 +1,128 @@
+"""The papers' pretraining: solve the memory, then train.
+
+An LMN [L18 §4.1] in three steps: train an unfolded network, whose memory is the plain list of its last k hidden states;
+fit a linear autoencoder to its hidden-state sequences; move both into the LMN. An RNN or an LMN [P14, S20] from the
+autoencoder of the inputs, with a readout by least squares. Fine-tuning is `train`, as for any other model.
+
+Letters: a inputs, f functional units, p memory units, k lags, o outputs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from linmem.autoencoder import LinearAutoencoder
+from linmem.data import Splits
+from linmem.initialize import fit_readout_, from_autoencoder_, from_unfolded_
+from linmem.layers import LMN
+from linmem.tasks import PairedFrames, Task
+from linmem.training import History, TrainingOptions, train
+from linmem.unfolded import UnfoldedNetwork
+
+
+class Pretrained(NamedTuple):
+    """What the three steps leave behind besides the filled layer."""
+
+    unfolded: UnfoldedNetwork
+    autoencoder: LinearAutoencoder  # of the unfolded network's hidden states on the training set
+    history: History  # of the unfolded network's training
+
+
+def pretrain(
+    lmn: LMN,
+    readout: nn.Linear,
+    sequences: list[Tensor],
+    targets: list[Tensor],
+    *,
+    valid: tuple[list[Tensor], list[Tensor]] | None = None,
+    lags: int = 10,
+    nonlinearity: str = "selu",
+    options: TrainingOptions | None = None,
+    task: Task | None = None,
+    autoencoder: LinearAutoencoder | None = None,
+    checkpoint: Path | None = None,
+    progress: bool = False,
+) -> Pretrained:
+    """Fill `lmn` and `readout` by L18's three steps; fine-tune them with `train` afterwards.
+
+    Parameters
+    ----------
+    lmn : single-layer LMN with `output="memory"`.
+    readout : linear map p → o.
+    sequences, targets : the training set, lists of (T_i, a) and (T_i, o); targets 0 or 1 unless `task` says otherwise.
+    valid : the same two lists for early stopping; by default every tenth training sequence is held out for it.
+    lags : k, past hidden states that the unfolded network sees; 10 in the paper.
+    nonlinearity : of the unfolded network; the paper's is SELU. With the LMN's own and p = rank nothing is lost in step 3.
+    options : of the unfolded network's training.
+    task : the loss; by default 0/1 targets behind a sigmoid.
+    autoencoder : unfitted; by default `LinearAutoencoder(p)`, uncentred.
+    checkpoint : file in which the unfolded network's training is kept, and taken up again.
+    progress : show a progress bar (on a terminal).
+
+    Raises
+    ------
+    ValueError
+        The sizes of layer, readout and data do not fit, or there are too few sequences to hold any out.
+    """
+    options = options or TrainingOptions()
+    splits = _as_splits(sequences, targets, valid)
+    unfolded = build_unfolded(lmn, readout, lags, nonlinearity, options.seed)
+    history = train(unfolded, splits, task or PairedFrames(), options, checkpoint=checkpoint, progress=progress)
+    autoencoder = autoencoder or LinearAutoencoder(lmn.memory_size, random_state=options.seed)
+    autoencoder.fit(hidden_states(unfolded, sequences))
+    from_unfolded_(lmn, readout, unfolded, autoencoder)
+    return Pretrained(unfolded, autoencoder, history)
+
+
+def pretrain_on_inputs(
+    layer: LMN | nn.RNN, readout: nn.Linear, sequences: list[Tensor], targets: list[Tensor], *, seed: int = 0
+) -> LinearAutoencoder:
+    """Fill `layer` from the autoencoder of its inputs and `readout` by least squares [P14, S20]; returns the autoencoder.
+
+    Parameters
+    ----------
+    layer : `LMN` (batch-first, f = p) or `torch.nn.RNN` of one layer.
+    readout : linear map p → o.
+    sequences, targets : the training set, lists of (T_i, a) and (T_i, o), targets 0 or 1.
+    seed : of the autoencoder's solver.
+    """
+    size = layer.memory_size if isinstance(layer, LMN) else layer.hidden_size
+    autoencoder = LinearAutoencoder(size, random_state=seed).fit(sequences)
+    from_autoencoder_(layer, autoencoder)
+    fit_readout_(readout, autoencoder.encode(sequences), targets)
+    return autoencoder
+
+
+def build_unfolded(lmn: LMN, readout: nn.Linear, lags: int, nonlinearity: str, seed: int) -> UnfoldedNetwork:
+    """Build the unfolded network that fits `lmn` and `readout`, its weights drawn from `seed`."""
+    if not isinstance(lmn.hidden_size, int):
+        raise ValueError(
+            f"hidden_size is {lmn.hidden_size}: the unfolded network has one hidden layer, give one number"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return UnfoldedNetwork(
+            lmn.input_size, lmn.hidden_size, readout.out_features, lags=lags, nonlinearity=nonlinearity
+        )
+
+
+@torch.no_grad()
+def hidden_states(unfolded: UnfoldedNetwork, sequences: list[Tensor]) -> list[Tensor]:
+    """Run the network over each sequence (T_i, a) and keep its hidden states, (T_i, f) each."""
+    return [unfolded(sequence)[1] for sequence in sequences]
+
+
+def _as_splits(
+    sequences: list[Tensor], targets: list[Tensor], valid: tuple[list[Tensor], list[Tensor]] | None
+) -> Splits:
+    pairs = list(zip(sequences, targets, strict=True))
+    if valid is not None:
+        return Splits("pairs", pairs, list(zip(*valid, strict=True)), [])
+    if len(pairs) < 2:
+        raise ValueError(f"{len(pairs)} sequence(s) came: at least 2 are wanted to hold one out, or give valid=")
+    held_out = range(0, len(pairs), 10)
+    return Splits("pairs", [pairs[i] for i in range(len(pairs)) if i not in held_out], [pairs[i] for i in held_out], [])

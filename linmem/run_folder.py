@@ -1,0 +1,192 @@
+"""A run is a folder: what was asked, what happened, what came of it.
+
+    config.json             options, sizes, versions, commit
+    unfolded.safetensors    state of the pretraining's unfolded network, where there is one
+    pretraining.json        its epochs and seconds
+    state.safetensors       state after the last epoch, with the best weights by validation NLL and by accuracy
+    history.jsonl           a line an epoch
+    scores.json             metrics on the validation split, persistence first
+
+Nothing is overwritten unless it is asked for, and then only these files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from torch import nn
+
+from linmem.checkpoint import FREE_TO_CHANGE, best_weights
+from linmem.model import ModelOptions, build_model
+from linmem.training import TrainingOptions
+
+CONFIG, STATE, HISTORY, SCORES = "config.json", "state.safetensors", "history.jsonl", "scores.json"
+UNFOLDED, PRETRAINING = "unfolded.safetensors", "pretraining.json"
+FILES = (CONFIG, UNFOLDED, PRETRAINING, STATE, HISTORY, SCORES)
+
+
+@dataclass(frozen=True)
+class PretrainingOptions:
+    """How to begin.
+
+    Parameters
+    ----------
+    pretrain : "none"; "unfolded": L18's three steps, for lmn-b; "inputs": from the autoencoder of the inputs, for rnn
+        [P14] and for lmn-b with hidden_size = memory_size [S20].
+    pretrain_epochs : epochs of the unfolded network at most.
+    pretrain_learning_rate : of the unfolded network.
+    """
+
+    pretrain: str = "none"
+    pretrain_epochs: int = 60
+    pretrain_learning_rate: float = 1e-3
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run is: a data set or folder, a model, how to begin and how to train."""
+
+    data: str
+    model: ModelOptions = field(default_factory=ModelOptions)
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    pretraining: PretrainingOptions = field(default_factory=PretrainingOptions)
+
+
+def claim(folder: Path, options: RunOptions, *, resume: bool, force: bool) -> RunOptions:
+    """Make `folder` ready for a run; returns the options to run with, those of the folder where the run goes on.
+
+    Raises
+    ------
+    FileExistsError
+        `folder` holds a run already, and neither `resume` nor `force` was given.
+    ValueError
+        The run to go on with was started with other options.
+    """
+    if resume and (folder / CONFIG).exists():
+        options = _agreed(read_options(folder), options, folder)
+    elif held := [name for name in FILES if (folder / name).exists()]:
+        if not force:
+            raise FileExistsError(
+                f"{folder} already holds a run ({held[0]}): --resume goes on with it, --force replaces it"
+            )
+        for name in held:
+            (folder / name).unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    return options
+
+
+def write_config(folder: Path, options: RunOptions, input_size: int, output_size: int) -> None:
+    """Note what was asked, and by which versions."""
+    write_json(
+        folder / CONFIG,
+        asdict(options)
+        | {"input_size": input_size, "output_size": output_size}
+        | {
+            "versions": _versions(),
+            "commit": _commit(),
+            "machine": platform.machine(),
+            "threads": torch.get_num_threads(),
+        },
+    )
+
+
+def read_options(folder: Path) -> RunOptions:
+    """Read the options of the run in `folder`."""
+    config = _read_config(folder)
+    return RunOptions(
+        config["data"],
+        ModelOptions(**config["model"]),
+        TrainingOptions(**config["training"]),
+        PretrainingOptions(**config["pretraining"]),
+    )
+
+
+def load_run(folder: Path, best_by: str = "nll") -> tuple[RunOptions, nn.Module]:
+    """Options and model of a run, the model with the weights of its best epoch by validation "nll" or "accuracy".
+
+    Raises
+    ------
+    FileNotFoundError
+        `folder` holds no run, or one without a finished epoch.
+    """
+    options, config = read_options(folder), _read_config(folder)
+    model = build_model(options.model, config["input_size"], config["output_size"])
+    model.load_state_dict(best_weights(folder / STATE, best_by))
+    return options, model.eval()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as indented JSON, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_lines(path: Path, rows: Iterable[Any]) -> None:
+    """Write dataclasses as JSON, a line each."""
+    write_text(path, "".join(json.dumps(asdict(row)) + "\n" for row in rows))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text`; a reader sees the old file or the new one, never a half."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _agreed(before: RunOptions, now: RunOptions, folder: Path) -> RunOptions:
+    """Options of a run that goes on: as they were, but for how long; what is given anew must not contradict them."""
+    if now.data != before.data:
+        raise ValueError(
+            f"{folder} was run with data={before.data}, now it is {now.data}: --resume goes on with the same"
+        )
+    free = {}
+    for group in ("model", "training", "pretraining"):
+        for f in fields(getattr(now, group)):
+            old, new = getattr(getattr(before, group), f.name), getattr(getattr(now, group), f.name)
+            given = f.default is not MISSING and new != f.default
+            if given and f.name in FREE_TO_CHANGE:
+                free[f.name] = new
+            elif given and new != old:
+                raise ValueError(
+                    f"{folder} was run with {f.name}={old}, now it is {new}: --resume goes on with the same"
+                )
+    training = TrainingOptions(**(asdict(before.training) | free))
+    return RunOptions(before.data, before.model, training, before.pretraining)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / CONFIG
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} holds no run (no {CONFIG}): name a folder that `linmem train` wrote")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is damaged ({error}): train again with --force") from None
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {
+        "linmem": version("linear-memory-networks"),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _commit() -> str | None:
+    """Commit of the checkout that this package runs from, if it is one."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

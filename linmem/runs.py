@@ -1,0 +1,146 @@
+"""Run: load the data, build the model, pretrain it if asked, train it, measure it, and keep all that in a folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from torch import nn
+
+from linmem import data
+from linmem.baselines import Persistence
+from linmem.data import Splits
+from linmem.metrics import Scores
+from linmem.model import SequenceModel, build_model, parameter_count
+from linmem.pretraining import pretrain, pretrain_on_inputs
+from linmem.run_folder import (
+    HISTORY,
+    PRETRAINING,
+    SCORES,
+    STATE,
+    UNFOLDED,
+    RunOptions,
+    claim,
+    write_config,
+    write_json,
+    write_lines,
+)
+from linmem.tasks import NextFrame
+from linmem.training import evaluate, train
+
+_FILLED_BY = {"unfolded": ("lmn-b",), "inputs": ("lmn-b", "rnn")}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a finished run reports; seconds are of training alone, to be compared within one table of one machine."""
+
+    scores: Scores  # on the validation split
+    persistence: Scores
+    parameters: int
+    epochs: int
+    best_epoch: int
+    seconds_per_epoch: float
+    pretraining_seconds: float
+
+
+def run(
+    options: RunOptions,
+    folder: Path,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    device: str = "cpu",
+    progress: bool = False,
+) -> Summary:
+    """Train what `options` describe and keep it in `folder`; a run that was cut goes on with `resume`.
+
+    Raises
+    ------
+    FileExistsError
+        `folder` holds a run already, and neither `resume` nor `force` was given.
+    ValueError
+        The options contradict each other, the data, or the run to go on with.
+    """
+    _check_pretraining(options)
+    splits, task = data.load(options.data), NextFrame()
+    task.examples(splits.train)  # complain before anything is written
+    features = splits.train[0].shape[1]
+    model = build_model(options.model, features, features, options.training.seed)
+    options = claim(folder, options, resume=resume, force=force)
+    write_config(folder, options, features, features)
+    if options.pretraining.pretrain != "none" and not (folder / STATE).exists():
+        _pretrain(model, options, splits, folder, progress)
+    history = train(
+        model.to(device),
+        splits,
+        task,
+        options.training,
+        checkpoint=folder / STATE,
+        after_epoch=lambda state: write_lines(folder / HISTORY, state.history),
+        progress=progress,
+    )
+    summary = Summary(
+        evaluate(model, splits, task, "valid"),
+        persistence_scores(splits, "valid"),
+        parameter_count(model),
+        len(history.epochs),
+        history.best_epoch,
+        history.seconds / len(history.epochs),
+        _pretraining_seconds(folder),
+    )
+    write_json(folder / SCORES, asdict(summary))
+    return summary
+
+
+def persistence_scores(splits: Splits, split: str) -> Scores:
+    """Metrics of copying the last frame, the accuracies those of the copy itself, whatever the threshold.
+
+    NLL and expected accuracy come from the two rates at which notes stay and start in the training set.
+    """
+    task = NextFrame()
+    model = Persistence(*task.examples(splits.train))
+    likelihood = evaluate(model, splits, task, split)
+    copy = evaluate(model.certain(), splits, task, split)
+    return replace(copy, nll=likelihood.nll, expected_accuracy=likelihood.expected_accuracy)
+
+
+def _check_pretraining(options: RunOptions) -> None:
+    scheme = options.pretraining.pretrain
+    if scheme != "none" and scheme not in _FILLED_BY:
+        raise ValueError(f"pretrain is {scheme!r}: the known ones are none, {', '.join(_FILLED_BY)}")
+    if scheme != "none" and options.model.model not in _FILLED_BY[scheme]:
+        raise ValueError(f"pretrain={scheme} fills {' or '.join(_FILLED_BY[scheme])}, not {options.model.model}")
+
+
+def _pretrain(model: nn.Module, options: RunOptions, splits: Splits, folder: Path, progress: bool) -> None:
+    """Begin as `options.pretraining` says, and note what it took."""
+    assert isinstance(model, SequenceModel)
+    started, epochs = time.perf_counter(), 0
+    training, valid = (NextFrame().examples(part) for part in (splits.train, splits.valid))
+    if options.pretraining.pretrain == "inputs":
+        pretrain_on_inputs(model.recurrent, model.readout, *training, seed=options.training.seed)
+    else:
+        pretrained = pretrain(
+            model.recurrent,
+            model.readout,
+            *training,
+            valid=valid,
+            lags=options.model.lags,
+            options=replace(
+                options.training,
+                max_epochs=options.pretraining.pretrain_epochs,
+                learning_rate=options.pretraining.pretrain_learning_rate,
+            ),
+            checkpoint=folder / UNFOLDED,
+            progress=progress,
+        )
+        epochs = len(pretrained.history.epochs)
+    write_json(folder / PRETRAINING, {"seconds": time.perf_counter() - started, "epochs": epochs})
+
+
+def _pretraining_seconds(folder: Path) -> float:
+    path = folder / PRETRAINING
+    return float(json.loads(path.read_text())["seconds"]) if path.exists() else 0.0

@@ -1,0 +1,203 @@
+"""Training by gradient descent: Adam, clipped gradients, early stopping, and runs that can be cut and taken up again.
+
+All randomness of an epoch (order, batches, dropout) is drawn from (seed, epoch) alone. So a run needs no generator's
+state to go on from where it was: weights, Adam's moments and the epoch's number suffice, and on a CPU the resumed run
+ends with the same bits as one that was never cut.
+
+The loss is the negative log-likelihood in nats per frame, averaged over the frames of a batch; padding is cut away
+before any loss or metric sees it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import reduce
+from itertools import chain
+from operator import add
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from linmem.checkpoint import Epoch, TrainingState, resume, save
+from linmem.metrics import FrameCounts, Scores, score
+from linmem.sequences import length_buckets, pad, valid_mask
+from linmem.tasks import Examples, Task
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to train.
+
+    Parameters
+    ----------
+    learning_rate : Adam's step.
+    batch_size : sequences a batch; sequences of similar length share one.
+    max_epochs : passes over the training set at most.
+    patience : epochs without a better validation NLL before training stops.
+    clip : largest norm of the gradient.
+    weight_decay : L2, added to the gradient as in Adam's own `weight_decay`; relative to a loss in nats per frame.
+    seed : of the order of the batches and of dropout.
+    """
+
+    learning_rate: float = 1e-3
+    batch_size: int = 16
+    max_epochs: int = 200
+    patience: int = 20
+    clip: float = 5.0
+    weight_decay: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "batch_size", "max_epochs", "patience", "clip"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}: a number above 0 was wanted")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay is {self.weight_decay}: 0 or more was wanted")
+
+
+@dataclass(frozen=True)
+class History:
+    """What a training run leaves behind: a row an epoch, and the best epoch by validation NLL."""
+
+    epochs: list[Epoch]
+    best_epoch: int
+    seconds: float
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch with the lowest validation NLL."""
+        return self.epochs[self.best_epoch - 1]
+
+
+def train(
+    model: nn.Module,
+    splits: Any,
+    task: Task,
+    options: TrainingOptions | None = None,
+    *,
+    checkpoint: Path | None = None,
+    after_epoch: Callable[[TrainingState], None] | None = None,
+    progress: bool = False,
+) -> History:
+    """Train `model`; leave it with the weights of the epoch with the lowest validation NLL.
+
+    Parameters
+    ----------
+    model : called as `outputs, state = model(x)` on padded batches x (B, T, a).
+    splits : has `train` and `valid`, lists of sequences that `task` understands.
+    task : what is asked, e.g. `NextFrame()`.
+    options : see `TrainingOptions`.
+    checkpoint : file in which the run is kept after every epoch. Where it exists already, the run goes on from it.
+    after_epoch : called with the state after every epoch: to log it, to show it.
+    progress : show a progress bar (on a terminal).
+
+    Raises
+    ------
+    ValueError
+        The data do not fit the task, or the loss is no longer finite (the best weights so far are kept in the model).
+    """
+    options = options or TrainingOptions()
+    adam = torch.optim.Adam(model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
+    state = TrainingState(model, adam)
+    if checkpoint and checkpoint.exists():
+        resume(state, asdict(options), checkpoint)
+    training, validation = (_on_device(model, task.examples(split)) for split in (splits.train, splits.valid))
+    bar = tqdm(total=options.max_epochs, initial=state.epoch, unit="epoch", disable=None if progress else True)
+    while not state.finished(options.max_epochs, options.patience):
+        started = time.perf_counter()
+        train_nll = _train_epoch(state, training, task, options)
+        seconds = time.perf_counter() - started
+        if not math.isfinite(train_nll):
+            _restore_best(state)
+            raise ValueError(
+                f"the training loss became {train_nll} in epoch {state.epoch + 1}: lower learning_rate or clip"
+                f" (learning_rate is {options.learning_rate}, clip {options.clip})"
+            )
+        counts = count(model, validation, task, options.batch_size)
+        valid = score(counts, counts.best_threshold())
+        row = Epoch(
+            state.epoch + 1, train_nll, valid.nll, valid.accuracy, valid.threshold, valid.accuracy_at_half, seconds
+        )
+        state.record(row)
+        if checkpoint:
+            save(state, asdict(options), checkpoint)
+        if after_epoch:
+            after_epoch(state)
+        bar.update()
+        bar.set_postfix(valid_nll=f"{valid.nll:.3f}", best=f"{state.best['nll'].value:.3f}")
+    bar.close()
+    _restore_best(state)
+    return History(state.history, state.best["nll"].epoch, sum(row.seconds for row in state.history))
+
+
+def count(model: nn.Module, examples: Examples, task: Task, batch_size: int = 64) -> FrameCounts:
+    """Count over `examples` what the metrics are made of; the model is left in the mode it was in."""
+    examples, was_training = _on_device(model, examples), model.training
+    model.eval()
+    lengths = [len(x) for x in examples.inputs]
+    with torch.no_grad():
+        parts = [
+            task.count(*_answers(model, batch)) for batch in _batches(examples, length_buckets(lengths, batch_size))
+        ]
+    model.train(was_training)
+    return reduce(add, parts)
+
+
+def evaluate(model: nn.Module, splits: Any, task: Task, split: str = "test") -> Scores:
+    """Metrics of `model` on one split, the threshold chosen on the validation split."""
+    threshold = count(model, task.examples(splits.valid), task).best_threshold()
+    return score(count(model, task.examples(getattr(splits, split)), task), threshold)
+
+
+def _on_device(model: nn.Module, examples: Examples) -> Examples:
+    """Lay the examples where the model's weights are."""
+    device = next(chain(model.parameters(), model.buffers())).device
+    return Examples(*([tensor.to(device) for tensor in tensors] for tensors in examples))
+
+
+def _train_epoch(state: TrainingState, examples: Examples, task: Task, options: TrainingOptions) -> float:
+    """One pass over the training set; returns its loss per frame."""
+    model, optimizer = state.model.train(), state.optimizer
+    total, frames = 0.0, 0
+    random = np.random.default_rng([options.seed, state.epoch])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(random.integers(2**63)))
+        for batch in _batches(examples, _shuffled_buckets(examples, options.batch_size, random)):
+            outputs, targets = _answers(model, batch)
+            loss = task.loss(outputs, targets)
+            optimizer.zero_grad()
+            (loss / len(targets)).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), options.clip)
+            optimizer.step()
+            total, frames = total + loss.item(), frames + len(targets)
+    return total / frames
+
+
+def _shuffled_buckets(examples: Examples, batch_size: int, random: np.random.Generator) -> list[list[int]]:
+    """Batches of similar length whose members and order change with every epoch: lengths are blurred by 20 %."""
+    blurred = [int(1000 * len(x) * random.uniform(0.9, 1.1)) for x in examples.inputs]
+    buckets = length_buckets(blurred, batch_size)
+    return [buckets[i] for i in random.permutation(len(buckets))]
+
+
+def _batches(examples: Examples, buckets: list[list[int]]) -> Iterator[Examples]:
+    return (Examples([examples.inputs[i] for i in b], [examples.targets[i] for i in b]) for b in buckets)
+
+
+def _answers(model: nn.Module, batch: Examples) -> tuple[Tensor, Tensor]:
+    """Model outputs and targets of all real steps of a batch, padding cut away: two of (M, o)."""
+    values, lengths = pad(batch.inputs)
+    outputs, _ = model(values)
+    return outputs[valid_mask(lengths, values.shape[1])], torch.cat(batch.targets)
+
+
+def _restore_best(state: TrainingState) -> None:
+    if state.best["nll"].weights:
+        state.model.load_state_dict(state.best["nll"].weights)
