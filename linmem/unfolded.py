@@ -26,13 +26,13 @@ from linmem.scan.activations import activation
 def unfolded_reference(projected: Tensor, weight_hh: Tensor, nonlinearity: str) -> Tensor:
     """Hidden states (B, T, f) of projected inputs (B, T, f), weights (k, f, f), as written; the specification."""
     sigma = activation(nonlinearity).apply
-    hidden: list[Tensor] = []
+    lags = len(weight_hh)
+    hidden = [torch.zeros_like(projected[:, 0])] * lags
     for v in projected.unbind(1):
         for i, weight in enumerate(weight_hh, start=1):
-            if len(hidden) >= i:
-                v = v + F.linear(hidden[-i], weight)
+            v = v + F.linear(hidden[-i], weight)
         hidden.append(sigma(v))
-    return torch.stack(hidden, 1)
+    return torch.stack(hidden[lags:], 1)
 
 
 class _Unfolded(torch.autograd.Function):

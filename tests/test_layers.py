@@ -1,0 +1,364 @@
+"""LMN and LMNCell: the manners of nn.LSTM, for every backend."""
+
+import copy
+import io
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence, unpack_sequence
+
+from linmem import scan
+from linmem.layers import LMN, LMNCell
+
+BACKENDS = list(scan.BACKENDS)
+SHAPES = {  # constructor arguments that change what the layer computes
+    "plain": {},
+    "functional": {"output": "functional"},
+    "stacked": {"num_layers": 3},
+    "bidirectional": {"bidirectional": True},
+    "stacked, bidirectional, functional": {"num_layers": 2, "bidirectional": True, "output": "functional"},
+    "deep": {"hidden_size": (6, 3, 5)},
+    "no bias": {"bias": False, "hidden_size": (4, 2)},
+    "selu": {"nonlinearity": "selu"},
+}
+
+
+def layer_of(backend="auto", seed=0, **arguments):
+    torch.manual_seed(seed)
+    arguments = {"input_size": 3, "hidden_size": 4, "memory_size": 5, "dtype": torch.float64} | arguments
+    layer = LMN(backend=backend, **arguments)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return layer
+
+
+def input_of(*shape, dtype=torch.float64):
+    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(1))
+
+
+def memory_of(layer, batch, dtype=torch.float64):
+    return input_of(layer.num_layers * layer.num_directions, batch, layer.memory_size, dtype=dtype)
+
+
+every_backend = pytest.mark.parametrize("backend", BACKENDS)
+every_shape = pytest.mark.parametrize("arguments", SHAPES.values(), ids=SHAPES)
+forward_shapes = pytest.mark.parametrize(
+    "arguments", [a for a in SHAPES.values() if "bidirectional" not in a], ids=[s for s in SHAPES if "bidi" not in s]
+)
+
+
+@every_backend
+@forward_shapes
+def test_steps_equal_the_sequence_equal_its_chunks(backend, arguments):
+    layer = layer_of(backend, **arguments)
+    x, m_0 = input_of(9, 2, 3), memory_of(layer, 2)
+    y, m_n = layer(x, m_0)
+    m, steps = m_0, []
+    for x_t in x:
+        y_t, m = layer.step(x_t, m)
+        steps.append(y_t)
+    torch.testing.assert_close(torch.stack(steps), y)
+    torch.testing.assert_close(m, m_n)
+    m, chunks = m_0, []
+    for chunk in x.split([1, 5, 3]):
+        part, m = layer(chunk, m)
+        chunks.append(part)
+    torch.testing.assert_close(torch.cat(chunks), y)
+    torch.testing.assert_close(m, m_n)
+
+
+@every_backend
+@pytest.mark.parametrize("output", ["memory", "functional"])
+def test_layer_equals_its_cell_in_a_loop(backend, output):
+    layer = layer_of(backend, hidden_size=(4, 2), output=output)
+    cell = LMNCell(3, (4, 2), 5, dtype=torch.float64)
+    cell.load_state_dict({name.removesuffix("_l0"): value for name, value in layer.state_dict().items()})
+    x = input_of(6, 2, 3)
+    m, steps = None, []
+    for x_t in x:
+        h, m = cell(x_t, m)
+        steps.append(m if output == "memory" else h)
+    y, m_n = layer(x)
+    torch.testing.assert_close(torch.stack(steps), y)
+    torch.testing.assert_close(m, m_n[0])
+    torch.testing.assert_close(cell(x[0, 0])[0], cell(x[0])[0][0])
+
+
+@every_backend
+@pytest.mark.parametrize("output", ["memory", "functional"])
+def test_bidirectional_is_two_runs(backend, output):
+    both = layer_of(backend, bidirectional=True, output=output)
+    x, m_0 = input_of(7, 2, 3), memory_of(both, 2)
+    y, m_n = both(x, m_0)
+    for direction, suffix in enumerate(("", "_reverse")):
+        one = layer_of(backend, output=output)
+        one.load_state_dict(
+            {
+                n + "_l0": both.state_dict()[n + "_l0" + suffix]
+                for n in ("weight_xh", "weight_mh", "weight_hm", "weight_mm", "bias_h", "bias_m")
+            }
+        )
+        turn = (lambda t: t.flip(0)) if direction else (lambda t: t)
+        y_one, m_one = one(turn(x), m_0[direction : direction + 1])
+        torch.testing.assert_close(y.chunk(2, -1)[direction], turn(y_one))
+        torch.testing.assert_close(m_n[direction], m_one[0])
+
+
+@every_backend
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_stacked_is_the_composition(backend, bidirectional):
+    stacked = layer_of(backend, num_layers=2, bidirectional=bidirectional)
+    below = layer_of(backend, bidirectional=bidirectional)
+    above = layer_of(backend, input_size=below.output_size, bidirectional=bidirectional)
+    state = stacked.state_dict()
+    below.load_state_dict({n: v for n, v in state.items() if "_l0" in n})
+    above.load_state_dict({n.replace("_l1", "_l0"): v for n, v in state.items() if "_l1" in n})
+    x, m_0 = input_of(7, 2, 3), memory_of(stacked, 2)
+    y, m_n = stacked(x, m_0)
+    first, m_first = below(x, m_0[: below.num_directions])
+    second, m_second = above(first, m_0[below.num_directions :])
+    torch.testing.assert_close(y, second)
+    torch.testing.assert_close(m_n, torch.cat([m_first, m_second]))
+
+
+@every_backend
+@every_shape
+@pytest.mark.parametrize("lengths", [(5, 2, 4), (3, 3), (1, 1, 4), (6,)])
+def test_packed_equals_each_sequence_alone(backend, arguments, lengths):
+    layer = layer_of(backend, **arguments)
+    sequences = [input_of(6, 3)[:n].clone().requires_grad_() for n in lengths]
+    m_0 = memory_of(layer, len(lengths)).requires_grad_()
+    inputs = [*sequences, m_0, *layer.parameters()]
+    y, m_n = layer(pack_sequence(sequences, enforce_sorted=False), m_0)
+    alone = [layer(s, m_0[:, i]) for i, s in enumerate(sequences)]
+    for one, (y_one, _) in zip(unpack_sequence(y), alone, strict=True):
+        torch.testing.assert_close(one, y_one)
+    torch.testing.assert_close(m_n, torch.stack([m for _, m in alone], 1))
+    packed = torch.autograd.grad(sum(one.sin().sum() for one in unpack_sequence(y)) + m_n.square().sum(), inputs)
+    loop = torch.autograd.grad(sum(y.sin().sum() + m.square().sum() for y, m in alone), inputs)
+    for one, other in zip(packed, loop, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@every_backend
+@every_shape
+def test_values_in_the_padding_reach_nothing(backend, arguments):
+    layer = layer_of(backend, batch_first=True, **arguments)
+    lengths, found = torch.tensor([4, 7, 2]), []
+    for filling in (0.0, 1e6):
+        x = input_of(3, 7, 3)
+        x[torch.arange(7)[None, :] >= lengths[:, None]] = filling
+        x.requires_grad_()
+        y, m_n = layer(pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False))
+        y, _ = pad_packed_sequence(y, batch_first=True)
+        gradients = torch.autograd.grad(y.square().sum() + m_n.sum(), [x, *layer.parameters()])
+        assert not gradients[0][torch.arange(7)[None, :] >= lengths[:, None]].any()
+        found.append([y, m_n, *gradients])
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
+@every_backend
+@forward_shapes
+def test_right_padding_changes_nothing_before_it(backend, arguments):
+    layer = layer_of(backend, **arguments)
+    x, found = input_of(5, 2, 3), []
+    for padding in (0, 4):
+        padded = torch.cat([x, torch.full((padding, 2, 3), 9.0, dtype=x.dtype)]).requires_grad_()
+        y, _ = layer(padded)
+        x_grad, *gradients = torch.autograd.grad(y[:5].square().sum(), [padded, *layer.parameters()])
+        assert not x_grad[5:].any()
+        found.append([y[:5], x_grad[:5], *gradients])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@every_backend
+@every_shape
+def test_layouts_agree(backend, arguments):
+    layer = layer_of(backend, **arguments)
+    x, m_0 = input_of(6, 2, 3), memory_of(layer, 2)
+    y, m_n = layer(x, m_0)
+    y_one, m_one = layer(x[:, 1], m_0[:, 1])
+    torch.testing.assert_close(y_one, y[:, 1])
+    torch.testing.assert_close(m_one, m_n[:, 1])
+    batch_first = layer_of(backend, batch_first=True, **arguments)
+    y_first, m_first = batch_first(x.transpose(0, 1), m_0)
+    torch.testing.assert_close(y_first, y.transpose(0, 1))
+    torch.testing.assert_close(m_first, m_n)
+    torch.testing.assert_close(layer(x)[0], layer(x, torch.zeros_like(m_0))[0])
+
+
+@every_backend
+@pytest.mark.parametrize("size", [(1, 1, 1, 1, 1), (1, 2, 3, 1, 4), (4, 1, 1, 3, 1)], ids=str)
+@pytest.mark.parametrize("nonlinearity", ["tanh", "relu", "selu", "identity"])
+def test_gradcheck_of_the_whole_layer(backend, size, nonlinearity):
+    steps, batch, a, f, p = size
+    layer = layer_of(backend, input_size=a, hidden_size=f, memory_size=p, num_layers=2, nonlinearity=nonlinearity)
+    names = [name for name, _ in layer.named_parameters()]
+
+    def function(x, m_0, *parameters):
+        return torch.func.functional_call(layer, dict(zip(names, parameters, strict=True)), (x, m_0))
+
+    arguments = (
+        input_of(steps, batch, a).requires_grad_(),
+        memory_of(layer, batch).requires_grad_(),
+        *layer.parameters(),
+    )
+    assert torch.autograd.gradcheck(function, arguments)
+
+
+@every_backend
+def test_dropout_acts_between_layers_in_training_alone(backend):
+    layer = layer_of(backend, num_layers=2, dropout=1.0)
+    x = input_of(4, 2, 3)
+    silent = layer_of(backend, num_layers=2)
+    layer.load_state_dict(silent.state_dict())
+    layer.eval()
+    torch.testing.assert_close(layer(x)[0], silent(x)[0])
+    layer.train()
+    above = layer(x)[0]
+    torch.testing.assert_close(above, layer(2 * x)[0])  # the second layer sees zeros only
+    assert not torch.allclose(above, silent(x)[0])
+
+
+def test_all_backends_share_one_state_dict():
+    x = input_of(5, 2, 3)
+    outputs = []
+    for backend in ("auto", *BACKENDS):
+        layer = layer_of(backend, seed=3)
+        layer.load_state_dict(layer_of(seed=4).state_dict())
+        outputs.append(layer(x)[0])
+    for other in outputs[1:]:
+        torch.testing.assert_close(other, outputs[0])
+
+
+def test_names_and_shapes_of_the_parameters():
+    layer = LMN(3, 4, 5, num_layers=2, bidirectional=True)
+    shapes = {name: tuple(p.shape) for name, p in layer.named_parameters()}
+    for suffix, into in (("_l0", 3), ("_l0_reverse", 3), ("_l1", 10), ("_l1_reverse", 10)):
+        expected = {
+            "weight_xh": (4, into), "weight_mh": (4, 5), "weight_hm": (5, 4), "weight_mm": (5, 5),
+            "bias_h": (4,), "bias_m": (5,),
+        }  # fmt: skip
+        for name, shape in expected.items():
+            assert shapes.pop(name + suffix) == shape
+    assert not shapes
+    assert {n for n, _ in LMN(3, 4, 5, bias=False).named_parameters()} == {
+        "weight_xh_l0",
+        "weight_mh_l0",
+        "weight_hm_l0",
+        "weight_mm_l0",
+    }
+    deep = {n: tuple(p.shape) for n, p in LMN(3, (4, 6, 2), 5).named_parameters()}
+    assert deep["weight_h1_l0"] == (6, 4)
+    assert deep["weight_h2_l0"] == (2, 6)
+    assert deep["weight_hm_l0"] == (5, 2)
+    assert deep["bias_h2_l0"] == (2,)
+
+
+def test_initial_memory_is_a_leaky_integrator():
+    layer = LMN(3, 40, 50)
+    assert torch.equal(layer.weight_mm_l0, 0.9 * torch.eye(50))
+    assert not layer.bias_m_l0.any()
+    for weight in (layer.weight_xh_l0, layer.weight_mh_l0, layer.weight_hm_l0):
+        bound = weight.shape[1] ** -0.5
+        assert weight.abs().max() <= bound
+        assert weight.abs().max() > 0.9 * bound
+    torch.manual_seed(7)
+    one = LMN(3, 4, 5)
+    torch.manual_seed(7)
+    other = LMN(3, 4, 5)
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name])
+
+
+def test_state_dict_deepcopy_and_pickle_keep_the_function():
+    layer = layer_of(num_layers=2, bidirectional=True)
+    x = input_of(5, 2, 3)
+    wanted = layer(x)[0]
+    file = io.BytesIO()
+    torch.save(layer, file)
+    file.seek(0)
+    for twin in (copy.deepcopy(layer), torch.load(file, weights_only=False)):
+        assert torch.equal(twin(x)[0], wanted)
+
+
+@every_backend
+def test_orthogonal_memory_through_parametrize(backend):
+    layer = layer_of(backend)
+    nn.utils.parametrizations.orthogonal(layer, "weight_mm_l0")
+    x = input_of(5, 2, 3)
+    y, _ = layer(x)
+    y.square().sum().backward()
+    original = layer.parametrizations["weight_mm_l0"].original
+    assert original.grad.abs().sum() > 0
+    with torch.no_grad():
+        original.sub_(0.1 * original.grad)
+    w = layer.weight_mm_l0
+    torch.testing.assert_close(w @ w.t(), torch.eye(5, dtype=w.dtype))
+    assert parametrize.is_parametrized(layer, "weight_mm_l0")
+
+
+def test_repr_shows_what_differs_from_the_default():
+    assert repr(LMN(3, 4, 5)) == "LMN(3, 4, 5)"
+    layer = LMN(3, (4, 2), 5, num_layers=2, output="functional", batch_first=True, dropout=0.1)
+    assert repr(layer) == "LMN(3, (4, 2), 5, num_layers=2, output='functional', batch_first=True, dropout=0.1)"
+    assert repr(LMNCell(3, 4, 5, bias=False)) == "LMNCell(3, 4, 5, bias=False)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"hidden_size": 0}, ValueError, "hidden_size must be greater than zero, got 0"),
+        ({"hidden_size": ()}, ValueError, "hidden_size is empty"),
+        ({"memory_size": 2.5}, TypeError, "memory_size should be of type int, got float"),
+        ({"num_layers": 0}, ValueError, "num_layers must be greater than zero"),
+        ({"output": "hidden"}, ValueError, "output is 'hidden'.*'memory', 'functional'"),
+        ({"nonlinearity": "gelu"}, ValueError, "nonlinearity is 'gelu'.*'tanh'"),
+        ({"dropout": 1.5}, ValueError, r"dropout is 1.5.*\[0, 1\]"),
+        ({"backend": "cudnn"}, ValueError, "backend is 'cudnn'.*'auto', 'reference'"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, error, message):
+    with pytest.raises(error, match=message):
+        LMN(**({"input_size": 3, "hidden_size": 4, "memory_size": 5} | arguments))
+
+
+def test_dropout_without_a_second_layer_warns():
+    with pytest.warns(UserWarning, match="num_layers is 1"):
+        LMN(3, 4, 5, dropout=0.5)
+
+
+@pytest.mark.parametrize(
+    ("x", "m_0", "message"),
+    [
+        (torch.zeros(5, 2, 4), None, "4 features in its last dimension, expected 3"),
+        (torch.zeros(5), None, r"2 dimensions \(unbatched\) or 3, got shape \(5,\)"),
+        (torch.zeros(0, 2, 3), None, r"no time step, got shape \(0, 2, 3\)"),
+        (torch.zeros(5, 2, 3).double(), None, "input is of type torch.float64, but the parameters are torch.float32"),
+        (torch.zeros(5, 2, 3, device="meta"), None, "input is on meta, but the parameters are on cpu"),
+        (torch.zeros(5, 2, 3), torch.zeros(2, 5), r"m_0 has shape \(2, 5\), expected \(1, 2, 5\)"),
+        (torch.zeros(5, 3), torch.zeros(1, 1, 5), r"m_0 has shape \(1, 1, 5\), expected \(1, 5\)"),
+        (torch.zeros(5, 2, 3), torch.zeros(1, 2, 5).double(), "m_0 is of type torch.float64"),
+        (pack_sequence([torch.zeros(5, 4)]), None, "4 features in its last dimension, expected 3"),
+        (pack_sequence([torch.zeros(5, 3)]), torch.zeros(1, 2, 5), r"m_0 has shape \(1, 2, 5\), expected \(1, 1, 5\)"),
+    ],
+)  # fmt: skip
+def test_wrong_input_is_named(x, m_0, message):
+    with pytest.raises(ValueError, match=message):
+        LMN(3, 4, 5)(x, m_0)
+
+
+def test_wrong_input_of_a_step_is_named():
+    with pytest.raises(ValueError, match=r"must have shape \(B, 3\) or \(3,\), got \(5, 2, 3\)"):
+        LMN(3, 4, 5).step(torch.zeros(5, 2, 3))
+    with pytest.raises(ValueError, match="this one is bidirectional"):
+        LMN(3, 4, 5, bidirectional=True).step(torch.zeros(2, 3))
+    with pytest.raises(ValueError, match=r"memory has shape \(5,\), expected \(2, 5\)"):
+        LMNCell(3, 4, 5)(torch.zeros(2, 3), torch.zeros(5))
+    with pytest.raises(TypeError, match="input is list, expected a torch.Tensor or a PackedSequence"):
+        LMN(3, 4, 5)([[1.0]])
