@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from linmem.data.chorales import load_chorales
+from linmem.data.folder import load_folder
 from linmem.data.poly_music import REMOTE, load_poly_music
 from linmem.data.splits import Splits
 
@@ -43,5 +44,7 @@ def load(name_or_folder: str | os.PathLike[str], root: str | os.PathLike[str] | 
     if known is not None:
         return known(root)
     folder = Path(name_or_folder).expanduser()
+    if folder.is_dir():
+        return load_folder(folder)
     names = ", ".join(SETS)
     raise ValueError(f"data set {str(folder)!r} is neither a known name nor a folder: give one of {names}, or a folder")

@@ -13,10 +13,10 @@ import torch
 
 from linmem.data.files import require_checksum
 from linmem.data.splits import SPLITS, Splits
+from linmem.midi import LOWEST_NOTE, NOTES
 
 FILE = Path(__file__).with_name("chorales.npz")
 SHA256 = "fd5a043760aa07402f20ddbd4e23be6d108b490c19c3b9d9401e4992b7a84727"
-LOWEST_NOTE, NOTES = 21, 88
 
 
 def load_chorales(root: str | os.PathLike[str] | None = None) -> Splits:

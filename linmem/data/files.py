@@ -12,6 +12,7 @@ import sys
 import tempfile
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 from tqdm import tqdm
@@ -72,24 +73,23 @@ def download(file: RemoteFile, path: Path, *, timeout: float = 30.0) -> None:
 
     A download that is cut short, or that somebody else runs at the same time, thus never leaves half a file at `path`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    partial = Path(name)
     try:
-        with os.fdopen(handle, "wb") as target:
-            try:
-                with urllib.request.urlopen(file.url, timeout=timeout) as source:
-                    size = int(source.headers.get("Content-Length") or 0) or None
-                    quiet = not sys.stderr.isatty()
-                    with tqdm.wrapattr(source, "read", total=size, desc=path.name, disable=quiet) as watched:
-                        shutil.copyfileobj(watched, target)
-            except OSError as error:
-                raise ConnectionError(
-                    f"{path} is missing and {file.url} could not be downloaded ({error}): "
-                    f"go online, or put the file there by hand, or set LINMEM_DATA to a folder that has {file.place}"
-                ) from error
-        require_checksum(partial, file.sha256, f"nothing was kept of {file.url}; try the download again")
-        partial.chmod(0o644)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-") as folder:
+            partial = Path(folder) / path.name
+            copy(file.url, partial, timeout)
+            require_checksum(partial, file.sha256, f"nothing was kept of {file.url}: try again later")
+            os.replace(partial, path)
+    except (OSError, HTTPException) as error:
+        raise ConnectionError(
+            f"{path} is missing, and {file.url} could not be downloaded there ({error}): "
+            f"go online, or put the file there by hand, or set LINMEM_DATA to a folder that has {file.place}"
+        ) from error
+
+
+def copy(url: str, target: Path, timeout: float) -> None:
+    """Write what the URL gives into the file, with a progress bar where somebody watches."""
+    with urllib.request.urlopen(url, timeout=timeout) as source, target.open("wb") as stream:
+        size = int(source.headers.get("Content-Length") or 0) or None
+        with tqdm.wrapattr(source, "read", total=size, desc=target.name, disable=not sys.stderr.isatty()) as watched:
+            shutil.copyfileobj(watched, stream)
