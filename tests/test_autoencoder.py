@@ -1,0 +1,286 @@
+"""LinearAutoencoder: the identities of the closed form, a dense oracle for its error, and what its user expects."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from linmem.autoencoder import LinearAutoencoder
+from linmem.svd import Randomized, exact
+
+RAGGED = [9, 4, 12, 1, 7, 12]
+
+
+def smooth(lengths=RAGGED, features=3, seed=0, dtype=np.float64) -> list[np.ndarray]:
+    random = np.random.default_rng(seed)
+    return [random.standard_normal((length, features)).cumsum(0).astype(dtype) for length in lengths]
+
+
+def history_matrix(sequences, lags=None):
+    lags = lags or max(map(len, sequences))
+    rows = [
+        np.concatenate([sequence[step::-1], np.zeros((lags - step - 1, sequence.shape[1]))]).ravel()
+        for sequence in sequences
+        for step in range(len(sequence))
+    ]
+    return np.array(rows)
+
+
+@pytest.fixture
+def ragged() -> list[np.ndarray]:
+    return smooth()
+
+
+def rank(sequences) -> int:
+    return int(np.linalg.matrix_rank(history_matrix(sequences)))
+
+
+CODECS = [("tied", None), ("refit", None), ("refit", "decoder"), ("optimal", None)]
+
+
+@pytest.mark.parametrize("solver", ["exact", "randomized"])
+@pytest.mark.parametrize(("decoder", "refine"), CODECS)
+def test_full_rank_loses_nothing(ragged, solver, decoder, refine):
+    ae = LinearAutoencoder(rank(ragged), solver, decoder=decoder, refine=refine).fit(ragged)
+    assert ae.reconstruction_error(ragged) < 1e-9
+    assert ae.optimal_error_ < 1e-9
+    for sequence, states in zip(ragged, ae.encode(ragged), strict=True):
+        remembered = ae.decode(states[-1:], len(sequence))[0]
+        np.testing.assert_allclose(remembered, sequence, atol=1e-5 if solver == "randomized" else 1e-7)
+
+
+def test_full_rank_algebra(ragged):
+    """AAᵀ + BBᵀ = I and B nilpotent."""
+    ae = LinearAutoencoder(rank(ragged), "exact", decoder="tied").fit(ragged)
+    np.testing.assert_allclose(ae.A_ @ ae.A_.T + ae.B_ @ ae.B_.T, np.eye(rank(ragged)), atol=1e-10)
+    assert np.abs(np.linalg.matrix_power(ae.B_, ae.lags_)).max() < 1e-10
+
+
+def test_states_are_rows_of_v_sigma(ragged):
+    ae = LinearAutoencoder(rank(ragged), "exact").fit(ragged)
+    right = ae.right_vectors_.reshape(-1, ae.memory_size_)
+    np.testing.assert_allclose(np.concatenate(ae.encode(ragged)), history_matrix(ragged) @ right, atol=1e-9)
+
+
+@pytest.mark.parametrize("memory_size", [1, 2, 5, 11])
+def test_below_the_rank_the_encoder_is_stable_and_the_bound_holds(ragged, memory_size):
+    errors = []
+    for decoder, refine in CODECS:
+        ae = LinearAutoencoder(memory_size, decoder=decoder, refine=refine).fit(ragged)
+        assert np.linalg.norm(ae.B_, 2) <= 1 + 1e-12
+        errors.append(ae.reconstruction_error(ragged))
+        assert errors[-1] >= ae.optimal_error_ - 1e-12
+        assert errors[-1] == pytest.approx(ae.training_error_, abs=1e-12)
+    assert errors == sorted(errors, reverse=True)  # tied, refitted, refined, one matrix a lag
+    values = np.linalg.svd(history_matrix(ragged), compute_uv=False)
+    bound = (values[memory_size:] ** 2).sum() / (values**2).sum()
+    assert ae.optimal_error_ == pytest.approx(bound, abs=1e-9)
+    np.testing.assert_allclose(ae.singular_values_, values[:memory_size], rtol=1e-7)
+
+
+@pytest.mark.parametrize("center", [False, True])
+@pytest.mark.parametrize("decoder", ["tied", "refit", "optimal"])
+def test_error_is_that_of_decoding_every_state(ragged, center, decoder):
+    """The slow oracle: decode each step's state and compare with the past, zeros before the start included."""
+    ae = LinearAutoencoder(4, center=center, decoder=decoder).fit(ragged)
+    other = smooth([5, 15, 2], seed=4)
+    for sequences in (ragged, other):
+        lags = max(map(len, sequences))
+        matrix = history_matrix([sequence - ae.mean_ for sequence in sequences])
+        decoded = ae.decode(np.concatenate(ae.encode(sequences)), lags) - ae.mean_
+        difference = (matrix - decoded[:, ::-1].reshape(len(matrix), -1)) ** 2
+        assert ae.reconstruction_error(sequences) == pytest.approx(difference.sum() / (matrix**2).sum())
+        by_lag = difference.reshape(-1, lags, 3).sum((0, 2)) / (matrix**2).reshape(-1, lags, 3).sum((0, 2))
+        np.testing.assert_allclose(ae.reconstruction_error(sequences, per_lag=True), by_lag)
+
+
+def test_encode_is_the_recurrence_and_transform_its_end(ragged):
+    ae = LinearAutoencoder(4, center=True).fit(ragged)
+    for sequence, states, last in zip(ragged, ae.encode(ragged), ae.transform(ragged), strict=True):
+        state = np.zeros(4)
+        for step, values in enumerate(sequence):
+            state = ae.A_ @ (values - ae.mean_) + ae.B_ @ state
+            np.testing.assert_allclose(states[step], state)
+        np.testing.assert_allclose(last, state)
+
+
+def test_decode_is_powers_of_the_decoder_oldest_first(ragged):
+    ae = LinearAutoencoder(4, center=True).fit(ragged)
+    C_x, C_y = ae.C_[:3], ae.C_[3:]
+    state = ae.transform(ragged)[0]
+    wanted = [C_x @ np.linalg.matrix_power(C_y, lag) @ state + ae.mean_ for lag in (2, 1, 0)]
+    np.testing.assert_allclose(ae.decode(state[None], 3)[0], wanted, atol=1e-12)
+    assert ae.inverse_transform(state[None]).shape == (1, 12, 3)
+
+
+def test_refinement_helps_where_truncation_hurts():
+    sequences = smooth([40] * 20, features=5, seed=2)
+    refit, refined, best = (
+        LinearAutoencoder(12, decoder=decoder, refine=refine).fit(sequences).training_error_
+        for decoder, refine in (("refit", None), ("refit", "decoder"), ("optimal", None))
+    )
+    assert best < refined < 0.98 * refit
+
+
+@pytest.mark.parametrize("center", [False, True])
+def test_chunks_do_not_matter(ragged, center):
+    whole = LinearAutoencoder(5, center=center).fit(ragged)
+    for cuts in ([3], [1, 2, 5], [1, 2, 3, 4, 5]):
+        ae = LinearAutoencoder(5, center=center)
+        for start, stop in zip([0, *cuts], [*cuts, None], strict=True):
+            ae.partial_fit(ragged[start:stop])
+        np.testing.assert_allclose(ae.singular_values_, whole.singular_values_, rtol=1e-9)
+        np.testing.assert_allclose(ae.mean_, whole.mean_, atol=1e-12)
+        np.testing.assert_allclose(ae.A_, whole.A_, atol=1e-7)
+        np.testing.assert_allclose(ae.B_, whole.B_, atol=1e-7)
+        assert ae.training_error_ == pytest.approx(whole.training_error_, rel=1e-5)
+
+
+@pytest.mark.parametrize("center", [False, True])
+def test_chunks_with_many_columns_lose_only_what_spare_directions_cannot_hold(monkeypatch, center):
+    monkeypatch.setattr("linmem.sketch.DENSE_COLUMNS", 10)
+    sequences = smooth([40, 17, 40, 25, 3, 33], features=4)
+    whole = LinearAutoencoder(5, center=center).fit(sequences)
+    ae = LinearAutoencoder(5, center=center)
+    for start in (0, 2, 4):
+        ae.partial_fit(sequences[start : start + 2])
+    np.testing.assert_allclose(ae.singular_values_, whole.singular_values_, rtol=1e-4)
+    assert ae.optimal_error_ == pytest.approx(whole.optimal_error_, abs=1e-5)
+    assert ae.reconstruction_error(sequences) == pytest.approx(whole.training_error_, abs=1e-4)
+
+
+def test_data_is_never_changed_and_results_are_repeatable(ragged):
+    before = [sequence.copy() for sequence in ragged]
+    results = []
+    for _ in range(2):
+        ae = LinearAutoencoder(5, solver="randomized", center=True).fit(ragged)
+        ae.reconstruction_error(ragged)
+        results.append((ae.A_, ae.B_, ae.C_, ae.transform(ragged)))
+        ae.partial_fit(ragged)
+        assert all(np.array_equal(one, other) for one, other in zip(ragged, before, strict=True))
+    for first, second in zip(*results, strict=True):
+        assert np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("as_torch", [False, True])
+def test_gives_back_what_it_was_given(dtype, as_torch):
+    sequences = smooth(dtype=dtype)
+    sequences = [torch.from_numpy(sequence) for sequence in sequences] if as_torch else sequences
+    ae = LinearAutoencoder(4).fit(sequences)
+    states = ae.transform(sequences)
+    for result in (states, ae.encode(sequences)[1], ae.decode(states, 3), ae.A_, ae.B_, ae.C_, ae.mean_):
+        assert isinstance(result, torch.Tensor) == as_torch
+        assert result.dtype == (getattr(torch, np.dtype(dtype).name) if as_torch else dtype)
+    assert isinstance(ae.reconstruction_error(sequences), float)
+    assert ae.right_vectors_.shape == (12, 3, 4)
+
+
+def test_one_array_is_a_list_of_sequences():
+    block = np.stack(smooth([8, 8, 8]))
+    np.testing.assert_array_equal(LinearAutoencoder(4).fit(block).A_, LinearAutoencoder(4).fit(list(block)).A_)
+
+
+def test_silent_features_change_nothing(ragged):
+    wide = [np.insert(sequence, 1, 0.0, axis=1) for sequence in ragged]
+    for decoder in ("refit", "optimal"):
+        narrow_fit, wide_fit = (LinearAutoencoder(4, decoder=decoder).fit(given) for given in (ragged, wide))
+        np.testing.assert_allclose(np.delete(wide_fit.A_, 1, axis=1), narrow_fit.A_, atol=1e-12)
+        np.testing.assert_allclose(np.delete(wide_fit.C_, 1, axis=0), narrow_fit.C_, atol=1e-10)
+        states = wide_fit.transform(wide)
+        np.testing.assert_allclose(
+            np.delete(wide_fit.decode(states, 4), 1, axis=2), narrow_fit.decode(states, 4), atol=1e-10
+        )
+        assert wide_fit.reconstruction_error(wide) == pytest.approx(narrow_fit.training_error_)
+        heard = smooth(features=4, seed=5)  # the silent feature sounds now: measured, not overlooked
+        errors = [wide_fit.reconstruction_error(heard), 1 - wide_fit.score(heard)]
+        decoded = wide_fit.decode(np.concatenate(wide_fit.encode(heard)), 12)[:, ::-1].reshape(-1, 48)
+        matrix = history_matrix(heard)
+        assert errors == pytest.approx([((matrix - decoded) ** 2).sum() / (matrix**2).sum()] * 2)
+
+
+def test_energy_and_knee():
+    sequences = smooth([20] * 10, features=4)
+    ae = LinearAutoencoder(0.95).fit(sequences)
+    assert ae.optimal_error_ <= 0.05
+    assert LinearAutoencoder(ae.memory_size_ - 1).fit(sequences).optimal_error_ > 0.05
+    assert 1 <= LinearAutoencoder("auto").fit(sequences).memory_size_ <= 40
+
+
+@pytest.mark.parametrize("decoder", ["refit", "optimal"])
+def test_save_and_load(tmp_path, ragged, decoder):
+    ae = LinearAutoencoder(4, solver=Randomized(block=2), center=True, decoder=decoder).fit(ragged)
+    ae.save(tmp_path / "ae")
+    loaded = LinearAutoencoder.load(tmp_path / "ae")
+    assert repr(loaded) == repr(ae)
+    for name in ("A_", "B_", "C_", "mean_", "singular_values_", "right_vectors_", "optimal_error_", "training_error_"):
+        assert np.array_equal(getattr(loaded, name), getattr(ae, name))
+    assert np.array_equal(loaded.decode(loaded.transform(ragged), 9), ae.decode(ae.transform(ragged), 9))
+    assert pickle.dumps(ae)[:1] != (tmp_path / "ae").read_bytes()[:1]
+
+
+def test_load_refuses_what_it_did_not_save(tmp_path, ragged):
+    LinearAutoencoder(4).fit(ragged).save(tmp_path / "ae")
+    content = (tmp_path / "ae").read_bytes()
+    (tmp_path / "cut").write_bytes(content[:-100])
+    with pytest.raises(ValueError, match="cut"):
+        LinearAutoencoder.load(tmp_path / "cut")
+    with pytest.raises(ValueError, match="only numbers, names and Randomized solvers"):
+        LinearAutoencoder(4, solver=lambda *given: exact(*given)).fit(ragged).save(tmp_path / "own")
+
+
+def test_clone_is_unfitted_and_pickle_is_fitted(ragged):
+    ae = LinearAutoencoder(4, decoder="tied").fit(ragged)
+    assert clone(ae).get_params() == ae.get_params()
+    with pytest.raises(NotFittedError, match="call fit"):
+        clone(ae).transform(ragged)
+    assert not hasattr(clone(ae), "A_")
+    assert np.array_equal(pickle.loads(pickle.dumps(ae)).transform(ragged), ae.transform(ragged))
+
+
+def with_value(value, sequences):
+    sequences = [sequence.copy() for sequence in sequences]
+    sequences[2][3, 1] = value
+    return sequences
+
+
+def test_bad_input_gets_one_clear_line(ragged):
+    count = rank(ragged)
+    cases = [
+        (LinearAutoencoder(4), [], "the list of sequences is empty"),
+        (LinearAutoencoder(4), [*ragged, np.zeros((3, 2))], "sequence 6 has 2 features, wanted 3"),
+        (LinearAutoencoder(4), with_value(np.nan, ragged), "sequence 2 holds nan at step 3, feature 1"),
+        (LinearAutoencoder(4), with_value(np.inf, ragged), "sequence 2 holds inf at step 3, feature 1"),
+        (
+            LinearAutoencoder(400),
+            ragged,
+            f"memory_size is 400, but these sequences give the history matrix only {count} independent directions: "
+            "lower memory_size",
+        ),
+        (LinearAutoencoder(1), [np.zeros((3, 2))], "only 0 independent directions: all values are zero"),
+        (LinearAutoencoder(1, center=True), [np.ones((3, 2))], "only 0 independent directions: all values are equal"),
+        (LinearAutoencoder(0), ragged, "memory_size is 0, wanted a positive integer"),
+        (LinearAutoencoder(4, decoder="best"), ragged, "decoder is 'best', wanted one of 'tied', 'refit', 'optimal'"),
+        (LinearAutoencoder(4, refine="all"), ragged, "refine is 'all', wanted one of None, 'decoder', 'joint'"),
+        (LinearAutoencoder(4, solver="fast"), ragged, "solver is 'fast', wanted one of 'auto', 'exact'"),
+    ]
+    for ae, sequences, message in cases:
+        with pytest.raises(ValueError) as caught:
+            ae.fit(sequences)
+        assert message in str(caught.value)
+
+
+def test_bad_input_after_fit(ragged):
+    ae = LinearAutoencoder(4).fit(ragged)
+    with pytest.raises(ValueError, match="sequence 0 has 2 features, wanted 3"):
+        ae.transform([np.zeros((3, 2))])
+    with pytest.raises(ValueError, match=r"states have shape \(2, 5\), wanted \(n, 4\)"):
+        ae.decode(np.zeros((2, 5)), 3)
+    with pytest.raises(ValueError, match="length is 0"):
+        ae.decode(np.zeros((2, 4)), 0)
+    ae.partial_fit(ragged)
+    with pytest.raises(ValueError, match="sequence 0 has 2 features, wanted 3"):
+        ae.partial_fit([np.zeros((3, 2))])

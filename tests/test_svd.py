@@ -1,0 +1,134 @@
+"""Solvers against the dense decomposition of Ξ, all through one table: a new solver is one row."""
+
+import numpy as np
+import pytest
+import torch
+
+from linmem.history import History
+from linmem.svd import SOLVERS, Randomized, choose_solver, exact, fix_signs
+from linmem.svd.size import knee, leading
+
+SOLVER_CASES = {
+    "exact": exact,
+    "randomized": Randomized(),
+    "randomized, restarted": Randomized(basis_limit=40, block=4),
+    "randomized, block of one": Randomized(block=1),
+}
+LENGTHS = [40, 3, 25, 1, 40, 12]
+
+
+def histories() -> dict[str, History]:
+    generator = torch.Generator().manual_seed(3)
+
+    def draw(length, features=3):
+        return torch.randn(length, features, generator=generator, dtype=torch.float64)
+
+    waves = [torch.sin(torch.arange(60, dtype=torch.float64)[:, None] * speed) for speed in (0.1, 0.3)]
+    return {
+        "noise": History([draw(length) for length in LENGTHS]),
+        "smooth": History([draw(length).cumsum(0) for length in LENGTHS]),
+        "tiny": History([draw(length).cumsum(0) * 1e-6 for length in LENGTHS]),
+        "huge": History([draw(length).cumsum(0) * 1e6 for length in LENGTHS]),
+        "waves of low rank": History(waves),
+        "impulses, all singular values equal": History([torch.eye(20, 1, dtype=torch.float64)]),
+        "a = 1": History([draw(length, 1) for length in LENGTHS]),
+        "one step": History([draw(1), draw(1)]),
+    }
+
+
+HISTORIES = histories()
+
+
+def run(solver, history, size, seed=0):
+    return solver(history, size, torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("solver", SOLVER_CASES.values(), ids=list(SOLVER_CASES))
+@pytest.mark.parametrize("history", HISTORIES.values(), ids=list(HISTORIES))
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_solver_meets_the_dense_decomposition(solver, history, size):
+    wanted = torch.linalg.svdvals(history.dense())
+    rank = int((wanted > 1e-6 * wanted[0]).sum())
+    found = run(solver, history, size)
+    count = min(size, rank)
+    assert found.converged
+    assert len(found.singular_values) >= count
+    energy = float(wanted.square().sum())
+    missing = wanted[:count].square().sum() - found.singular_values[:count].square().sum()
+    assert abs(float(missing)) < 1e-6 * energy
+    vectors = found.right_vectors[:, :, :count].flatten(0, 1)
+    torch.testing.assert_close(vectors.T @ vectors, torch.eye(count, dtype=torch.float64), rtol=0, atol=1e-9)
+    kept = (history.dense() @ vectors).square().sum()
+    assert float(kept) == pytest.approx(float(wanted[:count].square().sum()), abs=1e-6 * energy)
+
+
+def test_rank_is_found():
+    history = HISTORIES["impulses, all singular values equal"]
+    for solver in SOLVER_CASES.values():
+        found = run(solver, history, 100)
+        assert len(found.singular_values) == 20
+        assert found.complete
+
+
+def test_converged_values_are_accurate_to_rounding_squared():
+    history = HISTORIES["smooth"]
+    wanted = torch.linalg.svdvals(history.dense())
+    found = run(Randomized(), history, 20).singular_values
+    torch.testing.assert_close(found, wanted[:20], rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("solver", SOLVER_CASES.values(), ids=list(SOLVER_CASES))
+def test_same_seed_same_bits_and_signs_fixed(solver):
+    history = HISTORIES["noise"]
+    first, second, other = (run(solver, history, 4, seed) for seed in (0, 0, 1))
+    assert torch.equal(first.right_vectors, second.right_vectors)
+    assert torch.equal(first.singular_values, second.singular_values)
+    torch.testing.assert_close(first.singular_values[:4], other.singular_values[:4], rtol=1e-5, atol=0)
+    flat = first.right_vectors.flatten(0, 1)
+    assert (flat.gather(0, flat.abs().argmax(0, keepdim=True)) > 0).all()
+
+
+def test_fix_signs_turns_whole_columns():
+    vectors = torch.tensor([[[1.0, -3.0], [-2.0, 1.0]]])
+    assert torch.equal(fix_signs(vectors), torch.tensor([[[-1.0, 3.0], [2.0, -1.0]]]))
+
+
+def test_unconverged_is_said():
+    found = run(Randomized(block=2, products=3, tolerance=0), HISTORIES["noise"], 10)
+    assert not found.converged
+
+
+def test_energy_share_is_the_least_that_suffices():
+    history = HISTORIES["smooth"]
+    values = torch.linalg.svdvals(history.dense()).square()
+    share = (values.cumsum(0) / values.sum()).numpy()
+    for energy in (0.5, 0.9, 0.99, 0.99999):
+        wanted = int(np.searchsorted(share, energy)) + 1
+        for solver in (exact, Randomized()):
+            _, size = leading(solver, history, energy, torch.Generator().manual_seed(0))
+            assert size == wanted
+
+
+def test_knee_of_a_bent_line_is_its_bend():
+    values = torch.cat([torch.full((7,), 10.0), torch.full((60,), 1.0)])
+    assert knee(values.sqrt(), float(values.sum())) == 7
+
+
+def test_above_the_rank():
+    message = "memory_size is 400, but these sequences give the history matrix only 20 independent directions"
+    for solver in (exact, Randomized()):
+        with pytest.raises(ValueError, match=message):
+            leading(solver, HISTORIES["impulses, all singular values equal"], 400, torch.Generator())
+
+
+@pytest.mark.parametrize("memory_size", [0, -1, 1.5, "knee", True, -0.5])
+def test_bad_memory_size(memory_size):
+    with pytest.raises(ValueError, match="wanted a positive integer, a share of the energy"):
+        leading(exact, HISTORIES["noise"], memory_size, torch.Generator())
+
+
+def test_unknown_solver_lists_the_known():
+    with pytest.raises(ValueError, match="solver is 'magic', wanted one of 'auto', 'exact'"):
+        choose_solver("magic", HISTORIES["noise"])
+    assert choose_solver("auto", HISTORIES["noise"])[0] == "exact"
+    assert {choose_solver(name, HISTORIES["noise"])[0] for name in SOLVERS} == set(SOLVERS)
