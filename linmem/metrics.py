@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-THRESHOLDS = torch.arange(1, 100) / 100  # K = 99: 0.01 … 0.99; a note is predicted where its probability exceeds it
+THRESHOLDS = torch.arange(1, 100, dtype=torch.float64) / 100  # K = 99: 0.01 … 0.99; a note is predicted where its probability exceeds it
 HALF = 49  # THRESHOLDS[HALF] is 0.5
 
 
@@ -41,7 +41,7 @@ class FrameCounts:
     def accuracy(self) -> Tensor:
         """Pooled frame accuracy at every threshold, (K,); 1 where there was nothing to find and nothing was found."""
         union = self.true_positive + self.false_positive + self.false_negative
-        return torch.where(union > 0, self.true_positive / union.clamp(min=1), 1.0)
+        return torch.where(union > 0, self.true_positive.double() / union.clamp(min=1), 1.0)
 
     def best_threshold(self) -> int:
         """Index of the threshold with the highest pooled accuracy; the one nearest 0.5 among equals."""
@@ -78,13 +78,13 @@ def count_frames(logits: Tensor, targets: Tensor) -> FrameCounts:
     found, sounding = _above(levels, on), on.sum(1, keepdim=True)
     predicted = _above(levels, torch.ones_like(on))
     union = predicted + sounding - found
-    ratio = torch.where(union > 0, found / union.clamp(min=1), 1.0)
+    ratio = torch.where(union > 0, found.double() / union.clamp(min=1), 1.0)
     expected = (probabilities * on).sum()
     return FrameCounts(
         true_positive=found.sum(0).cpu(),
         false_positive=(predicted - found).sum(0).cpu(),
         false_negative=(sounding - found).sum(0).cpu(),
-        frame_ratio=ratio.double().sum(0).cpu(),
+        frame_ratio=ratio.sum(0).cpu(),
         expected_true_positive=float(expected),
         expected_union=float(probabilities.sum() + on.sum() - expected),
         nll=float(binary_cross_entropy_with_logits(logits.double(), targets.double(), reduction="sum")),

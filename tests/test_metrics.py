@@ -1,0 +1,76 @@
+"""Frame metrics: identities, `mir_eval` as an oracle, a case worked by hand, and sampling against the expectation."""
+
+import mir_eval
+import numpy as np
+import pytest
+import torch
+
+from linmem.metrics import HALF, THRESHOLDS, count_frames, score
+
+
+def random_frames(frames=40, notes=88, seed=0, density=0.05):
+    generator = torch.Generator().manual_seed(seed)
+    targets = (torch.rand(frames, notes, generator=generator) < density).float()
+    targets[3] = 0  # a silent frame
+    logits = 2 * torch.randn(frames, notes, generator=generator) + 4 * targets - 3
+    return logits, targets
+
+
+def as_frequencies(frames):
+    return [440.0 * 2.0 ** ((np.flatnonzero(frame) + 21 - 69) / 12) for frame in frames.numpy()]
+
+
+def test_counts_add_up_over_any_cut():
+    logits, targets = random_frames()
+    whole, parts = count_frames(logits, targets), count_frames(logits[:11], targets[:11])
+    parts = parts + count_frames(logits[11:], targets[11:])
+    for name, value in vars(whole).items():
+        torch.testing.assert_close(torch.as_tensor(vars(parts)[name]), torch.as_tensor(value), msg=name)
+
+
+@pytest.mark.parametrize("threshold", [0, 24, HALF, 80, 98])
+def test_frame_accuracy_is_that_of_mir_eval(threshold):
+    logits, targets = random_frames(seed=threshold)
+    predicted = (torch.sigmoid(logits.double()) > THRESHOLDS[threshold]).float()
+    times = np.arange(len(logits)) * 0.25
+    reference, estimate = as_frequencies(targets), as_frequencies(predicted)
+    oracle = mir_eval.multipitch.metrics(times, reference, times, estimate)[2]
+    assert float(count_frames(logits, targets).accuracy()[threshold]) == pytest.approx(oracle, abs=1e-12)
+
+
+def test_expected_accuracy_is_what_sampling_tends_to():
+    logits, targets = random_frames(frames=200)
+    generator = torch.Generator().manual_seed(1)
+    probabilities = torch.sigmoid(logits)
+    hits = union = 0.0
+    for _ in range(200):
+        drawn = torch.rand(logits.shape, generator=generator) < probabilities
+        hits += float((drawn & (targets > 0)).sum())
+        union += float((drawn | (targets > 0)).sum())
+    assert score(count_frames(logits, targets), HALF).expected_accuracy == pytest.approx(hits / union, abs=2e-3)
+
+
+def test_a_case_by_hand():
+    targets = torch.tensor([[1.0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0]])
+    probabilities = torch.tensor([[0.9, 0.2, 0.7, 0.1], [0.1, 0.1, 0.1, 0.1], [0.1, 0.1, 0.6, 0.1]])
+    scores = score(count_frames(torch.logit(probabilities), targets), HALF)
+    assert scores.accuracy_at_half == pytest.approx(2 / 4)  # TP 1 + 0 + 1, FP 1, FN 1
+    assert scores.mean_frame_accuracy == pytest.approx((1 / 3 + 1 + 1) / 3)  # silence, predicted right, is right
+    likelihood = torch.where(targets > 0, probabilities, 1 - probabilities)
+    assert scores.nll == pytest.approx(float(-likelihood.log().sum()) / 3, rel=1e-6)
+
+
+def test_a_note_must_exceed_the_threshold():
+    counts = count_frames(torch.zeros(1, 1, dtype=torch.float64), torch.ones(1, 1))
+    assert counts.true_positive[HALF] == 0
+    assert counts.true_positive[HALF - 1] == 1
+
+
+def test_best_threshold_is_the_best_and_among_equals_the_middle_one():
+    logits, targets = random_frames()
+    accuracy = count_frames(logits, targets).accuracy()
+    assert accuracy[count_frames(logits, targets).best_threshold()] == accuracy.max()
+    certain = torch.where(targets > 0, torch.inf, -torch.inf)
+    counts = count_frames(certain, targets)
+    assert counts.best_threshold() == HALF
+    assert score(counts, HALF).accuracy == 1.0

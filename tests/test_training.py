@@ -1,0 +1,147 @@
+"""Training: padding reaches nothing, a resumed run is the run, early stopping stops, and bad input is answered."""
+
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from linmem.data import Splits
+from linmem.model import ModelOptions, build_model
+from linmem.tasks import NextFrame
+from linmem.training import TrainingOptions, count, evaluate, train
+
+LENGTHS = (7, 2, 12, 5, 9)
+
+
+def rolls(seed=0, lengths=LENGTHS, notes=6):
+    generator = torch.Generator().manual_seed(seed)
+    return [(torch.rand(length, notes, generator=generator) < 0.3).float() for length in lengths]
+
+
+def splits():
+    return Splits("random", rolls(0), rolls(1), rolls(2))
+
+
+def model(name="lmn-b", **options):
+    return build_model(ModelOptions(name, 5, 7, input_dropout=0.2, readout_dropout=0.2, **options), 6, 6, seed=3)
+
+
+OPTIONS = TrainingOptions(batch_size=2, max_epochs=6, learning_rate=1e-2, weight_decay=1e-3)
+
+
+def same_weights(first, second):
+    return all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["lmn-a", "lmn-b", "lstm", "gru", "rnn", "unfolded"])
+def test_metrics_do_not_see_the_padding(name):
+    network, task, examples = model(name).double(), NextFrame(), NextFrame().examples(rolls())
+    examples = type(examples)(*([tensor.double() for tensor in part] for part in examples))
+    alone, together = (count(network, examples, task, batch_size) for batch_size in (1, len(LENGTHS)))
+    assert together.frames == sum(length - 1 for length in LENGTHS)
+    assert together.nll == pytest.approx(alone.nll, rel=1e-12)
+    assert torch.equal(together.true_positive, alone.true_positive)
+
+
+@pytest.mark.parametrize("name", ["lmn-a", "lmn-b", "lstm", "unfolded"])
+def test_gradients_do_not_see_the_padding(name):
+    from linmem.training import _answers
+
+    network, examples = model(name).double().eval(), NextFrame().examples([roll.double() for roll in rolls()])
+
+    def gradients(batches):
+        network.zero_grad()
+        for batch in batches:
+            NextFrame().loss(*_answers(network, type(examples)(*batch))).backward()
+        return [parameter.grad.clone() for parameter in network.parameters()]
+
+    together = gradients([examples])
+    alone = gradients([([x], [y]) for x, y in zip(*examples, strict=True)])
+    for one, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("cut_after", [1, 3])
+def test_a_resumed_run_ends_with_the_same_bits(tmp_path, cut_after):
+    whole = model()
+    history = train(whole, splits(), NextFrame(), OPTIONS)
+
+    class Killed(Exception):
+        pass
+
+    def kill(state):
+        if state.epoch == cut_after:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(model(), splits(), NextFrame(), OPTIONS, checkpoint=tmp_path / "state", after_epoch=kill)
+    resumed = build_model(ModelOptions("lmn-b", 5, 7, input_dropout=0.2, readout_dropout=0.2), 6, 6, seed=99)
+    again = train(resumed, splits(), NextFrame(), OPTIONS, checkpoint=tmp_path / "state")
+    assert same_weights(whole, resumed)
+    assert [replace(row, seconds=0) for row in again.epochs] == [replace(row, seconds=0) for row in history.epochs]
+
+
+def test_the_same_seed_gives_the_same_run_and_leaves_the_global_generator_alone():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first, second = model(), model()
+    train(first, splits(), NextFrame(), OPTIONS)
+    train(second, splits(), NextFrame(), OPTIONS)
+    assert same_weights(first, second)
+    assert torch.equal(before, torch.get_rng_state())
+    other = model()
+    train(other, splits(), NextFrame(), replace(OPTIONS, seed=1))
+    assert not same_weights(first, other)
+
+
+def test_training_learns_a_rule_and_keeps_the_best_epoch():
+    alternating = [torch.eye(2)[torch.arange(length) % 2] for length in (8, 11, 15)]
+    data = Splits("alternating", alternating, alternating, alternating)
+    network = build_model(ModelOptions("lmn-b", 8, 8), 2, 2)
+    history = train(network, data, NextFrame(), TrainingOptions(learning_rate=3e-2, batch_size=3, max_epochs=60))
+    scores = evaluate(network, data, NextFrame())
+    assert scores.accuracy_at_half == 1.0
+    assert scores.nll == pytest.approx(history.best.valid_nll, rel=1e-6)
+    assert history.best.valid_nll == min(row.valid_nll for row in history.epochs)
+
+
+def test_early_stopping_waits_for_its_patience():
+    history = train(model(), splits(), NextFrame(), replace(OPTIONS, max_epochs=200, patience=4))
+    assert len(history.epochs) == history.best_epoch + 4
+
+
+def test_bad_input_is_answered_in_one_line(tmp_path):
+    good = splits()
+    with pytest.raises(ValueError, match="sequence 1 has 1 steps, wanted at least 2"):
+        train(model(), replace(good, train=rolls(lengths=(4, 1))), NextFrame(), OPTIONS)
+    with pytest.raises(ValueError, match="sequence 0 has entries other than 0 and 1"):
+        train(model(), replace(good, valid=[torch.full((3, 6), 0.5)]), NextFrame(), OPTIONS)
+    with pytest.raises(ValueError, match="learning_rate is -1: a number above 0"):
+        TrainingOptions(learning_rate=-1)
+    train(model(), good, NextFrame(), OPTIONS, checkpoint=tmp_path / "state")
+    with pytest.raises(ValueError, match=r"was run with learning_rate=0.01, now it is 0.5"):
+        train(model(), good, NextFrame(), replace(OPTIONS, learning_rate=0.5), checkpoint=tmp_path / "state")
+    with pytest.raises(ValueError, match="holds the weights of another model"):
+        train(model("lstm"), good, NextFrame(), OPTIONS, checkpoint=tmp_path / "state")
+
+
+def test_a_diverged_run_says_so_and_keeps_its_best_weights():
+    network = model()
+
+    def poison(state):
+        if state.epoch == 2:
+            next(state.model.parameters()).data.fill_(torch.nan)
+
+    with pytest.raises(ValueError, match="loss became nan in epoch 3: lower learning_rate"):
+        train(network, splits(), NextFrame(), OPTIONS, after_epoch=poison)
+    assert all(torch.isfinite(parameter).all() for parameter in network.parameters())
+
+
+def test_a_run_can_be_made_longer(tmp_path):
+    short = replace(OPTIONS, max_epochs=2)
+    train(model(), splits(), NextFrame(), short, checkpoint=tmp_path / "state")
+    network, whole = model(), model()
+    longer = train(network, splits(), NextFrame(), OPTIONS, checkpoint=tmp_path / "state")
+    train(whole, splits(), NextFrame(), OPTIONS)
+    assert len(longer.epochs) == asdict(OPTIONS)["max_epochs"]
+    assert same_weights(network, whole)
