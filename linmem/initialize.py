@@ -7,6 +7,8 @@ encode, U (a·L, p) holds the right singular vectors, block i of f rows belongin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -136,8 +138,10 @@ def _fill(module: nn.Module, **values: Tensor) -> None:
             raise ValueError(f"{name} must hold values, but the layer was built with bias=False")
 
 
-def _width(hidden_size: int | tuple[int, ...]) -> int:
-    return hidden_size if isinstance(hidden_size, int) else hidden_size[-1]
+def _width(hidden_size: int | Sequence[int]) -> int:
+    if isinstance(hidden_size, int):
+        return hidden_size
+    raise ValueError(f"hidden_size is {hidden_size}: one functional layer was wanted")
 
 
 def _check_sizes(name: str, came: int, wanted: int) -> None:

@@ -10,7 +10,7 @@ Letters: a inputs, f functional units, p memory units, k lags, o outputs.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +59,7 @@ def pretrain(
     nonlinearity : of the unfolded network; the paper's is SELU. With the LMN's own and p = rank nothing is lost in step 3.
     options : of the unfolded network's training.
     task : the loss; by default 0/1 targets behind a sigmoid.
-    autoencoder : unfitted; by default `LinearAutoencoder(p)`, uncentred.
+    autoencoder : unfitted; by default `LinearAutoencoder(p, decoder="tied")`, uncentred.
     checkpoint : file in which the unfolded network's training is kept, and taken up again.
     progress : show a progress bar (on a terminal).
 
@@ -72,7 +72,8 @@ def pretrain(
     splits = _as_splits(sequences, targets, valid)
     unfolded = build_unfolded(lmn, readout, lags, nonlinearity, options.seed)
     history = train(unfolded, splits, task or PairedFrames(), options, checkpoint=checkpoint, progress=progress)
-    autoencoder = autoencoder or LinearAutoencoder(lmn.memory_size, random_state=options.seed)
+    if autoencoder is None:  # only its encoder is needed
+        autoencoder = LinearAutoencoder(lmn.memory_size, decoder="tied", random_state=options.seed)
     autoencoder.fit(hidden_states(unfolded, sequences))
     from_unfolded_(lmn, readout, unfolded, autoencoder)
     return Pretrained(unfolded, autoencoder, history)
@@ -91,7 +92,7 @@ def pretrain_on_inputs(
     seed : of the autoencoder's solver.
     """
     size = layer.memory_size if isinstance(layer, LMN) else layer.hidden_size
-    autoencoder = LinearAutoencoder(size, random_state=seed).fit(sequences)
+    autoencoder = LinearAutoencoder(size, decoder="tied", random_state=seed).fit(sequences)
     from_autoencoder_(layer, autoencoder)
     fit_readout_(readout, autoencoder.encode(sequences), targets)
     return autoencoder
@@ -119,9 +120,9 @@ def hidden_states(unfolded: UnfoldedNetwork, sequences: list[Tensor]) -> list[Te
 def _as_splits(
     sequences: list[Tensor], targets: list[Tensor], valid: tuple[list[Tensor], list[Tensor]] | None
 ) -> Splits:
-    pairs = list(zip(sequences, targets, strict=True))
+    pairs: list[Any] = list(zip(sequences, targets, strict=True))
     if valid is not None:
-        return Splits("pairs", pairs, list(zip(*valid, strict=True)), [])
+        return Splits("pairs", pairs, list[Any](zip(*valid, strict=True)), [])
     if len(pairs) < 2:
         raise ValueError(f"{len(pairs)} sequence(s) came: at least 2 are wanted to hold one out, or give valid=")
     held_out = range(0, len(pairs), 10)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from torch import nn
 
-from linmem import data
+from linmem import data, tables
 from linmem.baselines import Persistence
 from linmem.data import Splits
+from linmem.data.splits import SPLITS
 from linmem.metrics import Scores
 from linmem.model import SequenceModel, build_model, parameter_count
 from linmem.pretraining import pretrain, pretrain_on_inputs
@@ -23,6 +24,7 @@ from linmem.run_folder import (
     UNFOLDED,
     RunOptions,
     claim,
+    load_run,
     write_config,
     write_json,
     write_lines,
@@ -144,3 +146,39 @@ def _pretrain(model: nn.Module, options: RunOptions, splits: Splits, folder: Pat
 def _pretraining_seconds(folder: Path) -> float:
     path = folder / PRETRAINING
     return float(json.loads(path.read_text())["seconds"]) if path.exists() else 0.0
+
+
+def evaluate_run(folder: Path, split: str = "test", best_by: str = "nll", device: str = "cpu") -> dict[str, Scores]:
+    """Metrics of a finished run on one split, persistence first; the threshold is the validation split's.
+
+    Raises
+    ------
+    ValueError
+        `split` or `best_by` is unknown.
+    FileNotFoundError
+        `folder` holds no run.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split is {split!r}: the known ones are {', '.join(SPLITS)}")
+    options, model = load_run(folder, best_by)
+    splits = data.load(options.data)
+    name = options.model.model + ("" if options.pretraining.pretrain == "none" else f", {options.pretraining.pretrain}")
+    model = model.to(device)
+    return {"persistence": persistence_scores(splits, split), name: evaluate(model, splits, NextFrame(), split)}
+
+
+def scores_table(scores: dict[str, Scores]) -> str:
+    """Return a Markdown table, a model a row; accuracies in per cent, NLL in nats a frame."""
+    return tables.markdown([{"model": name} | scores_row(score) for name, score in scores.items()], {"NLL": 3})
+
+
+def scores_row(score: Scores) -> dict[str, float]:
+    """One model's metrics under the headings of a table."""
+    return {
+        "accuracy %": 100 * score.accuracy,
+        "at threshold": score.threshold,
+        "accuracy % at 0.5": 100 * score.accuracy_at_half,
+        "expected %": 100 * score.expected_accuracy,
+        "mean of frames %": 100 * score.mean_frame_accuracy,
+        "NLL": score.nll,
+    }

@@ -1,0 +1,221 @@
+"""The command line: parses, calls, prints. What is computed lives elsewhere.
+
+Bad input ends with one line on standard error and exit status 2.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from linmem.model import MODELS, ModelOptions
+from linmem.run_folder import PretrainingOptions, RunOptions
+from linmem.training import TrainingOptions
+
+_BAD_INPUT = (ValueError, TypeError, OSError, ImportError)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns its exit status."""
+    parser, commands = _parser()
+    options = parser.parse_args(arguments)
+    name = options.command
+    try:
+        _use_threads(options[name].threads)
+        commands[name](options[name])
+    except _BAD_INPUT as error:
+        if os.environ.get("LINMEM_TRACEBACK"):
+            raise
+        print(f"linmem {name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"linmem {name}: interrupted; a run that keeps a folder goes on with --resume", file=sys.stderr)
+        return 130
+    return 0
+
+
+def train(options: Namespace) -> None:
+    """Train a model to predict the next frame, with or without pretraining."""
+    from linmem import runs
+
+    run_options = RunOptions(
+        options.data,
+        _group(ModelOptions, options),
+        _group(TrainingOptions, options),
+        _group(PretrainingOptions, options),
+    )
+    folder = Path(options.out or _default_folder(run_options))
+    summary = runs.run(
+        run_options, folder, resume=options.resume, force=options.force, device=options.device, progress=True
+    )
+    name = run_options.model.model
+    print(runs.scores_table({"persistence": summary.persistence, f"{name} (valid)": summary.scores}))
+    print(f"\n{folder}: epoch {summary.best_epoch} of {summary.epochs} is kept; next: linmem evaluate {folder}")
+
+
+def evaluate(options: Namespace) -> None:
+    """Metrics of a finished run on one split, persistence first."""
+    from linmem import runs
+
+    print(runs.scores_table(runs.evaluate_run(Path(options.run), options.split, options.best_by, options.device)))
+
+
+def generate(options: Namespace) -> None:
+    """Continue a piece of a run's data set, or a MIDI file; writes MIDI and a piano-roll picture."""
+    from linmem.experiments import continuation
+
+    for path in continuation.generate(
+        Path(options.run),
+        Path(options.out or Path(options.run) / "generated"),
+        piece=options.piece,
+        heard=options.heard,
+        steps=options.steps,
+        temperature=options.temperature,
+        voices=options.voices,
+        tempo=options.tempo,
+        seed=options.seed,
+        device=options.device,
+        force=options.force,
+    ):
+        print(path)
+
+
+def fit(options: Namespace) -> None:
+    """Solve the linear autoencoder of a data set; error against memory units as table and picture."""
+    from linmem.experiments import memory_curve
+
+    memory_curve.fit(
+        options.data,
+        Path(options.out or Path("runs") / f"fit-{_slug(options.data)}"),
+        memory_size=options.memory_size,
+        solver=options.solver,
+        center=options.center,
+        decoder=options.decoder,
+        refine=options.refine,
+        seed=options.seed,
+        force=options.force,
+    )
+
+
+def demo(options: Namespace) -> None:
+    """Train an LSTM, an LMN and a pretrained LMN on the chorales; a table, pictures and music in one folder."""
+    from linmem.experiments import demo
+
+    demo.run(Path(options.out), seed=options.seed, quick=options.quick)
+
+
+def _parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], None]]]:
+    parser = ArgumentParser(prog="linmem", description="Linear Memory Networks: memory that is solved, not trained.")
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subcommands(required=True, dest="command")
+    functions: dict[str, Callable[[Namespace], None]] = {}
+    for function, build in (
+        (fit, _fit_arguments),
+        (train, _train_arguments),
+        (evaluate, _evaluate_arguments),
+        (generate, _generate_arguments),
+        (demo, _demo_arguments),
+    ):
+        name = function.__name__
+        command = ArgumentParser(description=function.__doc__)
+        build(command)
+        command.add_argument("--config", action="config", help="options from a YAML file")
+        command.add_argument("--threads", type=int, default=1, help="CPU threads; small steps gain nothing from more")
+        command.add_argument("--device", type=str, default="cpu", help="cpu, cuda, cuda:1, …")
+        commands.add_subcommand(name, command, help=function.__doc__)
+        functions[name] = function
+    return parser, functions
+
+
+_DATA = (
+    "a data set by name (chorales, jsb_chorales, muse_data, nottingham, piano_midi), or a folder of MIDI, NPY or CSV"
+)
+_FORCE = "replace what the folder already holds"
+
+
+def _fit_arguments(command: ArgumentParser) -> None:
+    command.add_argument("data", type=str, help=_DATA)
+    command.add_argument("--out", type=str, default=None, help="folder; by default runs/fit-DATA")
+    command.add_argument(
+        "--memory_size", type=int | float | str, default=100, help='memory units, an energy < 1, or "auto"'
+    )
+    command.add_argument("--solver", type=str, default="auto", help="auto, exact, slices or randomized")
+    command.add_argument("--decoder", type=str, default="refit", help="tied (the papers'), refit or optimal")
+    command.add_argument("--refine", type=str | None, default="decoder", help="null, decoder or joint")
+    command.add_argument("--center", type=bool, default=False, help="subtract the mean first")
+    command.add_argument("--seed", type=int, default=0, help="of the randomized solver")
+    command.add_argument("--force", action="store_true", help=_FORCE)
+
+
+def _train_arguments(command: ArgumentParser) -> None:
+    known = "\n".join(f"  {name}: {line}" for name, (_, line) in MODELS.items())
+    command.description = f"{train.__doc__}\n\nmodels:\n{known}"
+    command.add_argument("data", type=str, help=_DATA)
+    command.add_argument("--out", type=str, default=None, help="the run's folder; by default runs/DATA-MODEL-…")
+    command.add_argument("--resume", action="store_true", help="go on with the run that the folder holds")
+    command.add_argument("--force", action="store_true", help=_FORCE)
+    for group in (ModelOptions, TrainingOptions, PretrainingOptions):
+        command.add_class_arguments(group)
+
+
+def _evaluate_arguments(command: ArgumentParser) -> None:
+    command.add_argument("run", type=str, help="folder that `linmem train` wrote")
+    command.add_argument("--split", type=str, default="test", help="train, valid or test")
+    command.add_argument("--best_by", type=str, default="nll", help="weights of the best epoch by nll or accuracy")
+    command.add_argument("--seed", type=int, default=0, help="no effect: evaluation draws nothing")
+
+
+def _generate_arguments(command: ArgumentParser) -> None:
+    command.add_argument("run", type=str, help="folder that `linmem train` wrote")
+    command.add_argument("--out", type=str, default=None, help="folder; by default RUN/generated")
+    command.add_argument("--piece", type=str, default="0", help="index of a test piece, or the path of a MIDI file")
+    command.add_argument("--heard", type=int, default=16, help="steps of the piece that the model hears")
+    command.add_argument("--steps", type=int, default=48, help="steps to draw")
+    command.add_argument("--temperature", type=float, default=1.0, help="below 1 bolder, above 1 more random")
+    command.add_argument("--voices", type=int | None, default=None, help="at most so many notes at once")
+    command.add_argument("--tempo", type=float, default=90.0, help="quarter notes a minute")
+    command.add_argument("--seed", type=int, default=0, help="the same seed draws the same music")
+    command.add_argument("--force", action="store_true", help=_FORCE)
+
+
+def _demo_arguments(command: ArgumentParser) -> None:
+    command.add_argument("--out", type=str, default="demo", help="folder for table, pictures and music")
+    command.add_argument("--seed", type=int, default=0, help="of weights, batches and music")
+    command.add_argument("--quick", action="store_true", help="two epochs a model, to see that it works")
+
+
+def _group(kind: type, options: Namespace) -> Any:
+    return kind(**{f.name: options[f.name] for f in fields(kind)})
+
+
+def _default_folder(options: RunOptions) -> Path:
+    parts = [_slug(options.data), options.model.model]
+    if options.pretraining.pretrain != "none":
+        parts.append(options.pretraining.pretrain)
+    return Path("runs") / "-".join([*parts, f"seed{options.training.seed}"])
+
+
+def _slug(data: str) -> str:
+    return Path(data).name or "data"
+
+
+def _use_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("linear-memory-networks")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

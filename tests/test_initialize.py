@@ -1,0 +1,115 @@
+"""What is solved moves into a network whole: the layer is the autoencoder, the LMN is the unfolded network."""
+
+import pytest
+import torch
+from torch import nn
+
+from linmem.autoencoder import LinearAutoencoder
+from linmem.history import History
+from linmem.initialize import fit_readout_, from_autoencoder_, from_unfolded_
+from linmem.layers import LMN
+from linmem.pretraining import hidden_states, pretrain
+from linmem.training import TrainingOptions
+from linmem.unfolded import UnfoldedNetwork
+
+LENGTHS = (6, 9, 4, 9, 7)
+
+
+def sequences(features=3, lengths=LENGTHS, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(length, features, generator=generator, dtype=torch.float64) for length in lengths]
+
+
+@pytest.mark.parametrize("center", [False, True])
+def test_an_lmn_filled_from_the_autoencoder_is_the_autoencoder(center):
+    autoencoder = LinearAutoencoder(5, center=center).fit(sequences())
+    lmn = LMN(3, 5, 5, nonlinearity="identity", dtype=torch.float64)
+    from_autoencoder_(lmn, autoencoder)
+    for x, states in zip(sequences(), autoencoder.encode(sequences()), strict=True):
+        torch.testing.assert_close(lmn(x)[0], states, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("center", [False, True])
+def test_an_rnn_filled_from_the_autoencoder_is_it_as_long_as_its_tanh_is_linear(center):
+    small = [1e-4 * x for x in sequences()]
+    autoencoder = LinearAutoencoder(5, center=center).fit(small)
+    rnn = nn.RNN(3, 5, dtype=torch.float64)
+    from_autoencoder_(rnn, autoencoder)
+    for x, states in zip(small, autoencoder.encode(small), strict=True):
+        torch.testing.assert_close(rnn(x)[0], states, rtol=1e-5, atol=1e-12)
+
+
+@pytest.mark.parametrize("nonlinearity", ["tanh", "selu", "identity"])
+@pytest.mark.parametrize("lags", [1, 3, 12])
+def test_at_full_rank_the_lmn_is_the_unfolded_network(nonlinearity, lags):
+    torch.manual_seed(1)
+    unfolded = UnfoldedNetwork(3, 4, 2, lags=lags, nonlinearity=nonlinearity).double()
+    hidden = hidden_states(unfolded, sequences())
+    rank = int(torch.linalg.matrix_rank(History(hidden).dense()))
+    autoencoder = LinearAutoencoder(rank, solver="exact").fit(hidden)
+    lmn = LMN(3, 4, rank, nonlinearity=nonlinearity, dtype=torch.float64)
+    readout = nn.Linear(rank, 2, dtype=torch.float64)
+    from_unfolded_(lmn, readout, unfolded, autoencoder)
+    with torch.no_grad():
+        for x in sequences():
+            torch.testing.assert_close(readout(lmn(x)[0]), unfolded(x)[0], rtol=1e-6, atol=1e-6)
+
+
+def test_the_readout_is_the_minimum_of_its_ridge_objective():
+    states, targets = sequences(4), [(x > 0).double() for x in sequences(2, seed=1)]
+    readout = nn.Linear(4, 2, dtype=torch.float64)
+    fit_readout_(readout, states, targets, ridge=0.1)
+    S, Y = torch.cat(states), 4 * (torch.cat(targets) - 0.5)
+    centred = S - S.mean(0)
+    penalty = 0.1 * float(centred.square().sum(0).mean())
+
+    def objective():
+        return (readout(S) - Y).square().sum() + penalty * readout.weight.square().sum()
+
+    gradients = torch.autograd.grad(objective(), list(readout.parameters()))
+    assert all(float(gradient.abs().max()) < 1e-9 for gradient in gradients)
+
+
+def test_the_three_steps_leave_an_lmn_close_to_the_network_it_came_from():
+    x = [(roll > 0.4).float() for roll in sequences(5, (30, 25, 28, 31, 22, 27))]
+    inputs, targets = [roll[:-1] for roll in x], [roll[1:] for roll in x]
+    lmn, readout = LMN(5, 6, 60, nonlinearity="selu", batch_first=True), nn.Linear(60, 5)
+    options = TrainingOptions(max_epochs=5, batch_size=2)
+    pretrained = pretrain(lmn, readout, inputs, targets, lags=3, options=options)
+    assert len(pretrained.history.epochs) == 5
+    assert pretrained.autoencoder.training_error_ < 0.05
+    with torch.no_grad():
+        difference = torch.cat([readout(lmn(one[None])[0])[0] - pretrained.unfolded(one)[0] for one in inputs])
+        spread = torch.cat([pretrained.unfolded(one)[0] for one in inputs]).std()
+    assert float(difference.square().mean().sqrt()) < 0.3 * float(spread)
+
+
+def test_sizes_that_do_not_fit_are_named():
+    autoencoder = LinearAutoencoder(5).fit(sequences())
+    for layer, message in (
+        (LMN(4, 5, 5), "input_size is 4, wanted 3"),
+        (LMN(3, 6, 5), "hidden_size is 6, wanted 5"),
+        (LMN(3, 5, 6), "memory_size is 6, wanted 5"),
+        (nn.RNN(3, 4), "hidden_size is 4, wanted 5"),
+        (LMN(3, 5, 5, num_layers=2), "has 2 layers"),
+        (nn.RNN(3, 5, bidirectional=True), "bidirectional=True"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            from_autoencoder_(layer, autoencoder)
+    with pytest.raises(TypeError, match="layer is a LSTM"):
+        from_autoencoder_(nn.LSTM(3, 5), autoencoder)
+
+
+def test_a_transfer_that_would_lose_something_is_refused():
+    unfolded = UnfoldedNetwork(3, 4, 2, lags=2)
+    nn.init.ones_(unfolded.bias_h)
+    hidden = hidden_states(unfolded, [x.float() for x in sequences()])
+    autoencoder, centred = (LinearAutoencoder(6, center=center).fit(hidden) for center in (False, True))
+    with pytest.raises(ValueError, match="output is 'functional'"):
+        from_unfolded_(LMN(3, 4, 6, output="functional"), nn.Linear(6, 2), unfolded, autoencoder)
+    with pytest.raises(ValueError, match="fit it with center=False"):
+        from_unfolded_(LMN(3, 4, 6), nn.Linear(6, 2), unfolded, centred)
+    with pytest.raises(ValueError, match=r"readout.out_features is 3, wanted 2"):
+        from_unfolded_(LMN(3, 4, 6), nn.Linear(6, 3), unfolded, autoencoder)
+    with pytest.raises(ValueError, match="built with bias=False"):
+        from_unfolded_(LMN(3, 4, 6, bias=False), nn.Linear(6, 2), unfolded, autoencoder)
