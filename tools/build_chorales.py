@@ -218,7 +218,8 @@ def save(target: Path, chorales: list[Chorale], split: list[str], skipped: int, 
     """Write the file; zip entries of numpy carry a constant date, so equal input gives equal bytes."""
     provenance = (
         f"Johann Sebastian Bach, four-part chorales, from the corpus of music21 {music21.__version__} "
-        f"(files bach/bwv*), by tools/build_chorales.py. One row a quarter note: the pitches (MIDI numbers; 0 for a "
+        f"(files bach/bwv*; most of them marked '© 2004 Margaret Greentree, www.jsbchorales.net, used by permission'), "
+        f"by tools/build_chorales.py. One row a quarter note: the pitches (MIDI numbers; 0 for a "
         f"rest) of soprano, alto, tenor and bass that sound when the quarter begins, transposed by `transposition` "
         f"semitones to C major or A minor. {len(chorales)} chorales; {skipped} files skipped, {copies} copies dropped. "
         f"Split by BWV number, settings that are alike kept together: see docs/data.md."

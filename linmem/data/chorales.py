@@ -16,7 +16,7 @@ from linmem.data.splits import SPLITS, Splits
 from linmem.midi import LOWEST_NOTE, NOTES
 
 FILE = Path(__file__).with_name("chorales.npz")
-SHA256 = "fd5a043760aa07402f20ddbd4e23be6d108b490c19c3b9d9401e4992b7a84727"
+SHA256 = "f34273ad82cf2df79b3efe605a8264f545c2a363fb829b37d7f6a8d5accbeece"
 
 
 def load_chorales(root: str | os.PathLike[str] | None = None) -> Splits:
