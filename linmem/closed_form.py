@@ -14,6 +14,7 @@ from torch import Tensor
 from . import decoder as decoders
 from .decoder import Decoder
 from .history import Gram
+from .joint import Autoencoder, refine_joint
 from .refine import refine_decoder
 from .svd import Solver
 from .svd.size import leading
@@ -78,6 +79,9 @@ def solve(
         lag_decoder = decoders.optimal(known, best)
     elif decoder == "refit" and refine is not None:
         best = refine_decoder(known, best)
+        if refine == "joint":
+            (A, B, *both), known = refine_joint(history, Autoencoder(A, B, *best), known)
+            best = Decoder(*both)
     error = decoders.error(known, best.blocks(history.lags) if lag_decoder is None else lag_decoder)
     bound = max(0.0, 1 - float(values.square().sum()) / history.energy)
     C = torch.cat(best)
