@@ -1,0 +1,130 @@
+"""The manners that all recurrent layers here share with `torch.nn.LSTM`; a layer itself writes its recurrence alone.
+
+Called `y, state = layer(x, state)`: x is (T, B, a), (B, T, a) if `batch_first`, or (T, a) unbatched. A state is a
+tensor (1, B, n), or a named tuple of such tensors and of clocks, (1, n) each where x is unbatched. Given back, it goes
+on where it was: a sequence in chunks gives what the whole sequence gives.
+
+Letters: T steps, B sequences, a inputs, n numbers of a state.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+
+class Clocked(NamedTuple):
+    """The state of a layer whose parts move at different steps."""
+
+    memory: Tensor  # (1, B, n)
+    clock: int  # steps since the sequence began
+
+
+class SequenceLayer(nn.Module, ABC):
+    """A recurrent layer of one direction; a subclass gives `start` and `recur` on batches with time first."""
+
+    input_size: int
+    batch_first: bool
+
+    @property
+    @abstractmethod
+    def output_size(self) -> int:
+        """Features of each output step."""
+
+    @abstractmethod
+    def start(self, x: Tensor) -> Any:
+        """State before the first step of x (T, B, a): zeros like x."""
+
+    @abstractmethod
+    def recur(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Outputs (T, B, o) and the state after the last step, of x (T, B, a), T ≥ 1, and a state of its own kind."""
+
+    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Run over whole sequences.
+
+        Parameters
+        ----------
+        x : Tensor
+            (T, B, a); (B, T, a) if `batch_first`; (T, a) unbatched.
+        state : optional
+            What an earlier call returned, to go on from there; by default a sequence begins.
+
+        Returns
+        -------
+        y : Tensor
+            Outputs in the layout of `x`, with `output_size` features.
+        state
+            State after the last step.
+
+        Raises
+        ------
+        ValueError
+            Wrong shape, type or device of `x` or `state`, or sequences without a step.
+        """
+        if x.dim() not in (2, 3):
+            raise ValueError(f"input must have 2 dimensions (unbatched) or 3, got shape {tuple(x.shape)}")
+        batched = x.dim() == 3
+        rows = x.unsqueeze(1) if not batched else x.transpose(0, 1) if self.batch_first else x
+        self._check_input(rows)
+        begin = self.start(rows)
+        if state is None:
+            state = begin
+        else:
+            state = state if batched else _map(_with_batch, state)
+            _check_state(state, begin)
+        y, state = self.recur(rows, state)
+        if not batched:
+            return y.squeeze(1), _map(_without_batch, state)
+        return (y.transpose(0, 1) if self.batch_first else y), state
+
+    @staticmethod
+    def _check_sizes(**sizes: int) -> None:
+        for name, size in sizes.items():
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, got {size}")
+
+    def _check_input(self, x: Tensor) -> None:
+        weight = next(self.parameters())
+        if x.shape[-1] != self.input_size:
+            raise ValueError(f"input has {x.shape[-1]} features in its last dimension, expected {self.input_size}")
+        if x.shape[0] == 0:
+            raise ValueError("input has no time step: at least one was wanted")
+        if (x.dtype, x.device) != (weight.dtype, weight.device):
+            raise ValueError(
+                f"input is {x.dtype} on {x.device}, but the parameters are {weight.dtype} on {weight.device}: "
+                "convert or move one of them"
+            )
+
+
+def _map(function: Callable[[Tensor], Tensor], state: Any) -> Any:
+    """Apply a function to every tensor of a state."""
+    if isinstance(state, Tensor):
+        return function(state)
+    if isinstance(state, tuple):
+        return type(state)(*(_map(function, part) for part in state))
+    return state
+
+
+def _with_batch(part: Tensor) -> Tensor:
+    return part.unsqueeze(1)
+
+
+def _without_batch(part: Tensor) -> Tensor:
+    return part.squeeze(1)
+
+
+def _check_state(state: Any, wanted: Any) -> None:
+    came, needed = _describe(state), _describe(wanted)
+    if came != needed:
+        raise ValueError(f"state is {came}, expected {needed}: give back what an earlier call on this batch returned")
+
+
+def _describe(state: Any) -> str:
+    if isinstance(state, Tensor):
+        return f"{state.dtype} {tuple(state.shape)} on {state.device}"
+    if isinstance(state, tuple):
+        return f"{type(state).__name__}({', '.join(map(_describe, state))})"
+    return type(state).__name__
