@@ -1,0 +1,63 @@
+"""The diagonal complex memory: its scan is its loop, and it can neither explode nor fade at the start."""
+
+import pytest
+import torch
+
+from linmem.baselines.lru import LRU, diagonal_loop, diagonal_scan
+
+
+def numbers(*shape, seed=0):
+    return torch.randn(*shape, dtype=torch.complex128, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 7, 8, 9, 31, 64, 100])
+def test_the_scan_is_the_loop_and_so_are_its_gradients(steps):
+    decay, start = numbers(4) / 2, numbers(2, 4, seed=1)
+    values, found = numbers(steps, 2, 4, seed=2), []
+    arguments = [tensor.requires_grad_() for tensor in (decay, values, start)]
+    for run in (diagonal_loop, diagonal_scan):
+        states = run(*arguments)
+        loss = (states * numbers(steps, 2, 4, seed=3)).abs().sum()
+        found.append([states, *torch.autograd.grad(loss, arguments)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_outputs_match_the_equations_written_out():
+    torch.manual_seed(0)
+    layer = LRU(3, 5, 2, nonlinearity="tanh", dtype=torch.float64)
+    x = torch.randn(8, 3, dtype=torch.float64)
+    decay = torch.exp(torch.complex(-layer.log_decay.exp(), layer.log_phase.exp()))
+    into, out = (torch.complex(*weight) for weight in (layer.weight_xs, layer.weight_sy))
+    s, wanted = torch.zeros(5, dtype=torch.complex128), []
+    for x_t in x:
+        s = decay * s + torch.sqrt(1 - decay.abs() ** 2) * (into @ x_t.to(into.dtype))
+        wanted.append(torch.tanh((out @ s).real + layer.weight_xy @ x_t + layer.bias_y))
+    torch.testing.assert_close(layer(x)[0], torch.stack(wanted))
+
+
+def test_no_weight_makes_it_explode():
+    layer = LRU(3, 6, dtype=torch.float64)
+    with torch.no_grad():
+        layer.log_decay.copy_(torch.tensor([-30.0, -5.0, 0.0, 1.0, 3.0, 6.0]))
+    assert layer.decay().abs().max() <= 1
+    y, _ = layer(torch.ones(2000, 1, 3, dtype=torch.float64))
+    y.square().mean().backward()
+    assert all(torch.isfinite(p.grad).all() for p in layer.parameters())
+
+
+def test_at_the_start_the_memory_lies_in_the_ring_and_keeps_the_size_of_its_input():
+    torch.manual_seed(0)
+    layer = LRU(1, 400, smallest=0.5, largest=0.9, largest_phase=1.0, dtype=torch.float64)
+    decay = layer.decay()
+    assert 0.5 <= decay.abs().min() < 0.52
+    assert 0.88 < decay.abs().max() <= 0.9
+    assert 0.95 < decay.angle().max() <= 1
+    assert decay.angle().min() >= 0
+    with torch.no_grad():
+        layer.weight_xs[0].fill_(1)
+        layer.weight_xs[1].zero_()
+    x = torch.randn(2000, 1, 1, dtype=torch.float64)
+    states = diagonal_loop(decay, ((1 - decay.abs() ** 2).sqrt() * x).to(decay.dtype), numbers(1, 400) * 0)
+    assert states[100:].abs().square().mean().item() == pytest.approx(1, abs=0.1)
+    torch.testing.assert_close(layer(x)[1][0], states[-1])
