@@ -7,7 +7,9 @@ Letters: a features, p memory units, L the longest length, n sequences. Sperduti
 """
 
 import warnings
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from itertools import chain, islice
 from os import PathLike
 from typing import Any
 
@@ -20,34 +22,18 @@ from torch import Tensor
 
 from . import coding, storage
 from .closed_form import DECODERS, REFINEMENTS, ClosedForm, solve
-from .decoder import Moments, error, inner, lag_errors, powers
+from .decoder import Moments, error, lag_errors, moments
 from .history import Gram, History
 from .sequences import check_sequences
 from .sketch import Centred, Sketch
+from .sources import Given, listed, open_source
+from .stream import chunks
+from .survey import Survey
 from .svd import Randomized, choose_solver
 from .svd.size import check_memory_size
 
 KIND, VERSION = "LinearAutoencoder", 1
-
-
-@dataclass(frozen=True)
-class Given:
-    """What kind of sequences came, so that the same kind can be given back."""
-
-    as_torch: bool
-    dtype: torch.dtype
-    device: torch.device
-
-    @classmethod
-    def of(cls, sequences: Any, checked: list[Tensor]) -> "Given":
-        """Look at the container or at its first sequence."""
-        first = sequences if isinstance(sequences, Tensor) else next(iter(sequences))
-        return cls(isinstance(first, Tensor), checked[0].dtype, checked[0].device)
-
-    def back(self, tensor: Tensor) -> Any:
-        """Turn a tensor into the kind, type and device that came."""
-        tensor = tensor.to(dtype=self.dtype, device=self.device)
-        return tensor if self.as_torch else tensor.cpu().numpy()
+SKETCH_CHUNK = 4_000_000  # numbers that a generator's chunk holds: 32 MB in float64
 
 
 class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -116,18 +102,29 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     # fitting
 
     def fit(self, sequences: Any, y: Any = None) -> "LinearAutoencoder":
-        """Fit to a list of (T_i, a) arrays or tensors, or one (n, T, a) array, never changed; `y` is ignored."""
+        """Fit to sequences, which are never changed; `y` is ignored.
+
+        Parameters
+        ----------
+        sequences : list of (T_i, a) arrays or tensors, or one (n, T, a) array
+            Also any object that yields sequences each time it is iterated over: it is read once for every product, and
+            only a chunk of it is in memory. A generator can be read only once: it is taken in by `partial_fit`. Within
+            a group of processes, `linmem.distributed.Shard(sequences)` is this process's part of the set.
+
+        Raises
+        ------
+        ValueError
+            For bad sequences or parameters, and if `memory_size` is above the rank of the history matrix.
+        """
         self._check_parameters()
-        sequences = list(sequences) if not isinstance(sequences, Tensor | np.ndarray) else sequences
-        checked = check_sequences(sequences)
         self._forget()
-        self._given = Given.of(sequences, checked)
-        self.n_features_in_ = checked[0].shape[1]
-        steps = sum(len(sequence) for sequence in checked)
-        total = torch.stack([sequence.sum(0, dtype=torch.float64) for sequence in checked]).sum(0)
-        self._mean = total / steps if self.center else torch.zeros_like(total)
-        history = History(checked, mean=self._mean if self.center else None, features=_sounding(checked, self.center))
-        self._solve(history, history.index)
+        if isinstance(sequences, Iterator):
+            return self._take_chunks(sequences)
+        opened = open_source(sequences, self.center)
+        self._given, self.n_features_in_ = opened.given, opened.features
+        self._mean = torch.zeros(opened.features) if opened.mean is None else opened.mean
+        self._mean = self._mean.to(device=opened.given.device, dtype=torch.float64)
+        self._solve(opened.history, opened.heard)
         return self
 
     def partial_fit(self, sequences: Any, y: Any = None) -> "LinearAutoencoder":
@@ -137,13 +134,25 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         energy past the first 2 p + 100 directions where it has more. `fit` forgets all chunks.
         """
         self._check_parameters()
-        sequences = list(sequences) if not isinstance(sequences, Tensor | np.ndarray) else sequences
-        sketch = self.__dict__.get("_sketch")
-        checked = check_sequences(sequences, features=None if sketch is None else self.n_features_in_)
-        if sketch is None:
+        if "_sketch" not in self.__dict__:
             self._forget()
-            self._given = Given.of(sequences, checked)
-            self.n_features_in_ = checked[0].shape[1]
+        sequences = listed(sequences)
+        return self._take(check_sequences(sequences, features=self._known_features()), sequences)
+
+    def _take_chunks(self, sequences: Iterator[Any]) -> "LinearAutoencoder":
+        """`fit` of a generator: one pass, by chunks."""
+        first = list(islice(sequences, 1))
+        for chunk in chunks(chain(first, sequences), numbers=SKETCH_CHUNK):
+            self._take(chunk, first)
+        if "_sketch" not in self.__dict__:
+            check_sequences([])
+        self._result()
+        return self
+
+    def _take(self, checked: list[Tensor], like: Any) -> "LinearAutoencoder":
+        sketch = self.__dict__.get("_sketch")
+        if sketch is None:
+            self._given, self.n_features_in_ = Given.of(like), checked[0].shape[1]
             sketch = Sketch(self.n_features_in_ + bool(self.center), self._sketch_size(), checked[0].device)
         chunk = [torch.cat([one, one.new_ones(len(one), 1)], 1) for one in checked] if self.center else checked
         sketch.update(chunk, self._generator())
@@ -151,7 +160,10 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.__dict__.pop("_fitted", None)
         return self
 
-    def _solve(self, history: Gram, index: list[int] | None) -> None:
+    def _known_features(self) -> int | None:
+        return self.n_features_in_ if "_sketch" in self.__dict__ else None
+
+    def _solve(self, history: Gram, heard: list[int]) -> None:
         self.solver_, solver = choose_solver(self.solver, history)
         if history.energy == 0:
             raise ValueError(
@@ -166,7 +178,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        self._fitted = fitted if index is None else _spread(fitted, index, self.n_features_in_)
+        self._fitted = _spread(fitted, heard, self.n_features_in_)
 
     def _result(self) -> ClosedForm:
         """Return the fit, after solving it from the chunks if `partial_fit` left that open."""
@@ -175,7 +187,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         if "_fitted" not in self.__dict__:
             view = Centred(self._sketch) if self.center else self._sketch
             self._mean = view.mean if isinstance(view, Centred) else self._sketch.factor.new_zeros(self.n_features_in_)
-            self._solve(view, None)
+            self._solve(view, list(range(self.n_features_in_)))
         return self._fitted
 
     def _forget(self) -> None:
@@ -242,14 +254,13 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     def _measure(self, checked: list[Tensor]) -> tuple[Moments, Tensor, Tensor]:
         """Moments, decoder blocks and lag energies of sequences; features that are silent in them cost nothing."""
         fitted = self._result()
-        index = _sounding(checked, self.center)
+        survey = Survey.of(checked, self.n_features_in_, checked[0].device)
+        index = list(range(self.n_features_in_)) if self.center else survey.heard()
         history = History(checked, mean=self._mean if self.center else None, features=index)
-        encoder = powers(fitted.A[:, index].T.contiguous(), fitted.B.T.contiguous(), history.lags)
-        part = history.gram(encoder)
-        cross = part.new_zeros(history.lags, self.n_features_in_, len(fitted.A))
-        cross[:, index] = part
-        known = Moments(history.energy, encoder, cross, inner(encoder, part))
-        return known, fitted.blocks(history.lags), history.lag_energy()
+        part = moments(history, fitted.A[:, index], fitted.B)
+        cross = part.cross.new_zeros(history.lags, self.n_features_in_, len(fitted.A))
+        cross[:, index] = part.cross
+        return part._replace(cross=cross), fitted.blocks(history.lags), history.lag_energy()
 
     def _encode(self, checked: list[Tensor]) -> list[Tensor]:
         fitted = self._result()
@@ -258,9 +269,9 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def _check(self, sequences: Any) -> tuple[list[Tensor], Given]:
         self._result()
-        sequences = list(sequences) if not isinstance(sequences, Tensor | np.ndarray) else sequences
+        sequences = listed(sequences)
         checked = check_sequences(sequences, features=self.n_features_in_)
-        return checked, Given.of(sequences, checked)
+        return checked, Given.of(sequences)
 
     # what was found
 
@@ -361,14 +372,6 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         given = config["given"]
         autoencoder._given = Given(given["torch"], getattr(torch, given["dtype"]), torch.device("cpu"))
         return autoencoder
-
-
-def _sounding(sequences: list[Tensor], center: bool) -> list[int]:
-    """Features that are not zero throughout (with centring all): a piano has 88 keys, four voices sing 51 notes."""
-    if center:
-        return list(range(sequences[0].shape[1]))
-    active = torch.stack([(sequence != 0).any(0) for sequence in sequences]).any(0)
-    return [int(feature) for feature in active.nonzero()[:, 0]] or [0]
 
 
 def _spread(fitted: ClosedForm, index: list[int], features: int) -> ClosedForm:

@@ -12,7 +12,7 @@ group. [P14] sec. 3; METHODS: `R_row Ξ = Ξ R`.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from . import fourier
 from .sequences import pad, valid_mask
 
 BLOCK = 32  # columns transformed at once: a (3457, 88, 32) spectrum takes 156 MB
+KEPT_BYTES = 2_000_000_000
 BATCH_NUMBERS = 4_000_000  # at most so many real numbers in one transformed batch of states: 32 MB
 TRANSFORM_COST, PRODUCT_COST = 1.25, 0.067  # ns a number (times log2 n) and a multiplication, measured on one core
 
@@ -48,27 +49,29 @@ class Gram(Protocol):
     def device(self) -> torch.device:
         """Where blocks live."""
 
+    @property
+    def block(self) -> int:
+        """Columns that one product takes at best: few in memory, more where each product costs a pass or a message."""
+
     def gram(self, block: Tensor) -> Tensor:
         """Return Ξᵀ(Ξ Z) of Z (L, a, q), float64, the same shape."""
         ...
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Sequences padded to the steps of their group."""
-
-    indices: list[int]
-    spectrum: Tensor  # (F, B, a) complex128
-    mask: Tensor  # (T, B, 1) float64, 0 after a sequence's last step: Ξ has no such rows
-
-
-@dataclass(frozen=True)
 class Group:
-    """Batches that share one transform length."""
+    """Batches of sequences that share one transform length."""
 
     steps: int
     transform: int
-    batches: list[Batch]
+    batches: list[list[int]]
+
+
+class Transformed(NamedTuple):
+    """One batch, padded to the steps of its group."""
+
+    spectrum: Tensor  # (F, B, a) complex128
+    mask: Tensor  # (T, B, 1) float64, 0 after a sequence's last step: Ξ has no such rows
 
 
 class History:
@@ -84,13 +87,17 @@ class History:
         Subtracted from every step (the zeros before a sequence's start stay zeros).
     features : sequence of int, optional
         Keep these features only.
+    keep : bool, optional
+        Keep the spectra of the sequences, 16 bytes a number and about 2.5 N a in all, from one product to the next; by
+        default while they take at most 2 GB.
 
     Notes
     -----
     A product with a block of q columns costs about N a q multiplications and (N + a Σ T) q log T for the transforms,
-    the sum over groups of similar length; the spectra of the sequences, 16 bytes a number, about 2.5 N a, stay in
-    memory.
+    the sum over groups of similar length.
     """
+
+    block = 16
 
     def __init__(
         self,
@@ -99,6 +106,7 @@ class History:
         lags: int | None = None,
         mean: Tensor | None = None,
         features: Sequence[int] | None = None,
+        keep: bool | None = None,
     ) -> None:
         self.sequences = sequences
         self.lengths = [len(sequence) for sequence in sequences]
@@ -113,7 +121,9 @@ class History:
         self.rows = sum(self.lengths)
         self.device = sequences[0].device
         self.energy = float(self.lag_energy().sum())
+        self.keep = 20 * self.rows * self.features <= KEPT_BYTES if keep is None else keep
         self._groups: list[Group] | None = None
+        self._transformed: dict[int, Transformed] = {}
 
     def sequence(self, index: int) -> Tensor:
         """(T_i, a) float64: the sequence as Ξ sees it, centred and with its kept features."""
@@ -152,8 +162,9 @@ class History:
         for group in self.groups():
             spectrum = fourier.forward(block[: group.steps], group.transform)
             for batch in group.batches:
-                states = fourier.backward(fourier.product(batch.spectrum, spectrum), group.transform, group.steps)
-                for column, index in enumerate(batch.indices):
+                inputs = self._transform(group, batch).spectrum
+                states = fourier.backward(fourier.product(inputs, spectrum), group.transform, group.steps)
+                for column, index in enumerate(batch):
                     out[index].copy_(states[: self.lengths[index], column])
         return out
 
@@ -162,10 +173,11 @@ class History:
         out = torch.zeros(self.lags, self.features, states[0].shape[1], dtype=torch.float64, device=self.device)
         for group in self.groups():
             for batch in group.batches:
-                padded = states[0].new_zeros(group.steps, len(batch.indices), out.shape[2])
-                for column, index in enumerate(batch.indices):
+                padded = states[0].new_zeros(group.steps, len(batch), out.shape[2])
+                for column, index in enumerate(batch):
                     padded[: self.lengths[index], column] = states[index]
-                correlation = fourier.adjoint_product(batch.spectrum, fourier.forward(padded, group.transform))
+                inputs = self._transform(group, batch).spectrum
+                correlation = fourier.adjoint_product(inputs, fourier.forward(padded, group.transform))
                 out[: group.steps] += fourier.backward(correlation, group.transform, group.steps)
         return out
 
@@ -175,11 +187,11 @@ class History:
         for start in range(0, block.shape[2], BLOCK):
             columns = slice(start, start + BLOCK)
             for group in self.groups():
-                out[: group.steps, :, columns] += _group_gram(group, block[: group.steps, :, columns])
+                out[: group.steps, :, columns] += self._group_gram(group, block[: group.steps, :, columns])
         return out
 
     def groups(self) -> list[Group]:
-        """Sequences in batches of similar length, transformed once and kept."""
+        """Sequences in batches of similar length."""
         if self._groups is None:
             self._groups = [self._group(members) for members in group_by_cost(self.lengths, self.features)]
         return self._groups
@@ -188,25 +200,28 @@ class History:
         steps = max(self.lengths[index] for index in members)
         transform = fourier.fast_length(steps)
         size = max(1, BATCH_NUMBERS // (transform * BLOCK))
-        cuts = [members[start : start + size] for start in range(0, len(members), size)]
-        return Group(steps, transform, [self._batch(cut, steps, transform) for cut in cuts])
+        return Group(steps, transform, [members[start : start + size] for start in range(0, len(members), size)])
 
-    def _batch(self, members: list[int], steps: int, transform: int) -> Batch:
+    def _transform(self, group: Group, members: list[int]) -> Transformed:
+        if members[0] in self._transformed:
+            return self._transformed[members[0]]
         padded = pad([self.sequence(index) for index in members])
-        spectrum = fourier.forward(padded.values.transpose(0, 1).contiguous(), transform)
-        return Batch(members, spectrum, valid_mask(padded.lengths, steps).T[:, :, None].to(torch.float64))
+        spectrum = fourier.forward(padded.values.transpose(0, 1).contiguous(), group.transform)
+        found = Transformed(spectrum, valid_mask(padded.lengths, group.steps).T[:, :, None].to(torch.float64))
+        if self.keep:
+            self._transformed[members[0]] = found
+        return found
 
-
-def _group_gram(group: Group, block: Tensor) -> Tensor:
-    spectrum = fourier.forward(block, group.transform)
-    total: Tensor | None = None
-    for batch in group.batches:
-        states = fourier.backward(fourier.product(batch.spectrum, spectrum), group.transform, group.steps)
-        states *= batch.mask
-        part = fourier.adjoint_product(batch.spectrum, fourier.forward(states, group.transform))
-        total = part if total is None else total.add_(part)
-    assert total is not None
-    return fourier.backward(total, group.transform, group.steps)
+    def _group_gram(self, group: Group, block: Tensor) -> Tensor:
+        spectrum = fourier.forward(block, group.transform)
+        total: Tensor | None = None
+        for batch in group.batches:
+            inputs, mask = self._transform(group, batch)
+            states = fourier.backward(fourier.product(inputs, spectrum), group.transform, group.steps)
+            part = fourier.adjoint_product(inputs, fourier.forward(states.mul_(mask), group.transform))
+            total = part if total is None else total.add_(part)
+        assert total is not None
+        return fourier.backward(total, group.transform, group.steps)
 
 
 def group_by_cost(lengths: Sequence[int], features: int) -> list[list[int]]:

@@ -56,13 +56,20 @@ def check_sequences(sequences: Any, *, features: int | None = None, min_length: 
         raise ValueError(f"expected a list of (T, a) sequences, got a {type(sequences).__name__}")
     checked: list[Tensor] = []
     for index, sequence in enumerate(sequences):
-        tensor = _to_floating(sequence, index)
-        features = tensor.shape[1] if features is None else features
-        _check_one(tensor, index, features, min_length)
-        checked.append(tensor)
+        checked.append(check_sequence(sequence, index, features, min_length))
+        features = checked[0].shape[1]
     if not checked:
         raise ValueError("the list of sequences is empty: at least one (T, a) sequence is needed")
     return checked
+
+
+def check_sequence(sequence: Any, index: int, features: int | None = None, min_length: int = 1) -> Tensor:
+    """Check the sequence number `index` as `check_sequences` does, by itself."""
+    tensor = _to_floating(sequence, index)
+    if tensor.ndim != 2:
+        raise ValueError(f"sequence {index} has shape {tuple(tensor.shape)}, wanted two dimensions (steps, features)")
+    _check_one(tensor, index, tensor.shape[1] if features is None else features, min_length)
+    return tensor
 
 
 def _to_floating(sequence: Any, index: int) -> Tensor:
@@ -84,8 +91,6 @@ def _to_floating(sequence: Any, index: int) -> Tensor:
 
 def _check_one(sequence: Tensor, index: int, features: int, min_length: int) -> None:
     shape = tuple(sequence.shape)
-    if len(shape) != 2:
-        raise ValueError(f"sequence {index} has shape {shape}, wanted two dimensions (steps, features)")
     if shape[1] != features or features == 0:
         wanted = "at least one" if features == 0 else features
         raise ValueError(

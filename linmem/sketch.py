@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .history import Gram, History
+from .survey import Survey
 from .svd import Randomized
 
 DENSE_COLUMNS = 2000  # a QR decomposition of so many columns takes 0.3 s a chunk
@@ -29,7 +30,7 @@ class Sum:
     def __init__(self, parts: Sequence[Gram]) -> None:
         self.parts = parts
         self.lags, self.features, self.device = parts[0].lags, parts[0].features, parts[0].device
-        self.rows = sum(part.rows for part in parts)
+        self.rows, self.block = sum(part.rows for part in parts), max(part.block for part in parts)
         self.energy: float = sum(part.energy for part in parts)
 
     def gram(self, block: Tensor) -> Tensor:
@@ -43,17 +44,27 @@ class Sum:
 class Sketch:
     """R, and the exact sums over steps that the mean and the energies need."""
 
+    block = 64
+
     def __init__(self, features: int, size: int, device: torch.device) -> None:
         self.features, self.size, self.device = features, size, device
-        self.lags, self.rows = 1, 0
+        self.survey = Survey.empty(features, device)
         self.factor = torch.zeros(0, features, dtype=torch.float64, device=device)  # (k, L·a)
-        self.lag_energy = torch.zeros(1, dtype=torch.float64, device=device)  # (L,)
-        self.lag_sum = torch.zeros(1, features, dtype=torch.float64, device=device)  # (L, a) column sums of Ξ
+
+    @property
+    def lags(self) -> int:
+        """The longest length so far, L."""
+        return self.factor.shape[1] // self.features
+
+    @property
+    def rows(self) -> int:
+        """All steps so far, N."""
+        return self.survey.rows
 
     @property
     def energy(self) -> float:
         """‖Ξ‖², exact."""
-        return float(self.lag_energy.sum())
+        return self.survey.energy()
 
     def dense(self) -> Tensor:
         """Return R, which has the singular values and right vectors of Ξ."""
@@ -66,25 +77,14 @@ class Sketch:
 
     def update(self, sequences: Sequence[Tensor], generator: torch.Generator) -> None:
         """Take in a chunk of checked (T_i, a) sequences."""
-        self._extend(max(len(sequence) for sequence in sequences))
+        self.survey += Survey.of(sequences, self.features, self.device)
+        new = (self.survey.lags - self.lags) * self.features  # longer sequences came: all rows so far are zero there
+        self.factor = torch.nn.functional.pad(self.factor, (0, new))
         history = History(sequences, lags=self.lags)
-        self.lag_energy += history.lag_energy()
-        for values in history:
-            self.lag_sum[: len(values)] += values.cumsum(0).flip(0)
-        self.rows += history.rows
         if self.lags * self.features <= DENSE_COLUMNS:
             self._take_rows(history)
         else:
             self._take_directions(history, generator)
-
-    def _extend(self, lags: int) -> None:
-        """Longer sequences came: all rows so far are zero at the new lags."""
-        new = lags - self.lags
-        if new > 0:
-            self.factor = torch.nn.functional.pad(self.factor, (0, new * self.features))
-            self.lag_energy = torch.nn.functional.pad(self.lag_energy, (0, new))
-            self.lag_sum = torch.nn.functional.pad(self.lag_sum, (0, 0, 0, new))
-            self.lags = lags
 
     def _take_rows(self, history: History) -> None:
         pending: list[Tensor] = [self.factor]
@@ -102,14 +102,14 @@ class Sketch:
 class Centred:
     """The history of x − mean, seen through a sketch of [x, 1]: block i is that of x less mean times that of 1."""
 
+    block = 64
+
     def __init__(self, sketch: Sketch) -> None:
         self.sketch = sketch
         self.lags, self.features = sketch.lags, sketch.features - 1
         self.rows, self.device = sketch.rows, sketch.device
-        sums, counts = sketch.lag_sum[:, :-1], sketch.lag_sum[:, -1]
-        self.mean = sums[0] / counts[0]
-        per_lag = sketch.lag_energy - counts - 2 * sums @ self.mean + counts * self.mean.square().sum()
-        self.energy = float(per_lag.clamp_min(0).sum())
+        self.mean = sketch.survey.mean[:-1]
+        self.energy = sketch.survey.energy(torch.cat([self.mean, self.mean.new_ones(1)]))  # the constant 1 adds nothing
 
     def dense(self) -> Tensor:
         """Return R of the centred history."""

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from linmem.history import History
-from linmem.svd import SOLVERS, Randomized, choose_solver, exact, fix_signs
+from linmem.svd import SOLVERS, Randomized, Slices, choose_solver, exact, fix_signs
 from linmem.svd.size import knee, leading
 
 SOLVER_CASES = {
     "exact": exact,
+    "slices": Slices(lags=4, spare=120),
     "randomized": Randomized(),
     "randomized, restarted": Randomized(basis_limit=40, block=4),
     "randomized, block of one": Randomized(block=1),
@@ -132,3 +133,17 @@ def test_unknown_solver_lists_the_known():
         choose_solver("magic", HISTORIES["noise"])
     assert choose_solver("auto", HISTORIES["noise"])[0] == "exact"
     assert {choose_solver(name, HISTORIES["noise"])[0] for name in SOLVERS} == set(SOLVERS)
+
+
+def test_slices_lose_what_they_say_and_spare_directions_win_it_back():
+    """The energy cut off at each slice is what the result can lack; every component asked for comes back."""
+    history = HISTORIES["smooth"]
+    wanted = float(torch.linalg.svdvals(history.dense())[:8].square().sum())
+    lost = []
+    for spare in (0, 2, 8, 32):
+        found = run(Slices(lags=3, spare=spare), history, 8)
+        assert len(found.singular_values) == 8
+        lost.append(wanted - float(found.singular_values.square().sum()))
+        assert -1e-9 * history.energy < lost[-1] <= found.residual * history.energy + 1e-9 * history.energy
+    assert lost == sorted(lost, reverse=True)
+    assert lost[-1] < 1e-3 * lost[0]

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from ..history import Gram
 from .exact import exact
 from .randomized import Randomized
+from .slices import Slices
 from .spectrum import Solver, Spectrum, fix_signs
 
-SOLVERS: dict[str, Callable[[], Solver]] = {"exact": lambda: exact, "randomized": Randomized}
+SOLVERS: dict[str, Callable[[], Solver]] = {"exact": lambda: exact, "slices": Slices, "randomized": Randomized}
 DENSE_NUMBERS, DENSE_SIDE = 20_000_000, 700  # an exact decomposition within these takes less than a second
 
-__all__ = ["SOLVERS", "Randomized", "Solver", "Spectrum", "choose_solver", "exact", "fix_signs"]
+__all__ = ["SOLVERS", "Randomized", "Slices", "Solver", "Spectrum", "choose_solver", "exact", "fix_signs"]
 
 
 def choose_solver(solver: "str | Solver", history: Gram) -> tuple[str, Solver]:

@@ -31,8 +31,8 @@ class Randomized:
     ----------
     tolerance : float
         Stop when the energy estimated to be missing from the wanted directions is below this share of ‖Ξ‖².
-    block : int
-        Columns of one product.
+    block : int, optional
+        Columns of one product; by default what the history takes at best.
     spare : int
         Ritz vectors returned beyond the wanted number; they are accurate to a few digits only.
     basis_limit : int, optional
@@ -42,7 +42,7 @@ class Randomized:
     """
 
     tolerance: float = 1e-7
-    block: int = 16
+    block: int | None = None
     spare: int = 0
     basis_limit: int | None = None
     products: int = 2000
@@ -50,10 +50,11 @@ class Randomized:
     def __call__(self, history: Gram, size: int, generator: torch.Generator) -> Spectrum:
         """Find the `size` leading directions; O(N log L) a column, L·a numbers a basis vector."""
         width = history.lags * history.features
-        limit = max(self.basis_limit or 4 * size + 200, size + 2 * self.block)
-        basis = Basis(history, min(width, limit), min(self.block, width), generator)
+        block = min(self.block or history.block, width)
+        limit = max(self.basis_limit or 4 * size + 200, size + 2 * block)
+        basis = Basis(history, min(width, limit), block, generator)
         captured, change, checked, missing = 0.0, math.inf, 0, 1.0
-        for product in range(max(self.products, 2 * size // self.block + 2)):
+        for product in range(max(self.products, 2 * size // block + 2)):
             grown = basis.grow()
             if not grown or (basis.columns >= size and basis.columns - checked >= max(2 * basis.block, size // 10)):
                 values = basis.values()[:size]

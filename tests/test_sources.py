@@ -1,0 +1,161 @@
+"""Where the sequences are must not matter: in memory, read again each pass, generated once, or shared by workers."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from linmem import stream
+from linmem.autoencoder import LinearAutoencoder
+from linmem.stream import chunks
+
+
+def walks(lengths=(40, 3, 25, 40, 12, 1, 33), features=4, seed=0) -> list[np.ndarray]:
+    random = np.random.default_rng(seed)
+    return [random.standard_normal((length, features)).cumsum(0) for length in lengths]
+
+
+class Reread:
+    """A source that opens its sequences anew each time, and counts how often."""
+
+    def __init__(self, sequences):
+        self.sequences, self.passes = sequences, 0
+
+    def __iter__(self):
+        self.passes += 1
+        return iter(self.sequences)
+
+
+def same_fit(found: LinearAutoencoder, wanted: LinearAutoencoder, tolerance=1e-7):
+    np.testing.assert_allclose(found.singular_values_, wanted.singular_values_, rtol=1e-8)
+    np.testing.assert_allclose(found.A_, wanted.A_, atol=tolerance)
+    np.testing.assert_allclose(found.B_, wanted.B_, atol=tolerance)
+    assert found.optimal_error_ == pytest.approx(wanted.optimal_error_, abs=1e-9)
+    assert found.training_error_ == pytest.approx(wanted.training_error_, rel=1e-5)
+
+
+@pytest.mark.parametrize("center", [False, True])
+@pytest.mark.parametrize("refine", ["decoder", "joint"])
+def test_reread_source_is_the_list(monkeypatch, center, refine):
+    monkeypatch.setattr(stream.chunks, "__defaults__", (None, 200))
+    sequences = walks()
+    source = Reread(sequences)
+    found = LinearAutoencoder(6, center=center, refine=refine, solver="randomized").fit(source)
+    assert source.passes > 3
+    wanted = LinearAutoencoder(6, center=center, refine=refine).fit(sequences)
+    same_fit(found, wanted, 1e-5 if refine == "decoder" else 1e-2)
+
+
+@pytest.mark.parametrize("center", [False, True])
+def test_generator_is_the_list(monkeypatch, center):
+    monkeypatch.setattr("linmem.autoencoder.SKETCH_CHUNK", 200)
+    sequences = walks()
+    found = LinearAutoencoder(6, center=center).fit(sequence for sequence in sequences)
+    same_fit(found, LinearAutoencoder(6, center=center).fit(sequences))
+
+
+def test_memory_mapped_arrays(tmp_path):
+    sequences = walks()
+    for number, sequence in enumerate(sequences):
+        np.save(tmp_path / f"{number}.npy", sequence)
+    mapped = [np.load(tmp_path / f"{number}.npy", mmap_mode="r") for number in range(len(sequences))]
+    same_fit(LinearAutoencoder(6).fit(mapped), LinearAutoencoder(6).fit(sequences))
+
+
+def test_chunks_hold_every_sequence_once_within_their_size():
+    sequences = walks()
+    cut = list(chunks(sequences, numbers=170))
+    assert [len(sequence) for chunk in cut for sequence in chunk] == [len(sequence) for sequence in sequences]
+    assert all(len(chunk) == 1 or sum(one.numel() for one in chunk) <= 170 for chunk in cut)
+    assert len(cut) > 2
+
+
+@pytest.mark.parametrize("kind", [Reread, iter])
+def test_bad_input_is_found_in_sources_too(kind):
+    with pytest.raises(ValueError, match="the list of sequences is empty"):
+        LinearAutoencoder(2).fit(kind([]))
+    bad = walks()
+    bad[3][7, 2] = np.nan
+    with pytest.raises(ValueError, match="sequence 3 holds nan at step 7, feature 2"):
+        LinearAutoencoder(2).fit(kind(bad))
+    with pytest.raises(ValueError, match="sequence 7 has 5 features, wanted 4"):
+        LinearAutoencoder(2).fit(kind([*walks(), np.zeros((3, 5))]))
+
+
+def test_solvers_that_need_rows_say_so():
+    for solver, message in (("exact", "needs all sequences in memory"), ("slices", "needs the rows of all sequences")):
+        with pytest.raises(ValueError, match=message):
+            LinearAutoencoder(2, solver=solver).fit(Reread(walks()))
+
+
+WORKER = """
+import sys, os
+import numpy as np, torch
+torch.set_num_threads(1)
+import torch.distributed as dist
+from linmem.autoencoder import LinearAutoencoder
+from linmem.distributed import Shard
+sys.path.insert(0, os.environ["HERE"])
+from test_sources import walks
+dist.init_process_group("gloo")
+rank, part = dist.get_rank(), os.environ["PART"]
+parts = {
+    "unequal": [walks()[:1], walks()[1:]],
+    "empty": [walks(), []],
+    "features": [walks(), walks(features=5)],
+    "bad": [walks(), [np.full((3, 4), np.nan)]],
+    "dies": [walks(), walks()],
+}[part]
+if part == "dies" and rank == 1:
+    gram, calls = LinearAutoencoder._solve, []
+    LinearAutoencoder._solve = lambda *given: os._exit(3)
+try:
+    ae = LinearAutoencoder(6, solver="randomized", center=True).fit(Shard(parts[rank]))
+    np.savez(os.path.join(os.environ["OUT"], f"{rank}.npz"), s=ae.singular_values_, A=ae.A_, B=ae.B_, C=ae.C_)
+except (ValueError, RuntimeError) as error:
+    with open(os.path.join(os.environ["OUT"], f"{rank}.txt"), "w") as file:
+        file.write(f"{type(error).__name__}: {error}")
+    os._exit(0)
+dist.destroy_process_group()
+"""
+
+
+def run_workers(folder, part) -> None:
+    (folder / "worker.py").write_text(textwrap.dedent(WORKER))
+    here = os.path.dirname(__file__)
+    environment = {**os.environ, "HERE": here, "PART": part, "OUT": str(folder), "OMP_NUM_THREADS": "1"}
+    environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(29500 + os.getpid() % 1000), "WORLD_SIZE": "2"}
+    processes = [
+        subprocess.Popen([sys.executable, str(folder / "worker.py")], env={**environment, "RANK": str(rank)})
+        for rank in range(2)
+    ]
+    for process in processes:
+        process.wait(timeout=120)
+
+
+@pytest.mark.parametrize("part", ["unequal", "empty"])
+def test_workers_end_with_what_one_process_finds(tmp_path, part):
+    run_workers(tmp_path, part)
+    wanted = LinearAutoencoder(6, solver="randomized", center=True).fit(walks())
+    results = [np.load(tmp_path / f"{rank}.npz") for rank in range(2)]
+    for name in ("s", "A", "B", "C"):
+        assert np.array_equal(results[0][name], results[1][name])
+    np.testing.assert_allclose(results[0]["s"], wanted.singular_values_, rtol=1e-8)
+    np.testing.assert_allclose(results[0]["A"], wanted.A_, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("part", "messages"),
+    [
+        ("features", ["differ in their features (4 and 5)", "differ in their features (4 and 5)"]),
+        ("bad", ["worker 1 of the distributed fit was given bad sequences", "sequence 0 holds nan at step 0"]),
+        ("dies", ["a worker of the distributed fit is gone or does not answer"]),
+    ],
+)
+def test_workers_in_trouble_say_so_and_do_not_hang(tmp_path, part, messages):
+    run_workers(tmp_path, part)
+    for rank, message in enumerate(messages):
+        assert message in (tmp_path / f"{rank}.txt").read_text()
