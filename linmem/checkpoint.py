@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from linmem import storage
 
@@ -47,8 +48,14 @@ class TrainingState:
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
+    average: AveragedModel | None = None
     history: list[Epoch] = field(default_factory=list)
     best: dict[str, Best] = field(default_factory=lambda: {"nll": Best(), "accuracy": Best()})
+
+    @property
+    def judged(self) -> nn.Module:
+        """What is validated and kept: the running average of the weights where there is one, else the model."""
+        return self.model if self.average is None else self.average.module
 
     @property
     def epoch(self) -> int:
@@ -64,13 +71,15 @@ class TrainingState:
         self.history.append(epoch)
         for name, value in (("nll", epoch.valid_nll), ("accuracy", -epoch.valid_accuracy)):
             if value < self.best[name].value:
-                weights = {key: tensor.detach().clone() for key, tensor in self.model.state_dict().items()}
+                weights = {key: tensor.detach().clone() for key, tensor in self.judged.state_dict().items()}
                 self.best[name] = Best(epoch.epoch, value, weights)
 
 
 def save(state: TrainingState, options: dict[str, Any], path: Path) -> None:
     """Keep the run, and the options it was run with, in `path`."""
     tensors = {f"model/{name}": tensor for name, tensor in state.model.state_dict().items()}
+    if state.average is not None:
+        tensors |= {f"average/{name}": tensor for name, tensor in state.average.state_dict().items()}
     for index, moments in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{name}": tensor for name, tensor in moments.items()}
     for name, best in state.best.items():
@@ -100,6 +109,8 @@ def resume(state: TrainingState, options: dict[str, Any], path: Path) -> None:
             )
     try:
         state.model.load_state_dict(_below("model/", tensors))
+        if state.average is not None:
+            state.average.load_state_dict(_below("average/", tensors))
     except RuntimeError as error:
         raise ValueError(f"{path} holds the weights of another model: {error}") from None
     moments: dict[int, dict[str, Tensor]] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -88,26 +88,22 @@ def generate(options: Namespace) -> None:
 
 def fit(options: Namespace) -> None:
     """Solve the linear autoencoder of a data set; error against memory units as table and picture."""
+    from linmem.autoencoder import LinearAutoencoder
     from linmem.experiments import memory_curve
 
-    memory_curve.fit(
-        options.data,
-        Path(options.out or Path("runs") / f"fit-{_slug(options.data)}"),
-        memory_size=options.memory_size,
-        solver=options.solver,
-        center=options.center,
-        decoder=options.decoder,
-        refine=options.refine,
-        seed=options.seed,
-        force=options.force,
+    autoencoder = LinearAutoencoder(
+        options.memory_size, options.solver, options.center, options.decoder, options.refine, options.seed
     )
+    folder = Path(options.out or Path("runs") / f"fit-{_slug(options.data)}")
+    print(memory_curve.fit(options.data, folder, autoencoder, force=options.force))
 
 
 def demo(options: Namespace) -> None:
     """Train an LSTM, an LMN and a pretrained LMN on the chorales; a table, pictures and music in one folder."""
     from linmem.experiments import demo
 
-    demo.run(Path(options.out), seed=options.seed, quick=options.quick)
+    print(f"\n{demo.run(Path(options.out), seed=options.seed, quick=options.quick, force=options.force)}\n")
+    print(f"table, pictures and music: {options.out}")
 
 
 def _parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], None]]]:
@@ -188,6 +184,7 @@ def _demo_arguments(command: ArgumentParser) -> None:
     command.add_argument("--out", type=str, default="demo", help="folder for table, pictures and music")
     command.add_argument("--seed", type=int, default=0, help="of weights, batches and music")
     command.add_argument("--quick", action="store_true", help="two epochs a model, to see that it works")
+    command.add_argument("--force", action="store_true", help="train again what was trained before")
 
 
 def _group(kind: type, options: Namespace) -> Any:

@@ -21,9 +21,10 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from linmem import scan
-from linmem.scan import States, Weights
+from linmem.scan import Weights
 from linmem.scan.activations import activation
-from linmem.scan.packing import last_rows, reversed_rows
+from linmem.scan.packing import reversed_rows
+from linmem.scan.reference import States
 from linmem.scan.reference import step as scan_step
 
 _NAMES = ("weight_xh", "weight_mh", "weight_hm", "weight_mm", "bias_h", "bias_m")
@@ -76,23 +77,28 @@ class _Recurrent(nn.Module):
         """Fill all parameters anew.
 
         Every matrix is uniform in ±1/√(its number of columns), as in ``torch.nn.Linear``, and functional biases are
-        uniform in ±1/√f; but W_mm = 0.9 · I and b_m = 0. So each memory unit starts as a leaky integrator that halves
-        in 6.6 steps, whatever p: a uniform W_mm forgets at once (its spectral radius is about 0.58), and an
-        orthogonal one remembers so long that small data are overfitted. In a first trial on JSB Chorales with f = 100,
-        p = 250, one seed each, the best validation loss was 8.71 nats a frame with 0.9 · I, 8.75 with a random and
-        9.03 with an orthogonal W_mm. b_m is zero because such a memory adds up a constant tenfold.
+        uniform in ±1/√f; but the memory starts as leaky integrators of all speeds, W_mm = diag(d) with d from 0 to
+        0.99 in even steps, so that the last step and a long past can both be read from it. Row i of W_hm is scaled by
+        √(1 − d_i²), which gives every memory unit the variance of its input, W_mh by 0.1, which keeps the loop
+        h → m → h from feeding on itself, and b_m = 0. ``benchmarks/lmn_initialization.py`` compares this with a random
+        W_mm and with 0.9 · I.
         """
         with torch.no_grad():
             for name, parameter in self._parameters.items():
                 if parameter is None:
                     continue
+                decay = torch.linspace(0, 0.99, self.memory_size, dtype=parameter.dtype, device=parameter.device)
+                bound = 1.0 / math.sqrt(parameter.shape[-1])
                 if name.startswith("weight_mm"):
-                    nn.init.eye_(parameter).mul_(0.9)
+                    parameter.copy_(torch.diag(decay))
                 elif name.startswith("bias_m"):
                     nn.init.zeros_(parameter)
                 else:
-                    bound = 1.0 / math.sqrt(parameter.shape[-1])
                     nn.init.uniform_(parameter, -bound, bound)
+                if name.startswith("weight_hm"):
+                    parameter.mul_((1 - decay.square()).sqrt()[:, None])
+                elif name.startswith("weight_mh"):
+                    parameter.mul_(0.1)
 
     def _weights(self, suffix: str) -> Weights:
         deep = tuple(
@@ -132,10 +138,6 @@ class _Rows(NamedTuple):
         if self.batch_sizes is None:
             return values.flip(0)
         return values[reversed_rows(self.batch_sizes).to(values.device)]
-
-    def last(self, values: Tensor) -> Tensor:
-        """The last step of every sequence, (B, ·)."""
-        return values[-1] if self.batch_sizes is None else values[last_rows(self.batch_sizes).to(values.device)]
 
 
 class LMN(_Recurrent):
@@ -298,15 +300,15 @@ class LMN(_Recurrent):
             outputs = []
             for suffix in self._suffixes(layer):
                 backwards = suffix.endswith("_reverse")
-                states = run(
+                out, m_n = run(
                     rows.reversed(y) if backwards else y,
                     m_0[len(last)],
                     self._weights(suffix),
                     self.nonlinearity,
+                    self.output,
                     rows.batch_sizes,
                 )
-                last.append(rows.last(states.memory))
-                out = states.memory if self.output == "memory" else states.hidden
+                last.append(m_n)
                 outputs.append(rows.reversed(out) if backwards else out)
             y = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
         return y, torch.stack(last)

@@ -24,9 +24,12 @@ class SequenceModel(nn.Module):
 
     Parameters
     ----------
-    recurrent : a batch-first layer called as `r, state = recurrent(x, state)`: `LMN`, `torch.nn.LSTM`, ….
-    readout : linear map from the layer's output to o logits.
-    input_dropout, readout_dropout : probability of zeroing an input, and an entry of what the readout sees.
+    recurrent : Module
+        A batch-first layer called as `r, state = recurrent(x, state)`: `LMN`, `torch.nn.LSTM`, ….
+    readout : Linear
+        From the layer's output to o logits.
+    input_dropout, readout_dropout : float
+        Probability of zeroing an input, and an entry of what the readout sees.
     """
 
     def __init__(
@@ -48,12 +51,20 @@ class ModelOptions:
 
     Parameters
     ----------
-    model : a name of `MODELS`.
-    hidden_size : functional units f of an LMN; units of an RNN, GRU, LSTM or unfolded network.
-    memory_size : memory units p of an LMN.
-    nonlinearity : of an LMN's functional part ("tanh", "relu", "selu", "identity") or an RNN's ("tanh", "relu").
-    lags : past hidden states that the unfolded network sees.
-    input_dropout, readout_dropout : see `SequenceModel`.
+    model : str
+        A name of `MODELS`.
+    hidden_size : int
+        Functional units f of an LMN; units of an RNN, GRU, LSTM or unfolded network.
+    memory_size : int
+        Memory units p of an LMN.
+    nonlinearity : str
+        Of an LMN's functional part (tanh, relu, selu, identity) or of an RNN (tanh, relu).
+    lags : int
+        Past hidden states that the unfolded network sees.
+    input_dropout : float
+        Probability of zeroing an input.
+    readout_dropout : float
+        Probability of zeroing an entry of what the readout sees.
     """
 
     model: str = "lmn-b"

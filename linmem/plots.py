@@ -30,6 +30,12 @@ def error_against_memory(axes: Axes, sizes: Sequence[int], errors: Mapping[str, 
     axes.legend()
 
 
+def error_by_lag(axes: Axes, errors: Sequence[float] | Tensor) -> None:
+    """Relative reconstruction error of the inputs i steps back, against i."""
+    axes.plot(range(len(errors)), errors)
+    axes.set(xlabel="lag (steps back)", ylabel="relative reconstruction error", ylim=(0, None))
+
+
 def error_per_step(axes: Axes, errors: Sequence[float] | Tensor, label: str | None = None) -> None:
     """Squared reconstruction error of each step of one sequence, seen from its last state."""
     axes.plot(range(1, len(errors) + 1), errors, label=label)

@@ -40,10 +40,13 @@ class PretrainingOptions:
 
     Parameters
     ----------
-    pretrain : "none"; "unfolded": L18's three steps, for lmn-b; "inputs": from the autoencoder of the inputs, for rnn
-        [P14] and for lmn-b with hidden_size = memory_size [S20].
-    pretrain_epochs : epochs of the unfolded network at most.
-    pretrain_learning_rate : of the unfolded network.
+    pretrain : str
+        none; unfolded: L18's three steps, for lmn-b; inputs: from the autoencoder of the inputs, for rnn [P14] and for
+        lmn-b with hidden_size = memory_size [S20].
+    pretrain_epochs : int
+        Epochs of the unfolded network at most.
+    pretrain_learning_rate : float
+        Adam's step for the unfolded network.
     """
 
     pretrain: str = "none"
@@ -132,6 +135,11 @@ def write_json(path: Path, content: Any) -> None:
 def write_lines(path: Path, rows: Iterable[Any]) -> None:
     """Write dataclasses as JSON, a line each."""
     write_text(path, "".join(json.dumps(asdict(row)) + "\n" for row in rows))
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Read what `write_lines` wrote."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def write_text(path: Path, text: str) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from linmem.checkpoint import Epoch, TrainingState, resume, save
@@ -37,13 +38,24 @@ class TrainingOptions:
 
     Parameters
     ----------
-    learning_rate : Adam's step.
-    batch_size : sequences a batch; sequences of similar length share one.
-    max_epochs : passes over the training set at most.
-    patience : epochs without a better validation NLL before training stops.
-    clip : largest norm of the gradient.
-    weight_decay : L2, added to the gradient as in Adam's own `weight_decay`; relative to a loss in nats per frame.
-    seed : of the order of the batches and of dropout.
+    learning_rate : float
+        Adam's step.
+    batch_size : int
+        Sequences a batch; sequences of similar length share one.
+    max_epochs : int
+        Passes over the training set at most.
+    patience : int
+        Epochs without a better validation NLL before training stops.
+    clip : float
+        Largest norm of the gradient.
+    weight_decay : float
+        L2, added to the gradient as by Adam's own `weight_decay`; relative to a loss in nats per frame.
+    memory_rate : float
+        Learning rate of a linear memory's own weights W_mm, relative to `learning_rate`; 0 leaves them as solved.
+    averaging : float
+        Decay per step of a running average of the weights, which is then what is validated and kept; 0: no average.
+    seed : int
+        Of the order of the batches and of dropout.
     """
 
     learning_rate: float = 1e-3
@@ -52,14 +64,19 @@ class TrainingOptions:
     patience: int = 20
     clip: float = 5.0
     weight_decay: float = 0.0
+    memory_rate: float = 1.0
+    averaging: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "batch_size", "max_epochs", "patience", "clip"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: a number above 0 was wanted")
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay is {self.weight_decay}: 0 or more was wanted")
+        if not 0 <= self.averaging < 1:
+            raise ValueError(f"averaging is {self.averaging}: a number from 0 to below 1 was wanted")
+        for name in ("weight_decay", "memory_rate"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}: 0 or more was wanted")
 
 
 @dataclass(frozen=True)
@@ -90,13 +107,23 @@ def train(
 
     Parameters
     ----------
-    model : called as `outputs, state = model(x)` on padded batches x (B, T, a).
-    splits : has `train` and `valid`, lists of sequences that `task` understands.
-    task : what is asked, e.g. `NextFrame()`.
-    options : see `TrainingOptions`.
-    checkpoint : file in which the run is kept after every epoch. Where it exists already, the run goes on from it.
-    after_epoch : called with the state after every epoch: to log it, to show it.
-    progress : show a progress bar (on a terminal).
+    model : Module
+        Called as `outputs, state = model(x)` on padded batches x (B, T, a).
+    splits : Splits
+        Has `train` and `valid`, lists of sequences that `task` understands.
+    task : Task
+        What is asked, e.g. `NextFrame()`.
+    options : TrainingOptions, optional
+    checkpoint : Path, optional
+        File in which the run is kept after every epoch. Where it exists already, the run goes on from it.
+    after_epoch : callable, optional
+        Called with the state after every epoch: to log it, to show it.
+    progress : bool
+        Show a progress bar, on a terminal.
+
+    Returns
+    -------
+    History
 
     Raises
     ------
@@ -104,8 +131,7 @@ def train(
         The data do not fit the task, or the loss is no longer finite (the best weights so far are kept in the model).
     """
     options = options or TrainingOptions()
-    adam = torch.optim.Adam(model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
-    state = TrainingState(model, adam)
+    state = TrainingState(model, _adam(model, options), _average(model, options))
     if checkpoint and checkpoint.exists():
         resume(state, asdict(options), checkpoint)
     training, validation = (_on_device(model, task.examples(split)) for split in (splits.train, splits.valid))
@@ -120,7 +146,7 @@ def train(
                 f"the training loss became {train_nll} in epoch {state.epoch + 1}: lower learning_rate or clip"
                 f" (learning_rate is {options.learning_rate}, clip {options.clip})"
             )
-        counts = count(model, validation, task, options.batch_size)
+        counts = count(state.judged, validation, task, options.batch_size)
         valid = score(counts, counts.best_threshold())
         row = Epoch(
             state.epoch + 1, train_nll, valid.nll, valid.accuracy, valid.threshold, valid.accuracy_at_half, seconds
@@ -156,6 +182,23 @@ def evaluate(model: nn.Module, splits: Any, task: Task, split: str = "test") -> 
     return score(count(model, task.examples(getattr(splits, split)), task), threshold)
 
 
+def _adam(model: nn.Module, options: TrainingOptions) -> torch.optim.Adam:
+    """Adam with L2, and a learning rate of its own for the memory."""
+    memory = {name for name, _ in model.named_parameters() if "weight_mm" in name}
+    groups = [
+        {"params": [p for name, p in model.named_parameters() if (name in memory) == inside], "lr": rate}
+        for inside, rate in ((False, options.learning_rate), (True, options.learning_rate * options.memory_rate))
+    ]
+    return torch.optim.Adam([g for g in groups if g["params"]], weight_decay=options.weight_decay)
+
+
+def _average(model: nn.Module, options: TrainingOptions) -> AveragedModel | None:
+    """Exponential running average of the weights, updated after every step."""
+    if options.averaging == 0:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.averaging))
+
+
 def _on_device(model: nn.Module, examples: Examples) -> Examples:
     """Lay the examples where the model's weights are."""
     device = next(chain(model.parameters(), model.buffers())).device
@@ -176,6 +219,8 @@ def _train_epoch(state: TrainingState, examples: Examples, task: Task, options: 
             (loss / len(targets)).backward()
             nn.utils.clip_grad_norm_(model.parameters(), options.clip)
             optimizer.step()
+            if state.average is not None:
+                state.average.update_parameters(model)
             total, frames = total + loss.item(), frames + len(targets)
     return total / frames
 

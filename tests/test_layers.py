@@ -260,14 +260,16 @@ def test_names_and_shapes_of_the_parameters():
     assert deep["bias_h2_l0"] == (2,)
 
 
-def test_initial_memory_is_a_leaky_integrator():
-    layer = LMN(3, 40, 50)
-    assert torch.equal(layer.weight_mm_l0, 0.9 * torch.eye(50))
+def test_initial_memory_holds_integrators_of_all_speeds_at_the_scale_of_their_input():
+    layer = LMN(3, 400, 50)
+    decay = torch.diagonal(layer.weight_mm_l0)
+    assert torch.equal(layer.weight_mm_l0, torch.diag(decay))
+    assert torch.equal(decay, torch.linspace(0, 0.99, 50))
     assert not layer.bias_m_l0.any()
-    for weight in (layer.weight_xh_l0, layer.weight_mh_l0, layer.weight_hm_l0):
-        bound = weight.shape[1] ** -0.5
-        assert weight.abs().max() <= bound
-        assert weight.abs().max() > 0.9 * bound
+    for weight, wanted in ((layer.weight_xh_l0, 1.0), (layer.weight_mh_l0, 0.1)):
+        assert 0.99 * wanted < weight.abs().max() * weight.shape[1] ** 0.5 <= wanted
+    variance = layer.weight_hm_l0.square().sum(1) / (1 - decay.square())  # of m_t, where h_t is white noise
+    torch.testing.assert_close(variance, torch.full((50,), 1 / 3), rtol=0.3, atol=0)
     torch.manual_seed(7)
     one = LMN(3, 4, 5)
     torch.manual_seed(7)

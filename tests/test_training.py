@@ -1,5 +1,6 @@
 """Training: padding reaches nothing, a resumed run is the run, early stopping stops, and bad input is answered."""
 
+import copy
 from dataclasses import asdict, replace
 
 import pytest
@@ -30,7 +31,9 @@ OPTIONS = TrainingOptions(batch_size=2, max_epochs=6, learning_rate=1e-2, weight
 
 
 def same_weights(first, second):
-    return all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
+    return all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("name", ["lmn-a", "lmn-b", "lstm", "gru", "rnn", "unfolded"])
@@ -61,10 +64,11 @@ def test_gradients_do_not_see_the_padding(name):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("averaging", [0.0, 0.9])
 @pytest.mark.parametrize("cut_after", [1, 3])
-def test_a_resumed_run_ends_with_the_same_bits(tmp_path, cut_after):
-    whole = model()
-    history = train(whole, splits(), NextFrame(), OPTIONS)
+def test_a_resumed_run_ends_with_the_same_bits(tmp_path, cut_after, averaging):
+    whole, options = model(), replace(OPTIONS, averaging=averaging)
+    history = train(whole, splits(), NextFrame(), options)
 
     class Killed(Exception):
         pass
@@ -74,9 +78,9 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path, cut_after):
             raise Killed
 
     with pytest.raises(Killed):
-        train(model(), splits(), NextFrame(), OPTIONS, checkpoint=tmp_path / "state", after_epoch=kill)
+        train(model(), splits(), NextFrame(), options, checkpoint=tmp_path / "state", after_epoch=kill)
     resumed = build_model(ModelOptions("lmn-b", 5, 7, input_dropout=0.2, readout_dropout=0.2), 6, 6, seed=99)
-    again = train(resumed, splits(), NextFrame(), OPTIONS, checkpoint=tmp_path / "state")
+    again = train(resumed, splits(), NextFrame(), options, checkpoint=tmp_path / "state")
     assert same_weights(whole, resumed)
     assert [replace(row, seconds=0) for row in again.epochs] == [replace(row, seconds=0) for row in history.epochs]
 
@@ -103,6 +107,20 @@ def test_training_learns_a_rule_and_keeps_the_best_epoch():
     assert scores.accuracy_at_half == 1.0
     assert scores.nll == pytest.approx(history.best.valid_nll, rel=1e-6)
     assert history.best.valid_nll == min(row.valid_nll for row in history.epochs)
+
+
+def test_the_running_average_is_what_is_validated_and_kept():
+    seen = []
+
+    def look(state):
+        seen.append([copy.deepcopy(part.state_dict()) for part in (state.model, state.judged)])
+
+    network, options = model(), replace(OPTIONS, averaging=0.75, max_epochs=2, batch_size=len(LENGTHS))
+    history = train(network, splits(), NextFrame(), options, after_epoch=look)  # one step an epoch
+    for name, average in seen[1][1].items():
+        torch.testing.assert_close(average, 0.75 * seen[0][0][name] + 0.25 * seen[1][0][name])
+        assert torch.equal(network.state_dict()[name], seen[history.best_epoch - 1][1][name])
+    assert evaluate(network, splits(), NextFrame(), "valid").nll == history.best.valid_nll
 
 
 def test_early_stopping_waits_for_its_patience():

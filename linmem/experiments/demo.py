@@ -1,22 +1,123 @@
-"""The demo: is a solved memory worth it? Three models learn Bach's chorales at equal effort, in minutes.
+"""The demo: is a solved memory worth it? An LSTM, an LMN-B and a pretrained LMN-B learn Bach's chorales.
 
-Each of LSTM, LMN-B and pretrained LMN-B gets the same data, optimizer, batch size, patience and number of epochs; the
-validation split alone chooses the best epoch and the threshold; the test split is read once, for the table. What
-differs between the models is in MODELS below and was chosen, for each by the same search, on the validation split
-(`benchmarks/demo_search.py`).
+Equal effort: the same data, batches, patience, number of epochs and running average of the weights for all three; what
+differs stands in MODELS, and was chosen for each by a search over the same number of trials, on the validation split
+(`benchmarks/demo_search.py`). The validation split alone chooses the epoch and the threshold; the test split is read
+once, for the table.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from linmem import data, plots, runs, tables
 from linmem.autoencoder import LinearAutoencoder
-from linmem.experiments import continuation
+from linmem.experiments import continuation, memory_curve
 from linmem.experiments.folders import figure
+from linmem.metrics import Scores
 from linmem.model import ModelOptions
-from linmem.run_folder import HISTORY, PretrainingOptions, RunOptions, write_json, write_text
+from linmem.run_folder import HISTORY, PretrainingOptions, RunOptions, read_lines, write_json, write_text
 from linmem.training import TrainingOptions
+
+DATA = "chorales"
+EFFORT = TrainingOptions(batch_size=16, max_epochs=100, patience=15, averaging=0.98)
+MODELS = {
+    "LSTM": RunOptions(DATA, ModelOptions("lstm", 250), replace(EFFORT, learning_rate=3e-3)),
+    "LMN-B": RunOptions(DATA, ModelOptions("lmn-b", 250, 250), EFFORT),
+    "pretrained LMN-B": RunOptions(DATA, ModelOptions("lmn-b", 250, 250), EFFORT, PretrainingOptions("unfolded")),
+}
+SIZES = (10, 25, 50, 100, 200)  # memory units of the error curve
+SHOWN = 100  # memory units of the reconstructed chorale
+
+
+def run(folder: Path, *, seed: int = 0, quick: bool = False, force: bool = False) -> str:
+    """Run the demo in `folder` and return its table; what was trained before is kept, what was cut goes on.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets `table.md`, `table.json`, four pictures, `continuation.mid`, and a folder a model in `runs/`.
+    seed : int
+        Of weights, batches and music.
+    quick : bool
+        Two epochs a model and small memories, to see that everything works.
+    force : bool
+        Train again what was trained before.
+    """
+    summaries, scores = {}, {}
+    for name, options in MODELS.items():
+        print(f"training {name}", flush=True)
+        where = folder / "runs" / name.lower().replace(" ", "-")
+        summaries[name] = runs.run(_adapted(options, seed, quick), where, resume=not force, force=force, progress=True)
+        rows = runs.evaluate_run(where, "test")
+        scores["persistence"], scores[name] = rows.values()
+    text = table(scores, summaries)
+    write_text(folder / "table.md", text + "\n")
+    write_json(folder / "table.json", _rows(scores, summaries))
+    _draw_learning(folder)
+    print("solving the autoencoder", flush=True)
+    _draw_memory(folder, quick)
+    best = folder / "runs" / "pretrained-lmn-b"
+    continuation.generate(best, folder, voices=4, seed=seed, force=True)
+    return text
+
+
+def table(scores: dict[str, Scores], summaries: dict[str, runs.Summary]) -> str:
+    """Return the demo's table as Markdown: the test split, persistence first."""
+    return tables.markdown(_rows(scores, summaries), {"NLL": 3})
+
+
+def _rows(scores: dict[str, Scores], summaries: dict[str, runs.Summary]) -> list[dict[str, Any]]:
+    rows = []
+    for name, score in scores.items():
+        summary = summaries.get(name)
+        rows.append(
+            {
+                "test split": name,
+                "accuracy %": 100 * score.accuracy,
+                "at threshold": score.threshold if summary else None,
+                "accuracy % at 0.5": 100 * score.accuracy_at_half,
+                "NLL": score.nll,
+                "parameters": summary.parameters if summary else 2,
+                "s/epoch": summary.seconds_per_epoch if summary else None,
+                "best epoch": summary.best_epoch if summary else None,
+                "pretraining s": summary.pretraining_seconds if summary else None,
+            }
+        )
+    return rows
+
+
+def _adapted(options: RunOptions, seed: int, quick: bool) -> RunOptions:
+    training = replace(options.training, seed=seed, max_epochs=2 if quick else options.training.max_epochs)
+    pretraining = replace(options.pretraining, pretrain_epochs=2 if quick else options.pretraining.pretrain_epochs)
+    return replace(options, training=training, pretraining=pretraining)
+
+
+def _draw_learning(folder: Path) -> None:
+    curves = {
+        name: [row["valid_nll"] for row in read_lines(folder / "runs" / name.lower().replace(" ", "-") / HISTORY)]
+        for name in MODELS
+    }
+    with figure(folder / "learning_curves.png", 1) as axes:
+        plots.learning_curves(axes[0], curves)
+
+
+def _draw_memory(folder: Path, quick: bool) -> None:
+    """Error against memory units with the bound, and one chorale as it is remembered after its last step."""
+    splits = data.load(DATA)
+    sizes = SIZES[:2] if quick else SIZES
+    points = memory_curve.curve(splits.train, splits.valid, sizes, LinearAutoencoder(), progress=True)
+    write_json(folder / "memory_curve.json", [point._asdict() for point in points])
+    with figure(folder / "memory_curve.png", 1) as axes:
+        memory_curve.draw(axes[0], points)
+    chorale = splits.test[0]
+    autoencoder = LinearAutoencoder(10 if quick else SHOWN).fit(splits.train)
+    remembered, errors = memory_curve.per_step(autoencoder, chorale)
+    with figure(folder / "reconstruction.png", 3) as axes:
+        plots.piano_roll(axes[0], chorale)
+        axes[0].set_title(f"BWV {splits.titles['test'][0]}")
+        plots.piano_roll(axes[1], remembered)
+        axes[1].set_title(f"decoded from the last state, {autoencoder.memory_size_} units")
+        plots.error_per_step(axes[2], errors)
