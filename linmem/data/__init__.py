@@ -12,15 +12,22 @@ from pathlib import Path
 
 from linmem.data.chorales import load_chorales
 from linmem.data.folder import load_folder
+from linmem.data.mnist import load_digits, load_mnist
 from linmem.data.poly_music import REMOTE, load_poly_music
-from linmem.data.splits import Splits
+from linmem.data.splits import LabelledSplits, Splits
+from linmem.data.synthetic import load_mackey_glass
 
 SETS: dict[str, Callable[[str | os.PathLike[str] | None], Splits]] = {
     "chorales": load_chorales,
     **{name: partial(load_poly_music, name) for name in REMOTE},
+    "smnist": partial(load_mnist, False),
+    "psmnist": partial(load_mnist, True),
+    "digits": load_digits,
+    "mackey_glass_17": partial(load_mackey_glass, 17),
+    "mackey_glass_30": partial(load_mackey_glass, 30),
 }
 
-__all__ = ["SETS", "Splits", "load"]
+__all__ = ["SETS", "LabelledSplits", "Splits", "load"]
 
 
 def load(name_or_folder: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Splits:

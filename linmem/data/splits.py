@@ -47,3 +47,21 @@ class Splits:
         """Counts, not numbers: a data set printed whole would fill the screen."""
         counts = ", ".join(f"{split} {len(getattr(self, split))}" for split in SPLITS)
         return f"Splits({self.name!r}, {self.kind}, {self.features} features; {counts})"
+
+
+@dataclass(frozen=True, repr=False)
+class LabelledSplits(Splits):
+    """A data set whose sequences belong to classes.
+
+    Attributes
+    ----------
+    labels : dict from "train", "valid", "test" to Tensor
+        (n,) int64: the class of each sequence, in the same order.
+    """
+
+    labels: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are; they are numbered from 0."""
+        return 1 + max(int(labels.max()) for labels in self.labels.values())

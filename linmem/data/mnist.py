@@ -1,0 +1,120 @@
+"""Handwritten digits, pixel by pixel: sequential MNIST, permuted MNIST, and scikit-learn's small digits.
+
+An image of 28 × 28 pixels is read row by row as 784 steps of one feature; permuted MNIST shows the pixels of every
+image in one and the same random order, so that no neighbourhood helps. `labels` holds the digits.
+
+Letters: T = 784 or 64 steps, a = 1 feature.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from linmem.data.files import RemoteFile, obtain
+from linmem.data.splits import SPLITS, LabelledSplits
+
+SOURCE = "https://ossci-datasets.s3.amazonaws.com/mnist"
+FILES = {
+    "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+}
+REMOTE = {name: RemoteFile(f"mnist/{name}", f"{SOURCE}/{name}", digest) for name, digest in FILES.items()}
+VALID = 10_000  # the last of the 60,000 training images
+PERMUTATION_SEED = 92916  # of numpy.random.RandomState: the one that most public code for permuted MNIST shares
+DIGITS_SEED = 0
+IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+
+def load_mnist(permuted: bool = False, root: str | os.PathLike[str] | None = None) -> LabelledSplits:
+    """MNIST as sequences of pixels in [0, 1]: 50,000 to train, the last 10,000 training images valid, 10,000 test.
+
+    Parameters
+    ----------
+    permuted : show the pixels in the order of `pixel_order()` instead of row by row.
+    root : where the files live; default $LINMEM_DATA, else the user's cache folder.
+
+    Raises
+    ------
+    ValueError
+        A file is damaged or altered.
+    ConnectionError
+        A file is not under the data root and could not be downloaded.
+    """
+    arrays = {name: torch.from_numpy(read_idx(obtain(file, root))) for name, file in REMOTE.items()}
+    images = {part: arrays[f"{part}-images-idx3-ubyte.gz"].flatten(1) for part in ("train", "t10k")}
+    labels = {part: arrays[f"{part}-labels-idx1-ubyte.gz"] for part in ("train", "t10k")}
+    if permuted:
+        images = {part: pixels[:, pixel_order()] for part, pixels in images.items()}
+    cut = len(images["train"]) - VALID
+    parts = {"train": ("train", slice(0, cut)), "valid": ("train", slice(cut, None)), "test": ("t10k", slice(None))}
+    return _pixel_splits(
+        "psmnist" if permuted else "smnist",
+        {split: images[part][rows].float() / 255 for split, (part, rows) in parts.items()},
+        {split: labels[part][rows] for split, (part, rows) in parts.items()},
+        f"MNIST (LeCun, Cortes & Burges; CC BY-SA 3.0), {SOURCE}"
+        + (f"; pixels permuted by numpy.random.RandomState({PERMUTATION_SEED})" if permuted else ""),
+    )
+
+
+def load_digits(root: str | os.PathLike[str] | None = None) -> LabelledSplits:
+    """scikit-learn's 1,797 digits of 8 × 8 pixels in [0, 1] as 64 steps, 60 / 20 / 20; `root` is not used."""
+    from sklearn.datasets import load_digits as sklearn_digits
+
+    pixels, labels = sklearn_digits(return_X_y=True)
+    order = np.random.RandomState(DIGITS_SEED).permutation(len(pixels))
+    held_out = len(pixels) // 5
+    cuts = np.split(order, [len(order) - 2 * held_out, len(order) - held_out])
+    return _pixel_splits(
+        "digits",
+        {split: torch.from_numpy(pixels[rows]).float() / 16 for split, rows in zip(SPLITS, cuts, strict=True)},
+        {split: torch.from_numpy(labels[rows]) for split, rows in zip(SPLITS, cuts, strict=True)},
+        "Optical Recognition of Handwritten Digits (Alpaydin & Kaynak, UCI, CC BY 4.0), sklearn.datasets.load_digits",
+    )
+
+
+def pixel_order() -> Tensor:
+    """(784,) the pixel shown at each step of permuted MNIST."""
+    return torch.from_numpy(np.random.RandomState(PERMUTATION_SEED).permutation(28 * 28))
+
+
+def _pixel_splits(name: str, pixels: dict[str, Tensor], labels: dict[str, Tensor], provenance: str) -> LabelledSplits:
+    return LabelledSplits(
+        name,
+        **{split: list(pixels[split].unsqueeze(-1)) for split in SPLITS},
+        titles={split: [f"{name} {split} {i}" for i in range(len(pixels[split]))] for split in SPLITS},
+        labels={split: labels[split].long() for split in SPLITS},
+        kind="series",
+        provenance=provenance,
+    )
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """The array in a (gzipped) IDX file: 0, 0, a type, the number of axes, their sizes, and the numbers, big-endian.
+
+    Raises
+    ------
+    ValueError
+        The file is not of that format, or holds fewer or more numbers than it says.
+    """
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is not a readable gzip file ({error}): put the original there") from error
+    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in IDX_TYPES:
+        raise ValueError(f"{path} begins with {content[:4].hex() or 'nothing'}: that is no IDX file")
+    kind, axes = np.dtype(IDX_TYPES[content[2]]), content[3]
+    start = 4 + 4 * axes
+    shape = [int.from_bytes(content[i : i + 4], "big") for i in range(4, min(start, len(content)), 4)]
+    wanted = start + int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+    if len(content) != wanted:
+        raise ValueError(f"{path} says that it holds {shape}, {wanted} bytes, but has {len(content)}: it is damaged")
+    return np.frombuffer(content, kind, offset=start).reshape(shape).astype(kind.newbyteorder("="))

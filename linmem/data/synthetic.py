@@ -1,0 +1,162 @@
+"""Made sequences that ask for one kind of memory each; every function is a pure function of its sizes and its seed.
+
+The paired tasks give inputs and targets; the series are sequences of real numbers, to be predicted, stored or recalled.
+
+Letters: n sequences, T steps, a inputs, o outputs, S symbols.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from linmem.data.splits import Splits
+
+
+class Paired(NamedTuple):
+    """What goes in and what should come out, float32, one a sequence."""
+
+    inputs: list[Tensor]  # (T, a) each
+    targets: list[Tensor]  # (T, o) each, step by step; (o,) each where the answer is asked for after the last step
+
+
+def copy(count: int, *, symbols: int = 8, length: int = 10, blanks: int = 100, seed: int = 0) -> Paired:
+    """Recall random symbols, in order, after a wait [Hochreiter & Schmidhuber 1997; Arjovsky et al. 2016].
+
+    `length` symbols, `blanks` blanks, a delimiter, then `length` blanks during which the symbols are wanted: T = 2 ·
+    length + blanks + 1. Inputs are one-hot (T, S + 2): symbols, blank, delimiter. Targets are one-hot (T, S + 1): a
+    symbol, or blank where there is nothing to say.
+    """
+    return warped_copy(count, symbols=symbols, length=length, blanks=blanks, seed=seed, warp=False)
+
+
+def warped_copy(
+    count: int, *, symbols: int = 8, length: int = 10, blanks: int = 100, seed: int = 0, warp: bool = True
+) -> Paired:
+    """Recall random symbols that came at random places among the blanks [Tallec & Ollivier 2018; E21].
+
+    As `copy`, but the symbols stand, in their order, anywhere in the first `length + blanks` steps.
+    """
+    _check(count=count, symbols=symbols, length=length, blanks=blanks)
+    random = np.random.default_rng(seed)
+    said = torch.from_numpy(random.integers(symbols, size=(count, length)))
+    before = length + blanks
+    blank, delimiter = symbols, symbols + 1
+    shown = torch.full((count, before + 1 + length), blank)
+    places = np.arange(length)[None].repeat(count, 0)
+    if warp:
+        places = np.sort(np.stack([random.choice(before, length, replace=False) for _ in range(count)]))
+    shown.scatter_(1, torch.from_numpy(places), said)
+    shown[:, before] = delimiter
+    wanted = torch.full_like(shown, blank)
+    wanted[:, before + 1 :] = said
+    return Paired(list(one_hot(shown, symbols + 2).float()), list(one_hot(wanted, symbols + 1).float()))
+
+
+def adding(count: int, *, steps: int = 100, seed: int = 0) -> Paired:
+    """Add two marked numbers [Hochreiter & Schmidhuber 1997].
+
+    Inputs (T, 2): numbers uniform in [0, 1], and marks, one in each half of the sequence. Target (1,): the sum of the
+    two marked numbers, asked for after the last step. Always answering 1 has a mean squared error of 1/6.
+    """
+    _check(count=count)
+    if steps < 2:
+        raise ValueError(f"steps is {steps}, but two numbers want at least 2")
+    random = np.random.default_rng(seed)
+    half, rows = steps // 2, np.arange(count)
+    numbers, marks = random.random((count, steps)), np.zeros((count, steps))
+    places = random.integers(0, half, count), random.integers(half, steps, count)
+    for place in places:
+        marks[rows, place] = 1
+    inputs = torch.from_numpy(np.stack([numbers, marks], -1)).float()
+    return Paired(list(inputs), list((inputs[..., 0] * inputs[..., 1]).sum(1, keepdim=True)))
+
+
+def generation(waveform: Tensor) -> Paired:
+    """Reproduce a waveform (T, o) without any input [Koutník et al. 2014, section 4.1]: inputs (T, 1) are zero."""
+    if waveform.dim() != 2 or len(waveform) == 0:
+        raise ValueError(f"waveform has shape {tuple(waveform.shape)}, wanted (steps, outputs)")
+    return Paired([waveform.new_zeros(len(waveform), 1)], [waveform])
+
+
+def waveform(steps: int = 320, *, components: int = 5, longest: float = 80.0, seed: int = 0) -> Tensor:
+    """Structured series (T, 1) in [−1, 1]: a sum of sinusoids of random phase, size and period.
+
+    Periods lie between 4 steps and `longest`, evenly in their logarithm. Its history matrix has rank 2 · components at
+    most, so a linear memory of so many units can hold all of it.
+    """
+    _check(steps=steps, components=components)
+    random = np.random.default_rng(seed)
+    periods = np.exp(random.uniform(math.log(4), math.log(longest), components))
+    phases, sizes = random.uniform(0, 2 * math.pi, components), random.uniform(0.5, 1, components)
+    values = (sizes * np.sin(2 * math.pi * np.arange(steps)[:, None] / periods + phases)).sum(1)
+    return torch.from_numpy(values / sizes.sum()).float()[:, None]
+
+
+def noise(steps: int, *, seed: int = 0) -> Tensor:
+    """Series (T, 1) without structure: independent, uniform in [−1, 1]. What memory capacity is defined on."""
+    _check(steps=steps)
+    return torch.from_numpy(np.random.default_rng(seed).uniform(-1, 1, (steps, 1))).float()
+
+
+def mackey_glass(steps: int, *, tau: float = 17.0, seed: int = 0, washout: int = 1000, parts: int = 10) -> Tensor:
+    """Chaotic series (T, 1): dx/dt = 0.2 x(t−τ) / (1 + x(t−τ)¹⁰) − 0.1 x(t), a value a time unit [Mackey & Glass 1977].
+
+    Parameters
+    ----------
+    steps : T, after the washout.
+    tau : τ, a multiple of 1/parts; 17 is mildly chaotic, 30 more so.
+    seed : of the constant value x(t ≤ 0), in 1.2 ± 0.2.
+    washout : time units left out at the start.
+    parts : Runge-Kutta steps a time unit. The derivative jumps at t = 0 and at multiples of τ, so the error falls with
+        the square of the step and no faster; it is 2e-5 after 150 units.
+    """
+    _check(steps=steps, parts=parts)
+    delay = round(tau * parts)
+    if delay < 2 or abs(delay - tau * parts) > 1e-9 or washout < 0:
+        raise ValueError(f"tau is {tau}, parts {parts}, washout {washout}: tau · parts must be an integer above 1")
+    start = 1.2 + 0.2 * (2 * np.random.default_rng(seed).random() - 1)
+    total, dt = (washout + steps) * parts, 1 / parts
+    x = np.full(delay + 1 + total, start)  # x[delay + i] is the value at time i / parts
+
+    def feedback(past: float) -> float:
+        return 0.2 * past / (1 + past**10)
+
+    for i in range(delay, delay + total):
+        old = i - delay
+        first, last = feedback(x[old]), feedback(x[old + 1])
+        middle = feedback((x[old] + x[old + 1]) / 2)
+        a = first - 0.1 * x[i]
+        b = middle - 0.1 * (x[i] + dt / 2 * a)
+        c = middle - 0.1 * (x[i] + dt / 2 * b)
+        d = last - 0.1 * (x[i] + dt * c)
+        x[i + 1] = x[i] + dt / 6 * (a + 2 * b + 2 * c + d)
+    return torch.from_numpy(x[delay + washout * parts :: parts][:steps].copy()).float()[:, None]
+
+
+def load_mackey_glass(tau: int, root: str | os.PathLike[str] | None = None) -> Splits:
+    """Mackey–Glass series of 500 steps from 16, 4 and 4 starting values; `root` is not used."""
+    cut = {"train": range(16), "valid": range(16, 20), "test": range(20, 24)}
+    name = f"mackey_glass_{tau}"
+    return Splits(
+        name,
+        **{
+            split: [mackey_glass(500, tau=tau, seed=seed, washout=200) for seed in seeds]
+            for split, seeds in cut.items()
+        },
+        kind="series",
+        titles={split: [f"{name} {seed}" for seed in seeds] for split, seeds in cut.items()},
+        provenance=f"Mackey-Glass delay differential equation, tau = {tau}, integrated by linmem.data.synthetic",
+    )
+
+
+def _check(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} is {size}, but at least 1 was wanted")
