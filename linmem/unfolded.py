@@ -66,7 +66,7 @@ class _Unfolded(torch.autograd.Function):
             wanted = [a for a, needed in zip((projected, weight_hh), ctx.needs_input_grad, strict=False) if needed]
             found = iter(torch.autograd.grad(hidden, wanted, grad, create_graph=True))
             return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
-        sigma_grad_ = activation(ctx.nonlinearity).grad_
+        slope = activation(ctx.nonlinearity).slope
         (batch, steps, f), k = projected.shape, len(weight_hh)
         nearest_first = weight_hh.reshape(k * f, f)
         deltas = states.new_zeros(batch, steps + k, f)
@@ -74,7 +74,7 @@ class _Unfolded(torch.autograd.Function):
         pitch = deltas.stride(0)
         for t in reversed(range(steps)):
             future = deltas.as_strided((batch, k * f), (pitch, 1), (t + 1) * f)
-            sigma_grad_(deltas[:, t].addmm_(future, nearest_first), states[:, k + t])
+            deltas[:, t].addmm_(future, nearest_first).mul_(slope(states[:, k + t]))
         rows, flat, flat_states = batch * (steps + k), deltas.view(-1, f), states.view(-1, f)
         weight_grad = torch.stack([flat[: rows - (k - i)].t() @ flat_states[k - i :] for i in range(1, k + 1)])
         return deltas[:, :steps], weight_grad, None

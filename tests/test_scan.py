@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pack_sequence
 
 from linmem import scan
 from linmem.scan import Weights
+from linmem.scan.engine import ENGINES, _blas_of_numpy, blas_threads, choose
 
 NONLINEARITIES = ("tanh", "relu", "selu", "identity")
 # T, B, a, functional sizes, p
@@ -22,6 +23,7 @@ SIZES = [
     (5, 3, 4, (6, 1, 3), 7),
 ]
 BACKENDS = list(scan.BACKENDS)
+OUTPUTS = ("memory", "functional")
 
 
 def weights_of(a, sizes, p, *, bias=True, dtype=torch.float64, seed=0):
@@ -83,6 +85,15 @@ def gradients(states, inputs, seed=2):
     return torch.autograd.grad(loss, inputs)
 
 
+def states_of(backend, x, m_0, weights, nonlinearity="tanh", batch_sizes=None):
+    """Both states of all steps, and m after the last, from a run for each output."""
+    run = scan.get(backend)
+    hidden, m_n = run(x, m_0, weights, nonlinearity, "functional", batch_sizes)
+    memory, again = run(x, m_0, weights, nonlinearity, "memory", batch_sizes)
+    torch.testing.assert_close(m_n, again)
+    return hidden, memory, m_n
+
+
 def leaves(x, m_0, weights):
     return [t for t in (x, m_0, *weights.flat()) if t is not None]
 
@@ -92,9 +103,10 @@ def test_memory_that_only_sums_is_the_running_sum_of_its_inputs(backend):
     eye = torch.eye(3, dtype=torch.float64)
     weights = Weights(eye, torch.zeros(3, 3, dtype=torch.float64), eye, eye, None, None)
     x, m_0 = inputs_of(8, 2, 3, 3)
-    hidden, memory = scan.get(backend)(x, m_0, weights, "identity")
+    hidden, memory, m_n = states_of(backend, x, m_0, weights, "identity")
     torch.testing.assert_close(hidden, x)
     torch.testing.assert_close(memory, m_0 + x.cumsum(0))
+    torch.testing.assert_close(m_n, memory[-1])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -105,25 +117,27 @@ def test_states_match_the_sums_written_out(backend, size, nonlinearity, bias):
     steps, batch, a, sizes, p = size
     weights = weights_of(a, sizes, p, bias=bias)
     x, m_0 = inputs_of(steps, batch, a, p)
-    hidden, memory = scan.get(backend)(x, m_0, weights, nonlinearity)
+    hidden, memory, m_n = states_of(backend, x, m_0, weights, nonlinearity)
     assert hidden.shape == (steps, batch, sizes[-1])
     assert memory.shape == (steps, batch, p)
     for i in range(batch):
         expected_h, expected_m = oracle(x[:, i], m_0[i], weights, nonlinearity)
         np.testing.assert_allclose(hidden[:, i].detach(), expected_h, rtol=1e-10, atol=1e-12)
         np.testing.assert_allclose(memory[:, i].detach(), expected_m, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(m_n[i].detach(), expected_m[-1], rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("backend", [b for b in BACKENDS if b != "reference"])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("nonlinearity", NONLINEARITIES)
+@pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_gradients_match_the_reference(backend, size, nonlinearity, bias):
+def test_gradients_match_the_reference(backend, size, output, nonlinearity, bias):
     steps, batch, a, sizes, p = size
     weights = weights_of(a, sizes, p, bias=bias)
     x, m_0 = inputs_of(steps, batch, a, p)
-    wanted = gradients(scan.get("reference")(x, m_0, weights, nonlinearity), leaves(x, m_0, weights))
-    found = gradients(scan.get(backend)(x, m_0, weights, nonlinearity), leaves(x, m_0, weights))
+    wanted = gradients(scan.get("reference")(x, m_0, weights, nonlinearity, output), leaves(x, m_0, weights))
+    found = gradients(scan.get(backend)(x, m_0, weights, nonlinearity, output), leaves(x, m_0, weights))
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
@@ -141,7 +155,7 @@ def test_float32_stays_near_float64(backend, size):
     exact_gradients = gradients(exact, leaves(x, m_0, weights))
     single = [None if t is None else t.detach().float().requires_grad_() for t in (x, m_0, *weights.flat())]
     states = scan.get(backend)(single[0], single[1], Weights.from_flat(single[2:]), "tanh")
-    assert states.memory.dtype == torch.float32
+    assert states.output.dtype == torch.float32
     found = torch.autograd.grad(
         sum((s * e).sum() for s, e in zip(states, _directions(exact), strict=True)),
         [t for t in single if t is not None],
@@ -157,13 +171,14 @@ def _directions(states, seed=2):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("nonlinearity", ["tanh", "selu"])
+@pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("sizes", [(3,), (3, 2)])
-def test_gradcheck(backend, nonlinearity, sizes):
+def test_gradcheck(backend, nonlinearity, output, sizes):
     weights = weights_of(2, sizes, 4)
     x, m_0 = inputs_of(4, 2, 2, 4)
 
     def states(x, m_0, *flat):
-        return tuple(scan.get(backend)(x, m_0, Weights.from_flat(flat), nonlinearity))
+        return tuple(scan.get(backend)(x, m_0, Weights.from_flat(flat), nonlinearity, output))
 
     assert torch.autograd.gradcheck(states, (x, m_0, *weights.flat()))
     assert torch.autograd.gradgradcheck(states, (x, m_0, *weights.flat()))
@@ -180,20 +195,22 @@ def test_gradient_of_one_output_alone(backend, which):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("sizes", [(4,), (4, 2)])
 @pytest.mark.parametrize("lengths", [(5, 3, 3, 1), (4, 4), (1, 1, 1), (6,)])
-def test_packed_rows_equal_each_sequence_alone(backend, lengths):
-    weights = weights_of(3, (4, 2), 5)
+def test_packed_rows_equal_each_sequence_alone(backend, lengths, sizes, output):
+    weights = weights_of(3, sizes, 5)
     sequences = [torch.randn(n, 3, dtype=torch.float64, requires_grad=True) for n in lengths]
     m_0 = torch.randn(len(lengths), 5, dtype=torch.float64, requires_grad=True)
     packed = pack_sequence(sequences)
-    states = scan.get(backend)(packed.data, m_0, weights, "tanh", packed.batch_sizes.tolist())
-    alone = [scan.get("reference")(s[:, None], m_0[i : i + 1], weights, "tanh") for i, s in enumerate(sequences)]
-    expected = [pack_sequence([one[k][:, 0] for one in alone]).data for k in range(2)]
+    found = scan.get(backend)(packed.data, m_0, weights, "tanh", output, packed.batch_sizes.tolist())
+    alone = [
+        scan.get("reference")(s[:, None], m_0[i : i + 1], weights, "tanh", output) for i, s in enumerate(sequences)
+    ]
+    wanted = [pack_sequence([one.output[:, 0] for one in alone]).data, torch.cat([one.memory for one in alone])]
     inputs = [*sequences, *leaves(sequences[0], m_0, weights)[1:]]
-    for found, wanted in zip(states, expected, strict=True):
-        torch.testing.assert_close(found, wanted)
-    for found, wanted in zip(gradients(states, inputs), gradients(expected, inputs), strict=True):
-        torch.testing.assert_close(found, wanted)
+    for one, other in zip([*found, *gradients(found, inputs)], [*wanted, *gradients(wanted, inputs)], strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -215,7 +232,7 @@ def test_inputs_that_need_no_gradient_get_none_and_are_not_changed(backend):
     mm = weights.mm.clone().requires_grad_()
     before = [t.clone() for t in leaves(x, m_0, weights)]
     states = scan.get(backend)(x, m_0, weights._replace(mm=mm), "tanh")
-    states.memory.sum().backward()
+    states.output.sum().backward()
     assert mm.grad is not None
     assert x.grad is None
     for now, then in zip(leaves(x, m_0, weights), before, strict=True):
@@ -227,11 +244,60 @@ def test_strided_inputs_give_the_same_states(backend):
     weights = weights_of(3, (4,), 5)
     x, m_0 = inputs_of(6, 4, 3, 5)
     strided = x.transpose(0, 1).contiguous().transpose(0, 1)
-    transposed = weights._replace(mm=weights.mm.t().contiguous().t())
+    transposed = weights._replace(mm=weights.mm.t().contiguous().t(), xh=weights.xh.t().contiguous().t())
     for found, wanted in zip(
         scan.get(backend)(strided, m_0, transposed, "tanh"), scan.get(backend)(x, m_0, weights, "tanh"), strict=True
     ):
         torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "onednn"])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_every_engine_computes_the_same(monkeypatch, name, size):
+    dtype = torch.float32
+    if not ENGINES[name].knows(dtype, torch.device("cpu")):
+        pytest.skip(f"{name} is not part of this build of torch")
+    steps, batch, a, sizes, p = size
+    weights = weights_of(a, sizes, p, dtype=dtype)
+    x, m_0 = inputs_of(steps, batch, a, p, dtype=dtype)
+    wanted = scan.get("reference")(x, m_0, weights, "selu")
+    monkeypatch.setenv("LINMEM_ENGINE", name)
+    found = scan.get("fused")(x, m_0, weights, "selu")
+    inputs = leaves(x, m_0, weights)
+    for one, other in zip([*found, *gradients(found, inputs)], [*wanted, *gradients(wanted, inputs)], strict=True):
+        torch.testing.assert_close(one, other, rtol=2e-5, atol=2e-5)
+
+
+def test_engines_are_chosen_once_and_can_be_settled(monkeypatch):
+    cpu, arguments = torch.device("cpu"), (16, 30, 40, 160)
+    monkeypatch.delenv("LINMEM_ENGINE", raising=False)
+    chosen = choose(*arguments, torch.float32, cpu)
+    assert chosen == choose(*arguments, torch.float32, cpu)
+    assert choose(*arguments, torch.bfloat16, cpu).loop.name == "torch"
+    monkeypatch.setenv("LINMEM_ENGINE", "torch")
+    assert choose(*arguments, torch.float32, cpu).loop.name == "torch"
+    monkeypatch.setenv("LINMEM_ENGINE", "blas")
+    with pytest.raises(ValueError, match="LINMEM_ENGINE is 'blas'.*'numpy', 'torch', 'onednn'"):
+        choose(*arguments, torch.float32, cpu)
+    monkeypatch.delenv("LINMEM_ENGINE")
+    torch.use_deterministic_algorithms(True)
+    try:
+        assert choose(*arguments, torch.float32, cpu).loop.name == "numpy"
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
+def test_long_products_are_summed_in_pieces():
+    left, right = torch.randn(3, 1300), torch.randn(1300, 5)
+    torch.testing.assert_close(ENGINES["onednn"].product(left, right), left @ right, rtol=1e-4, atol=1e-4)
+
+
+def test_threads_of_numpys_blas_come_back():
+    before = [c.get_num_threads() for c in _blas_of_numpy()]
+    with blas_threads():
+        assert all(c.get_num_threads() <= torch.get_num_threads() for c in _blas_of_numpy())
+    assert [c.get_num_threads() for c in _blas_of_numpy()] == before
 
 
 def test_unknown_names_list_the_known_ones():

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from linmem.scan import fused, reference
-from linmem.scan.signature import Scan, States, Weights
+from linmem.scan.signature import Result, Scan, Weights
 
-__all__ = ["BACKENDS", "Scan", "States", "Weights", "check_backend", "get"]
+__all__ = ["BACKENDS", "Result", "Scan", "Weights", "check_backend", "get"]
 
 BACKENDS: dict[str, Scan] = {"reference": reference.scan, "fused": fused.scan}
 

@@ -12,35 +12,22 @@ import torch
 from torch import Tensor
 
 SELU_SCALE = 1.0507009873554804934193349852946
-SELU_ALPHA = 1.6732632423543772848170429916717
-_SELU_FLOOR = SELU_SCALE * SELU_ALPHA
+SELU_FLOOR = SELU_SCALE * 1.6732632423543772848170429916717
 
 
 class Activation(NamedTuple):
-    """σ as a function, σ in place, and ``grad(g, h)`` = g · σ'(v) written in terms of h, in place on g."""
+    """σ as a function, σ in place, and its slope σ'(v) written in terms of h = σ(v)."""
 
     apply: Callable[[Tensor], Tensor]
     apply_: Callable[[Tensor], Tensor]
-    grad_: Callable[[Tensor, Tensor], Tensor]
-
-
-def _tanh_grad_(g: Tensor, h: Tensor) -> Tensor:
-    return g.addcmul_(g * h, h, value=-1.0)
-
-
-def _relu_grad_(g: Tensor, h: Tensor) -> Tensor:
-    return g.mul_(h > 0)
-
-
-def _selu_grad_(g: Tensor, h: Tensor) -> Tensor:
-    return g.mul_(torch.where(h > 0, SELU_SCALE, h + _SELU_FLOOR))
+    slope: Callable[[Tensor], Tensor]
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    "tanh": Activation(torch.tanh, torch.tanh_, _tanh_grad_),
-    "relu": Activation(torch.relu, torch.relu_, _relu_grad_),
-    "selu": Activation(torch.selu, torch.selu_, _selu_grad_),
-    "identity": Activation(lambda v: v, lambda v: v, lambda g, h: g),
+    "tanh": Activation(torch.tanh, torch.tanh_, lambda h: torch.addcmul(h.new_ones(()), h, h, value=-1.0)),
+    "relu": Activation(torch.relu, torch.relu_, lambda h: (h > 0).to(h.dtype)),
+    "selu": Activation(torch.selu, torch.selu_, lambda h: torch.where(h > 0, SELU_SCALE, h + SELU_FLOOR)),
+    "identity": Activation(lambda v: v, lambda v: v, torch.ones_like),
 }
 
 

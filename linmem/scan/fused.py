@@ -1,15 +1,24 @@
-"""The recurrence with a backward of its own: whatever need not wait for the previous step leaves the time loop.
+"""The recurrence with a backward of its own: one product a step, all the rest before or after the time loop.
 
-Forward: the projection of all inputs is one product before the loop; each step is one product for both uses of
-m_{t-1}, ``m_{t-1} [W_mh; W_mm]ᵀ``, and one for ``W_hm h_t``. Backward, with δv the gradient before σ and δm the
-gradient of m_t:
+h_t and m_{t-1} enter m_t linearly, and m_t the next v_{t+1} (the value before σ) too. So one matrix takes a step:
 
-    δm_t = g_t + [δv_{t+1}, δm_{t+1}] [W_mh; W_mm]        δv_t = (δm_t W_hm + gʰ_t) σ'(v_t)
+    [m_t; v_{t+1} - x̂_{t+1}] = A [m_{t-1}; h_t] + [b_m; W_mh b_m],   A = [W_mm, W_hm; W_mh W_mm, W_mh W_hm],
 
-each again one product a step; the gradients of all weights are one product each after the loop, over all steps at
-once: ``[∂W_mh; ∂W_mm] = [δv, δm]ᵀ m_{t-1}``. Sums run in a fixed order: the result is deterministic.
+with x̂_t = W_xh x_t + b_h for all steps by one product before the loop. It takes f² multiplications a step more than
+the two products of the definition, and half as many calls, on larger matrices. Backward, with δm_t the gradient of
+m_t that does not come through v_{t+1}, and δv_t that of v_t:
 
-A second derivative (``create_graph=True``) goes through the reference scan, so it is right, only slower.
+    [δm_{t-1}; δh_t] += Aᵀ [δm_t; δv_{t+1}],   δv_t = δh_t σ'(v_t),   ∂A = Σ_t [δm_t; δv_{t+1}] [m_{t-1}; h_t]ᵀ
+
+where ∂A, as the gradients of W_xh and of the inputs, is one product over all steps after the loop; the gradients of
+W_mh, W_hm and W_mm follow from ∂A alone. Sums run in a fixed order, so the result is deterministic. A second
+derivative (``create_graph=True``) goes through the reference scan: right, only slower.
+
+Blocks: states and gradients lie in T + 1 blocks of rows, block t holding [m_{t-1}, h_t] or [δm_{t-1}, δv_t] for
+t = 0..T. Block 0 has n_0 rows and block t + 1 has n_t, those of step t; where fewer sequences go on, n_{t+1} < n_t,
+the last rows of a block have no h.
+
+Letters: N rows of all steps, n_t of step t, B = n_0; a inputs, f functional units, p memory units.
 """
 
 from __future__ import annotations
@@ -20,120 +29,178 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from linmem.scan import reference
+from linmem.scan import loops, reference
 from linmem.scan.activations import activation
-from linmem.scan.packing import step_starts
-from linmem.scan.signature import States, Weights
+from linmem.scan.engine import Choice, blas_threads, choose
+from linmem.scan.packing import kept_rows, last_rows
+from linmem.scan.signature import Result, Weights
 
 
-def _previous_memory(m_0: Tensor, memory: Tensor, batch_sizes: Sequence[int]) -> Tensor:
-    """m_{t-1} of every row, (N, p)."""
-    batch, rows = batch_sizes[0], memory.shape[0]
-    if batch_sizes[-1] == batch:
-        return torch.cat([m_0, memory[: rows - batch]])
-    starts = step_starts(batch_sizes)
-    previous = [m_0] + [memory[s : s + n] for s, n in zip(starts[:-1], batch_sizes[1:], strict=True)]
-    return torch.cat(previous)
+def _joined(weights: Weights, choice: Choice) -> Tensor:
+    """A, (p + f, p + f')."""
+    to_memory = torch.cat([weights.mm, weights.hm], 1)
+    return torch.cat([to_memory, choice.product.product(weights.mh, to_memory)])
 
 
 class _Fused(torch.autograd.Function):
-    """Rows in, rows out: x (N, a), m_0 (B, p) -> h (N, f), m (N, p)."""
+    """Rows in, rows out: x (N, a), m_0 (B, p) -> outputs (N, p) or (N, f'), m_n (B, p)."""
 
     @staticmethod
     def forward(
         ctx: Any,
         nonlinearity: str,
-        batch_sizes: tuple[int, ...],
+        output: str,
+        sizes: tuple[int, ...],
         x: Tensor,
         m_0: Tensor,
-        xh: Tensor,
-        mh: Tensor,
-        hm: Tensor,
-        mm: Tensor,
-        bias_h: Tensor | None,
-        bias_m: Tensor | None,
-        *deep: Tensor | None,
+        *flat: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
+        weights = Weights.from_flat(flat)
         sigma_ = activation(nonlinearity).apply_
-        f, p = mh.shape
-        recurrent = torch.cat([mh, mm]).t()
-        to_memory = hm.t()
-        layers = [(w.t(), b) for w, b in zip(deep[::2], deep[1::2], strict=True) if w is not None]
-        first = x @ xh.t() if bias_h is None else torch.addmm(bias_h, x, xh.t())
-        rows = x.shape[0]
-        hidden = [first] + [x.new_empty(rows, w.shape[1]) for w, _ in layers]
-        memory = x.new_empty(rows, p)
-        both = x.new_empty(batch_sizes[0], f + p)
-        m = m_0
-        row = 0
-        for n in batch_sizes:
-            now = slice(row, row + n)
-            row += n
-            g = torch.mm(m[:n], recurrent, out=both[:n])
-            h = sigma_(hidden[0][now].add_(g[:, :f]))
-            for (w, b), buffer in zip(layers, hidden[1:], strict=True):
-                h = torch.mm(h, w, out=buffer[now])
-                h = sigma_(h if b is None else h.add_(b))
-            m = torch.addmm(g[:, f:], h, to_memory, out=memory[now])
-            if bias_m is not None:
-                m.add_(bias_m)
-        ctx.nonlinearity, ctx.batch_sizes = nonlinearity, batch_sizes
+        (f, p), last = weights.mh.shape, weights.hm.shape[1]
+        batch, rows = sizes[0], x.shape[0]
+        choice = choose(batch, p + last, p + f, rows, x.dtype, x.device)
+        engine, array = choice.loop, choice.loop.array
+        with blas_threads():
+            hidden = choice.product.product(x, weights.xh.t())  # x̂, and h of the first layer where there are more
+            if weights.bias_h is not None:
+                hidden += weights.bias_h
+            hidden[:batch].addmm_(m_0, weights.mh.t())
+            bias = None if weights.bias_m is None else torch.cat([weights.bias_m, weights.mh @ weights.bias_m])
+            joined = engine.linear(_joined(weights, choice), bias, batch)
+            layers = [hidden] + [x.new_empty(rows, w.shape[0]) for w, _ in weights.deep] if weights.deep else []
+            deep = [
+                loops.Deep(engine.linear(w, b, batch), None, _pieces(array(h), sizes))
+                for (w, b), h in zip(weights.deep, layers[1:], strict=True)
+            ]
+            blocks = x.new_empty(batch + rows, p + last)
+            blocks[:batch, :p] = m_0
+            pieces = _pieces(array(blocks), (batch, *sizes))
+            steps = _pieces(array(hidden), sizes)
+            sigma_(hidden[:batch])
+            if deep:
+                pieces[0][:, p:] = loops.functional(engine, nonlinearity, steps[0], deep, 0)
+                space = array(x.new_empty(batch, p + f))
+                loops.forward_deep(engine, nonlinearity, steps, pieces, joined, space, deep, p)
+            else:
+                blocks[:batch, p:] = hidden[:batch]
+                results = loops.forward(engine, nonlinearity, steps[1:], pieces, joined, p)
+                if engine.fresh:
+                    torch.cat(results, out=blocks[batch:])
+        ctx.nonlinearity, ctx.output, ctx.sizes, ctx.choice = nonlinearity, output, sizes, choice
+        ctx.count = 2 + len(flat)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(x, m_0, xh, mh, hm, mm, bias_h, bias_m, *deep, memory, *hidden)
-        ctx.deep = len(deep)
-        return hidden[-1], memory
+        ctx.save_for_backward(x, m_0, *flat, blocks, *layers[:-1])
+        memory = blocks[batch:, :p]
+        m_n = memory[rows - batch :] if sizes[-1] == batch else memory[last_rows(sizes).to(x.device)]
+        if output == "functional":
+            return _kept(blocks, sizes)[:, p:].clone(), m_n.clone()
+        return memory.clone(memory_format=torch.contiguous_format), m_n.clone()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
-        saved = ctx.saved_tensors
-        arguments, (memory, *hidden) = saved[: 8 + ctx.deep], saved[8 + ctx.deep :]
+        saved, sizes, choice = ctx.saved_tensors, ctx.sizes, ctx.choice
+        arguments, (blocks, *layers) = saved[: ctx.count], saved[ctx.count :]
         if torch.is_grad_enabled():
-            return None, None, *_through_reference(ctx, arguments, grads)
-        x, m_0, xh, mh, hm, mm, bias_h, bias_m, *deep = arguments
-        grad_h, grad_m = grads
-        sigma_grad_ = activation(ctx.nonlinearity).grad_
-        f, p = mh.shape
-        layers = deep[::2]
-        recurrent = torch.cat([mh, mm])
-        rows = x.shape[0]
-        both = x.new_empty(rows, f + p)  # [δv, δm] of the first functional layer
-        deltas = [x.new_empty(rows, w.shape[0]) for w in layers]
-        sizes, starts = ctx.batch_sizes, step_starts(ctx.batch_sizes)
-        after: Tensor | None = None
-        for n, start in zip(reversed(sizes), reversed(starts), strict=True):
-            now = slice(start, start + n)
-            dm = both[now, f:]
-            if grad_m is None:
-                dm.zero_()
-            else:
-                dm.copy_(grad_m[now])
-            if after is not None:
-                dm[: after.shape[0]].addmm_(after, recurrent)
-            d = dm @ hm
-            if grad_h is not None:
-                d.add_(grad_h[now])
-            for i in reversed(range(len(layers))):
-                deltas[i][now] = sigma_grad_(d, hidden[i + 1][now])
-                d = deltas[i][now] @ layers[i]
-            both[now, :f] = sigma_grad_(d, hidden[0][now])
-            after = both[now]
-        assert after is not None
-        dv, dm = both[:, :f], both[:, f:]
-        previous = _previous_memory(m_0, memory, sizes)
-        recurrent_grad = both.t() @ previous
-        out: list[Tensor | None] = [
-            dv @ xh if ctx.needs_input_grad[2] else None,
-            after @ recurrent,
-            dv.t() @ x,
-            recurrent_grad[:f],
-            dm.t() @ hidden[-1],
-            recurrent_grad[f:],
-            None if bias_h is None else dv.sum(0),
-            None if bias_m is None else dm.sum(0),
-        ]
-        for i, bias in enumerate(deep[1::2]):
-            out += [deltas[i].t() @ hidden[i], None if bias is None else deltas[i].sum(0)]
-        return None, None, *out
+            return None, None, None, *_through_reference(ctx, arguments, grads)
+        x, m_0, *flat = arguments
+        weights = Weights.from_flat(flat)
+        slope, engine, array, product = (
+            activation(ctx.nonlinearity).slope, choice.loop, choice.loop.array, choice.product.product,
+        )  # fmt: skip
+        (f, p), last = weights.mh.shape, weights.hm.shape[1]
+        batch, rows = sizes[0], x.shape[0]
+        states = _kept(blocks, sizes)  # [m_{t-1}, h_t] of every step
+        hidden = [*layers, states[:, p:]]
+        grad_y, grad_m = grads
+        gradients = x.new_empty(batch + rows, p + f)
+        _fill(gradients, p, slope(hidden[0]), grad_y if ctx.output == "memory" else None, grad_m, sizes)
+        deltas = [slope(h) for h in hidden[1:]]
+        grad_hidden = grad_y if ctx.output == "functional" else None
+        with blas_threads():
+            joined = _joined(weights, choice)
+            deep = [
+                loops.Deep(
+                    engine.linear(w.t(), None, batch),
+                    array(x.new_empty(batch, w.shape[1])),
+                    _pieces(array(delta), sizes),
+                )
+                for (w, _), delta in zip(weights.deep, deltas, strict=True)
+            ]
+            loops.backward(
+                engine,
+                _pieces(array(gradients), (batch, *sizes)),
+                sizes,
+                None if grad_hidden is None else _pieces(array(grad_hidden), sizes),
+                engine.linear(joined.t(), None, batch),
+                array(x.new_empty(batch, p + last)),
+                deep,
+                p,
+            )
+            from_joined, dv = gradients[batch:], _kept(gradients, sizes)[:, p:]
+            joined_grad = product(from_joined.t(), states)
+            mh_grad = product(joined_grad[p:], joined[:p].t()).addmm_(dv[:batch].t(), m_0)
+            memory_grad = joined_grad[:p].addmm_(weights.mh.t(), joined_grad[p:])
+            bias_m_grad = None
+            if weights.bias_m is not None:
+                through_m, through_v = from_joined.sum(0).split([p, f])
+                mh_grad.addr_(through_v, weights.bias_m)
+                bias_m_grad = through_m + through_v @ weights.mh
+            found = [
+                product(dv, weights.xh) if ctx.needs_input_grad[3] else None,
+                torch.addmm(gradients[:batch, :p], dv[:batch], weights.mh) if ctx.needs_input_grad[4] else None,
+                product(dv.t(), x),
+                mh_grad,
+                memory_grad[:, p:],
+                memory_grad[:, :p],
+                None if weights.bias_h is None else dv.sum(0),
+                bias_m_grad,
+            ]
+            for (_, bias), delta, below in zip(weights.deep, deltas, hidden[:-1], strict=True):
+                found += [product(delta.t(), below), None if bias is None else delta.sum(0)]
+        return None, None, None, *found
+
+
+def _pieces(array: Any, sizes: Sequence[int]) -> list[Any]:
+    """Consecutive rows, as views."""
+    if isinstance(array, Tensor):
+        return list(array.split(list(sizes)))
+    pieces, row = [], 0
+    for size in sizes:
+        pieces.append(array[row : row + size])
+        row += size
+    return pieces
+
+
+def _kept(blocks: Tensor, sizes: Sequence[int]) -> Tensor:
+    """The rows of blocks 0..T-1 that have an h, (N, ·): one for each row of x."""
+    if sizes[-1] == sizes[0]:
+        return blocks[: blocks.shape[0] - sizes[0]]
+    return blocks[kept_rows(sizes).to(blocks.device)]
+
+
+def _fill(
+    gradients: Tensor,
+    p: int,
+    slopes: Tensor,
+    grad_memory: Tensor | None,
+    grad_last: Tensor | None,
+    sizes: Sequence[int],
+) -> None:
+    """The blocks of gradients as the loop wants them: what comes from outside for m, and σ'(v)."""
+    batch, rows = sizes[0], slopes.shape[0]
+    dm, dv = gradients[:, :p], gradients[:, p:]
+    dm[:batch] = 0.0
+    dm[batch:] = 0.0 if grad_memory is None else grad_memory
+    if sizes[-1] == batch:
+        dv[:rows], dv[rows:] = slopes, 0.0
+        if grad_last is not None:
+            dm[rows:] += grad_last
+    else:
+        dv.zero_()
+        dv[kept_rows(sizes).to(dv.device)] = slopes
+        if grad_last is not None:
+            dm[batch + last_rows(sizes).to(dm.device)] += grad_last
 
 
 def _through_reference(
@@ -143,25 +210,28 @@ def _through_reference(
     x, m_0, *weights = arguments
     assert x is not None
     assert m_0 is not None
-    states = reference.scan(x, m_0, Weights.from_flat(weights), ctx.nonlinearity, ctx.batch_sizes)
-    outputs = [(state, grad) for state, grad in zip(states, grads, strict=True) if grad is not None]
-    wanted = [i for i, a in enumerate(arguments) if a is not None and ctx.needs_input_grad[i + 2]]
+    result = reference.scan(x, m_0, Weights.from_flat(weights), ctx.nonlinearity, ctx.output, ctx.sizes)
+    outputs = [(state, grad) for state, grad in zip(result, grads, strict=True) if grad is not None]
+    wanted = [i for i, a in enumerate(arguments) if a is not None and ctx.needs_input_grad[i + 3]]
     inputs = [a for i, a in enumerate(arguments) if i in wanted and a is not None]
     found = torch.autograd.grad(
         [o for o, _ in outputs], inputs, [g for _, g in outputs], create_graph=True, allow_unused=True
     )
-    result: list[Tensor | None] = [None] * len(arguments)
+    gradients: list[Tensor | None] = [None] * len(arguments)
     for i, gradient in zip(wanted, found, strict=True):
-        result[i] = gradient
-    return result
+        gradients[i] = gradient
+    return gradients
 
 
 def scan(
-    x: Tensor, m_0: Tensor, weights: Weights, nonlinearity: str, batch_sizes: Sequence[int] | None = None
-) -> States:
+    x: Tensor,
+    m_0: Tensor,
+    weights: Weights,
+    nonlinearity: str = "tanh",
+    output: str = "memory",
+    batch_sizes: Sequence[int] | None = None,
+) -> Result:
     """All steps, with the fused forward and backward; see :mod:`linmem.scan.signature`."""
-    shape = x.shape[:-1]
     sizes = tuple(batch_sizes) if batch_sizes is not None else (x.shape[1],) * x.shape[0]
-    rows = x.reshape(-1, x.shape[-1])
-    h, m = _Fused.apply(nonlinearity, sizes, rows, m_0, *weights.flat())
-    return States(h.view(*shape, h.shape[-1]), m.view(*shape, m.shape[-1]))
+    y, m_n = _Fused.apply(nonlinearity, output, sizes, x.reshape(-1, x.shape[-1]), m_0, *weights.flat())
+    return Result(y.view(*x.shape[:-1], y.shape[-1]), m_n)

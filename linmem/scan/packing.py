@@ -33,6 +33,12 @@ def last_rows(batch_sizes: Sequence[int]) -> Tensor:
     return torch.as_tensor(step_starts(batch_sizes))[lengths - 1] + torch.arange(len(lengths))
 
 
+def kept_rows(batch_sizes: Sequence[int]) -> Tensor:
+    """Where the row of step t and sequence i stands among blocks 0, 1, … that have as many rows as step t - 1, (N,)."""
+    step, sequence, _ = _steps_sequences_lengths(batch_sizes)
+    return torch.as_tensor(step_starts([batch_sizes[0], *batch_sizes]))[step] + sequence
+
+
 def reversed_rows(batch_sizes: Sequence[int]) -> Tensor:
     """The rows in the order that reverses every sequence in time, (N,); its own inverse."""
     step, sequence, lengths = _steps_sequences_lengths(batch_sizes)

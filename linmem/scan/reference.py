@@ -7,13 +7,22 @@ forward mode, ``torch.func.vmap`` and ``torch.func.grad``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from linmem.scan.activations import activation
-from linmem.scan.signature import States, Weights
+from linmem.scan.packing import last_rows
+from linmem.scan.signature import Result, Weights
+
+
+class States(NamedTuple):
+    """The two states after a step."""
+
+    hidden: Tensor  # h_t (B, f), of the last functional layer
+    memory: Tensor  # m_t (B, p)
 
 
 def step(x: Tensor, m: Tensor, weights: Weights, nonlinearity: str) -> States:
@@ -26,14 +35,21 @@ def step(x: Tensor, m: Tensor, weights: Weights, nonlinearity: str) -> States:
 
 
 def scan(
-    x: Tensor, m_0: Tensor, weights: Weights, nonlinearity: str, batch_sizes: Sequence[int] | None = None
-) -> States:
+    x: Tensor,
+    m_0: Tensor,
+    weights: Weights,
+    nonlinearity: str = "tanh",
+    output: str = "memory",
+    batch_sizes: Sequence[int] | None = None,
+) -> Result:
     """All steps by a loop over `step`; see :mod:`linmem.scan.signature`."""
-    m = m_0
+    states = States(m_0, m_0)
     hidden, memory = [], []
     for x_t in x.unbind(0) if batch_sizes is None else x.split(list(batch_sizes)):
-        h, m = step(x_t, m[: x_t.shape[0]], weights, nonlinearity)
-        hidden.append(h)
-        memory.append(m)
-    join = torch.stack if batch_sizes is None else torch.cat
-    return States(join(hidden), join(memory))
+        states = step(x_t, states.memory[: x_t.shape[0]], weights, nonlinearity)
+        hidden.append(states.hidden)
+        memory.append(states.memory)
+    y = hidden if output == "functional" else memory
+    if batch_sizes is None:
+        return Result(torch.stack(y), states.memory)
+    return Result(torch.cat(y), torch.cat(memory)[last_rows(batch_sizes).to(x.device)])

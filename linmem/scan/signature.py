@@ -43,17 +43,26 @@ class Weights(NamedTuple):
         return cls(xh, mh, hm, mm, bias_h, bias_m, tuple(zip(deep[::2], deep[1::2], strict=True)))
 
 
-class States(NamedTuple):
-    """All states of a batch."""
+class Result(NamedTuple):
+    """What a scan gives."""
 
-    hidden: Tensor  # (T, B, f) or (N, f), of the last functional layer
-    memory: Tensor  # (T, B, p) or (N, p)
+    output: Tensor  # m_t of every step, (T, B, p) or (N, p); or h_t of the last functional layer, (T, B, f) or (N, f)
+    memory: Tensor  # (B, p), after the last step of each sequence
 
 
 class Scan(Protocol):
     """The one signature that all scans share."""
 
     def __call__(
-        self, x: Tensor, m_0: Tensor, weights: Weights, nonlinearity: str, batch_sizes: Sequence[int] | None = None
-    ) -> States:
-        """States of all steps; x is (T, B, a), or (N, a) with `batch_sizes`; m_0 is (B, p)."""
+        self,
+        x: Tensor,
+        m_0: Tensor,
+        weights: Weights,
+        nonlinearity: str = "tanh",
+        output: str = "memory",
+        batch_sizes: Sequence[int] | None = None,
+    ) -> Result:
+        """Run all steps; x is (T, B, a), or (N, a) with `batch_sizes`; m_0 is (B, p).
+
+        `output` is ``"memory"`` (LMN-B) or ``"functional"`` (LMN-A).
+        """

@@ -1,0 +1,177 @@
+"""Forward, backward and weight gradients of one layer: LMN against torch's own recurrent layers, in one run.
+
+Every figure is a median of `--rounds` rounds in milliseconds; in each round all layers run once, in turn, so that a
+busy machine slows all of them alike. Ratios are torch.nn.LSTM's time over the LMN's: above 1 the LMN is faster.
+
+    python benchmarks/layer_speed.py                      # one thread
+    python benchmarks/layer_speed.py --threads 2
+    python benchmarks/layer_speed.py --clock cpu          # CPU time of the process: on a machine that others use too
+
+Letters: T steps, B sequences, a inputs, f functional units, p memory units.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from linmem.layers import LMN
+from linmem.scan import engine
+
+SIZES = [  # T, B, a, f, p
+    (160, 16, 88, 50, 100),
+    (160, 16, 88, 100, 250),
+    (200, 32, 88, 250, 500),
+    (784, 64, 1, 128, 128),
+    (500, 1, 88, 100, 250),
+    (160, 1, 88, 50, 100),
+    (160, 8, 88, 50, 100),
+    (160, 64, 88, 50, 100),
+    (160, 8, 88, 100, 250),
+    (160, 64, 88, 100, 250),
+    (200, 1, 88, 250, 500),
+    (200, 8, 88, 250, 500),
+    (200, 64, 88, 250, 500),
+]
+# least ratio to nn.LSTM(f + p) that we want on one thread, where one is set
+TARGETS = {SIZES[0]: 2.0, SIZES[1]: 3.5, SIZES[2]: 4.0, SIZES[3]: 4.0, SIZES[4]: 3.5}
+
+Run = Callable[[], None]
+
+
+def training_step(layer: nn.Module, steps: int, batch: int, features: int) -> Run:
+    """Forward and backward of one batch, all weight gradients included."""
+    x = torch.randn(steps, batch, features)
+    with torch.no_grad():
+        seed = torch.randn_like(layer(x)[0])
+
+    def run() -> None:
+        layer.zero_grad(set_to_none=True)
+        layer(x)[0].backward(seed)
+
+    return run
+
+
+def race(runs: dict[str, Run], rounds: int, clock: Callable[[], float]) -> dict[str, float]:
+    """Median milliseconds of each run; all of them in turn in every round."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for round_ in range(rounds + 1):
+        for name, run in runs.items():
+            start = clock()
+            run()
+            if round_ > 0:
+                times[name].append(1e3 * (clock() - start))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def gemm_peak(batch: int, inner: int, outer: int, clock: Callable[[], float]) -> float:
+    """GFLOP/s of the best product (batch, inner) x (inner, outer) that any library here reaches."""
+    a, w, out = torch.randn(batch, inner), torch.randn(inner, outer), torch.empty(batch, outer)
+    packed = (
+        torch.ops.mkldnn._reorder_linear_weight(w.t().contiguous(), batch)
+        if torch.backends.mkldnn.is_available()
+        else None
+    )
+    calls = [lambda e=e: e.matmul(e.array(a), e.array(w), out=e.array(out)) for e in (engine.NUMPY, engine.TORCH)]
+    if packed is not None:
+        calls.append(lambda: torch.ops.mkldnn._linear_pointwise(a, packed, None, "none", [], ""))
+    best = float("inf")
+    repeat = max(3, int(2e9 / (2 * batch * inner * outer)) // 10)
+    with torch.no_grad(), engine.blas_threads(torch.get_num_threads()):
+        for _ in range(10):
+            for call in calls:
+                start = clock()
+                for _ in range(repeat):
+                    call()
+                best = min(best, (clock() - start) / repeat)
+    return 2e-9 * batch * inner * outer / best
+
+
+def layers_of(features: int, f: int, p: int, compiled: bool) -> dict[str, nn.Module]:
+    """All contestants; the first is ours."""
+    layers: dict[str, nn.Module] = {
+        "LMN": LMN(features, f, p),
+        "LMN loop": LMN(features, f, p, backend="reference"),
+        "LSTM(f+p)": nn.LSTM(features, f + p),
+        "LSTM(p)": nn.LSTM(features, p),
+        "GRU(f+p)": nn.GRU(features, f + p),
+        "RNN(f+p)": nn.RNN(features, f + p),
+    }
+    if compiled:
+        layers["compiled loop"] = torch.compile(LMN(features, f, p, backend="reference"))  # type: ignore[assignment]
+    return layers
+
+
+def streaming(rounds: int, clock: Callable[[], float]) -> None:
+    """One step at a time at B = 1, without gradients: LMN.step against nn.LSTMCell(f + p)."""
+    print("\nInference, one step at B = 1, µs a step\n")
+    print("| a, (f, p) | LMN.step | LSTMCell(f+p) | ratio |\n|---|---|---|---|")
+    for features, f, p in ((88, 50, 100), (88, 100, 250), (88, 250, 500)):
+        lmn, cell = LMN(features, f, p).eval(), nn.LSTMCell(features, f + p).eval()
+        x, m, h = torch.randn(1, features), torch.zeros(1, 1, p), torch.zeros(1, f + p)
+
+        def ours(lmn: LMN = lmn, x: torch.Tensor = x, m: torch.Tensor = m) -> None:
+            for _ in range(300):
+                _, m = lmn.step(x, m)
+
+        def theirs(cell: nn.LSTMCell = cell, x: torch.Tensor = x, h: torch.Tensor = h) -> None:
+            state = (h, h)
+            for _ in range(300):
+                state = cell(x, state)
+
+        with torch.no_grad():
+            found = race({"ours": ours, "theirs": theirs}, rounds, clock)
+        a, b = (1e3 * found[name] / 300 for name in ("ours", "theirs"))
+        print(f"| {features}, ({f}, {p}) | {a:.1f} | {b:.1f} | {b / a:.2f} |", flush=True)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
+    parser.add_argument("--compile", action="store_true", help="also torch.compile of the plain loop (minutes)")
+    parser.add_argument("--sizes", type=int, default=len(SIZES), help="only the first so many sizes")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    clock = time.perf_counter if arguments.clock == "wall" else time.process_time
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores (load {load}), torch {torch.__version__}, NumPy "
+        f"{np.__version__}; {arguments.threads} thread(s), {arguments.clock} clock, median of {arguments.rounds}\n"
+    )
+    names = list(layers_of(1, 1, 1, arguments.compile))
+    print(f"| T, B, a, (f, p) | {' | '.join(names)} | LSTM(f+p) / LMN | wanted | LSTM(p) / LMN | share of best GEMM |")
+    print("|---" * (len(names) + 5) + "|")
+    for size in SIZES[: arguments.sizes]:
+        steps, batch, features, f, p = size
+        runs = {
+            name: training_step(layer, steps, batch, features)
+            for name, layer in layers_of(features, f, p, arguments.compile).items()
+        }
+        found = race(runs, arguments.rounds, clock)
+        wanted = TARGETS.get(size) if arguments.threads == 1 else (3.0 if f + p >= 250 else None)
+        ratio = found["LSTM(f+p)"] / found["LMN"]
+        multiplications = steps * batch * (features * f + p * (f + p) + f * p) * 3 - steps * batch * features * f
+        share = 2e-6 * multiplications / found["LMN"] / gemm_peak(batch, p, f + p, clock)
+        verdict = "" if wanted is None else f"{wanted} {'reached' if ratio >= wanted else 'NOT reached'}"
+        print(
+            f"| {steps}, {batch}, {features}, ({f}, {p}) | {' | '.join(f'{found[name]:.1f}' for name in names)} "
+            f"| {ratio:.2f} | {verdict} | {found['LSTM(p)'] / found['LMN']:.2f} | {100 * share:.0f} % |",
+            flush=True,
+        )
+    streaming(arguments.rounds, clock)
+
+
+if __name__ == "__main__":
+    main()

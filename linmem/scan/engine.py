@@ -1,0 +1,236 @@
+"""Which library multiplies the matrices of a time loop: NumPy on views of the same memory, torch, or oneDNN.
+
+A step of a recurrent network is a small product, far below what a BLAS is tuned for, and libraries differ twofold
+there. On one core of an AMD EPYC (Zen 5, float32), products of 16 rows with a 350 x 350 or 750 x 750 matrix ran at
+85 GFLOP/s in torch (MKL), 95 in NumPy (OpenBLAS) and 140-190 in oneDNN with a prepacked weight; but a call costs
+1 µs in NumPy and 10 in oneDNN, which decides at one row. On other machines the order may be another. So the first
+batch of each size is timed with all of them and the answer kept for the process (`choose`). NumPy is taken unless
+another is clearly faster, so that the choice, and with it the last bit of a result, does not hang on a busy machine;
+``LINMEM_ENGINE=numpy`` (or ``torch``, ``onednn``) in the environment, or
+``torch.use_deterministic_algorithms(True)``, which means NumPy, settle it without a race.
+
+Letters: n rows, i inputs and o outputs of a product.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import threadpoolctl  # type: ignore[import-untyped]
+import torch
+from torch import Tensor
+
+from linmem.scan.activations import ACTIVATIONS, SELU_FLOOR, SELU_SCALE
+
+OTHERS_MUST_WIN_BY = 1.2
+ROWS_OF_A_TRIAL = 1024
+Linear = Callable[[Any, Any], Any]  # (rows (n, i), space (n, o)) -> result (n, o), in that space or in one of its own
+
+
+class Engine:
+    """The operations of a time loop, on arrays that share memory with tensors; this one torch's own (MKL, cuBLAS)."""
+
+    name = "torch"
+    fresh = False  # whether `linear` gives its result in a new array and leaves the space alone
+    add: Callable[..., Any] = staticmethod(torch.add)
+    multiply: Callable[..., Any] = staticmethod(torch.mul)
+    sigma_: dict[str, Callable[[Any], Any]] = {name: activation.apply_ for name, activation in ACTIVATIONS.items()}  # noqa: RUF012
+
+    def knows(self, dtype: torch.dtype, device: torch.device) -> bool:
+        """Whether it can compute there."""
+        return True
+
+    def array(self, tensor: Tensor) -> Any:
+        """`tensor` as this engine's array, sharing its memory."""
+        return tensor.detach()
+
+    def linear(self, weight: Tensor, bias: Tensor | None, rows: int) -> Linear:
+        """``z ↦ z Wᵀ + b`` for many calls with about `rows` rows; weight (o, i), bias (o,)."""
+        transposed = weight.t().contiguous()
+        if bias is None:
+            return lambda z, space: torch.mm(z, transposed, out=space)
+        return lambda z, space: torch.addmm(bias, z, transposed, out=space)
+
+    def product(self, left: Tensor, right: Tensor) -> Tensor:
+        """``left right`` once, (n, k) x (k, m), as a new tensor."""
+        return torch.mm(left, right)
+
+
+def _selu_(v: Any) -> Any:
+    negative = np.expm1(np.minimum(v, 0.0))
+    np.maximum(v, 0.0, out=v)
+    v *= v.dtype.type(SELU_SCALE)
+    negative *= v.dtype.type(SELU_FLOOR)
+    v += negative
+    return v
+
+
+class NumpyEngine(Engine):
+    """NumPy's BLAS on the CPU: the least time a call."""
+
+    name = "numpy"
+    add = staticmethod(np.add)
+    multiply = staticmethod(np.multiply)
+    sigma_ = {  # noqa: RUF012
+        "tanh": lambda v: np.tanh(v, out=v),
+        "relu": lambda v: np.maximum(v, 0.0, out=v),
+        "selu": _selu_,
+        "identity": lambda v: v,
+    }
+
+    def knows(self, dtype: torch.dtype, device: torch.device) -> bool:
+        """NumPy's BLAS computes in float32 and float64."""
+        return device.type == "cpu" and dtype in (torch.float32, torch.float64)
+
+    def array(self, tensor: Tensor) -> Any:
+        """A NumPy view."""
+        return tensor.detach().numpy()
+
+    def linear(self, weight: Tensor, bias: Tensor | None, rows: int) -> Linear:
+        """See :meth:`Engine.linear`."""
+        transposed = np.ascontiguousarray(self.array(weight).T) if rows > 1 else self.array(weight).T
+        if bias is None:
+            return lambda z, space: np.matmul(z, transposed, out=space)
+        addend = self.array(bias)
+
+        def apply(z: Any, space: Any) -> Any:
+            np.matmul(z, transposed, out=space)
+            return np.add(space, addend, out=space)
+
+        return apply
+
+    def product(self, left: Tensor, right: Tensor) -> Tensor:
+        """See :meth:`Engine.product`."""
+        out = left.new_empty(left.shape[0], right.shape[1])
+        np.matmul(self.array(left), self.array(right), out=out.numpy())
+        return out
+
+
+class OneDnnEngine(Engine):
+    """oneDNN, which torch brings along, with weights packed once for a whole loop: the most GFLOP/s on many CPUs."""
+
+    name = "onednn"
+    fresh = True
+    rows_at_once = 512  # of a long inner dimension; 180 GFLOP/s instead of 100 at 50,176 rows
+
+    def knows(self, dtype: torch.dtype, device: torch.device) -> bool:
+        """float32 on the CPU, where torch was built with oneDNN's linear operators."""
+        if device.type != "cpu" or dtype != torch.float32 or not torch.backends.mkldnn.is_available():
+            return False
+        return hasattr(torch.ops.mkldnn, "_linear_pointwise") and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+
+    def linear(self, weight: Tensor, bias: Tensor | None, rows: int) -> Linear:
+        """See :meth:`Engine.linear`."""
+        run = torch.ops.mkldnn._linear_pointwise.default
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), rows)
+        bias = None if bias is None else bias.detach()
+        return lambda z, space: run(z, packed, bias, "none", [], "")
+
+    def product(self, left: Tensor, right: Tensor) -> Tensor:
+        """See :meth:`Engine.product`; a long inner dimension is cut into pieces, summed in order."""
+        run = torch.ops.mkldnn._linear_pointwise.default
+        total: Tensor | None = None
+        for a, b in zip(left.split(self.rows_at_once, 1), right.split(self.rows_at_once, 0), strict=True):
+            if not (b.is_contiguous() or b.t().is_contiguous()):
+                b = b.contiguous()  # otherwise a fallback takes over, a thousand times slower
+            part = run(a, b.t(), None, "none", [], "")
+            total = part if total is None else total.add_(part)
+        assert total is not None
+        return total
+
+
+ENGINES: dict[str, Engine] = {engine.name: engine for engine in (NumpyEngine(), Engine(), OneDnnEngine())}
+
+
+class Choice(NamedTuple):
+    """Who runs the loop, and who the products outside it."""
+
+    loop: Engine
+    product: Engine
+
+
+def choose(rows: int, inner: int, outer: int, total: int, dtype: torch.dtype, device: torch.device) -> Choice:
+    """The fastest engines for a loop of products (rows, inner) x (inner, outer), `total` rows in all.
+
+    Measured once for each size, rounded up to powers of two; see the head of this file.
+    """
+    wished = os.environ.get("LINMEM_ENGINE") or ("numpy" if torch.are_deterministic_algorithms_enabled() else None)
+    if wished is not None and wished not in ENGINES:
+        raise ValueError(f"LINMEM_ENGINE is {wished!r}, but it must be one of {', '.join(map(repr, ENGINES))}")
+    able = tuple(name for name, engine in ENGINES.items() if engine.knows(dtype, device))
+    if wished in able:
+        return Choice(ENGINES[wished], ENGINES[wished])
+    if len(able) == 1 or device.type != "cpu":
+        return Choice(ENGINES["torch"], ENGINES["torch"])
+    threads = torch.get_num_threads()
+    return Choice(
+        ENGINES[_race("loop", able, _rounded(rows), inner, outer, dtype, threads)],
+        ENGINES[_race("product", able, min(_rounded(total), ROWS_OF_A_TRIAL), inner, outer, dtype, threads)],
+    )
+
+
+def _rounded(count: int) -> int:
+    return 1 << (count - 1).bit_length()
+
+
+@cache
+def _race(
+    kind: str, names: tuple[str, ...], rows: int, inner: int, outer: int, dtype: torch.dtype, threads: int
+) -> str:
+    """Run all in turn and compare the best times; milliseconds."""
+    z, weight, space = (torch.ones(shape, dtype=dtype) for shape in ((rows, inner), (outer, inner), (rows, outer)))
+    best = dict.fromkeys(names, float("inf"))
+    with torch.no_grad(), blas_threads():
+        runs = {name: _trial(ENGINES[name], kind, z, weight, space) for name in names}
+        for _ in range(6):
+            for name, run in runs.items():
+                start = time.perf_counter()
+                run()
+                best[name] = min(best[name], time.perf_counter() - start)
+    first, *others = names
+    winner = min(others, key=best.__getitem__)
+    return winner if best[winner] * OTHERS_MUST_WIN_BY < best[first] else first
+
+
+def _trial(engine: Engine, kind: str, z: Tensor, weight: Tensor, space: Tensor) -> Callable[[], object]:
+    if kind == "product":
+        return lambda: engine.product(z.t(), space)
+    linear, tanh_ = engine.linear(weight, None, z.shape[0]), engine.sigma_["tanh"]
+    rows, out = engine.array(z), engine.array(space)
+
+    def steps() -> None:
+        for _ in range(4):
+            tanh_(linear(rows, out))
+
+    return steps
+
+
+@cache
+def _blas_of_numpy() -> list[Any]:
+    """Controllers of the thread pools of the BLAS libraries that NumPy and SciPy brought along."""
+    return list(threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+@contextmanager
+def blas_threads() -> Iterator[None]:
+    """Within it NumPy's BLAS uses no more threads than torch does.
+
+    Otherwise it takes every core even after ``torch.set_num_threads(1)``; on a busy machine such a product waited
+    twenty times longer for its second thread than it computed.
+    """
+    wanted = torch.get_num_threads()
+    changed = [(c, c.get_num_threads()) for c in _blas_of_numpy()]
+    changed = [(c, before) for c, before in changed if before > wanted]
+    for controller, _ in changed:
+        controller.set_num_threads(wanted)
+    try:
+        yield
+    finally:
+        for controller, before in changed:
+            controller.set_num_threads(before)
