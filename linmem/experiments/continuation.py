@@ -51,9 +51,9 @@ def generate(
     roll = _piece(piece, options.data)
     if len(roll) < heard:
         raise ValueError(f"the piece has {len(roll)} steps, fewer than the {heard} to be heard: lower heard")
-    sound, picture = claim(folder, ("continuation.mid", "continuation.png"), force)
     prompt = roll[:heard].to(device)
     drawn = continue_piece(model.to(device), prompt, steps, temperature=temperature, voices=voices, seed=seed)
+    sound, picture = claim(folder, ("continuation.mid", "continuation.png"), force)
     whole = torch.cat([prompt, drawn]).cpu()
     midi.write_midi(whole, sound, tempo=tempo)
     with figure(picture, 1, width=10, height=4) as axes:

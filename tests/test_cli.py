@@ -1,0 +1,169 @@
+"""The command line as a user meets it: a whole session on small data, and bad input answered by one line."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from linmem import cli, midi
+from linmem.autoencoder import LinearAutoencoder
+
+SMALL = ["--hidden_size=6", "--memory_size=8", "--max_epochs=2", "--batch_size=4"]
+
+
+def run(capsys, *arguments):
+    """Run the command line; returns status, standard output and standard error."""
+    try:
+        status = cli.main([str(argument) for argument in arguments])
+    except SystemExit as leaving:
+        status = leaving.code
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
+
+
+@pytest.fixture(scope="session")
+def pieces(tmp_path_factory):
+    """A folder of small piano rolls as NPY files."""
+    folder, random = tmp_path_factory.mktemp("pieces"), np.random.default_rng(0)
+    for index in range(8):
+        np.save(folder / f"{index}.npy", (random.random((20, 88)) < 0.05).astype(np.float32))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(pieces, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "pretrained"
+    command = ["train", str(pieces), "--out", str(folder), *SMALL, "--pretrain=unfolded", "--pretrain_epochs=1"]
+    assert cli.main([*command, "--lags=2"]) == 0
+    return folder
+
+
+def test_train_leaves_a_run_that_can_be_read(trained):
+    assert {"config.json", "history.jsonl", "state.safetensors", "scores.json"} <= {f.name for f in trained.iterdir()}
+    config = json.loads((trained / "config.json").read_text())
+    assert config["model"]["hidden_size"] == 6
+    assert config["versions"]["torch"] == torch.__version__
+    epochs = [json.loads(line) for line in (trained / "history.jsonl").read_text().splitlines()]
+    assert [epoch["epoch"] for epoch in epochs] == [1, 2]
+    assert json.loads((trained / "scores.json").read_text())["persistence"]["nll"] > 0
+
+
+def test_evaluate_prints_persistence_first(trained, capsys):
+    status, out, _ = run(capsys, "evaluate", trained)
+    assert status == 0
+    rows = [line.split("|")[1].strip() for line in out.splitlines()]
+    assert rows[0] == "model"
+    assert rows[2:] == ["persistence", "lmn-b, unfolded"]
+
+
+def test_generate_writes_music_that_opens_and_a_picture(trained, tmp_path, capsys):
+    status, out, _ = run(capsys, "generate", trained, "--out", tmp_path / "a", "--heard=5", "--steps=12", "--voices=3")
+    assert status == 0
+    sound, picture = out.split()
+    roll = midi.piano_roll(sound)
+    assert roll.shape == (17, 88)
+    assert roll[5:].sum(1).max() <= 3
+    assert open(picture, "rb").read(8) == b"\x89PNG\r\n\x1a\n"
+    run(capsys, "generate", trained, "--out", tmp_path / "b", "--heard=5", "--steps=12", "--voices=3")
+    assert torch.equal(midi.piano_roll(tmp_path / "b" / "continuation.mid"), roll)
+    status, _, err = run(capsys, "generate", trained, "--out", tmp_path / "a", "--heard=5")
+    assert status == 2
+    assert "is there already" in err
+    status, _, _ = run(capsys, "generate", trained, "--out", tmp_path / "c", "--piece", sound, "--heard=5", "--steps=3")
+    assert status == 0
+
+
+def test_fit_writes_what_load_reads(pieces, tmp_path, capsys):
+    status, out, _ = run(capsys, "fit", pieces, "--out", tmp_path / "fit", "--memory_size=12")
+    assert status == 0
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines() if line.startswith("|")]
+    assert rows[0][:3] == ["memory units", "bound", "ours, train"]
+    assert [int(row[0]) for row in rows[2:]] == [1, 3, 6, 12]
+    assert all(float(row[1]) <= float(row[2]) for row in rows[2:])
+    fitted = LinearAutoencoder.load(tmp_path / "fit" / "autoencoder.safetensors")
+    assert fitted.training_error_ == pytest.approx(float(rows[-1][2]), abs=1e-4)
+    status, _, err = run(capsys, "fit", pieces, "--out", tmp_path / "fit", "--memory_size=12")
+    assert status == 2
+    assert "replace it (--force)" in err
+
+
+def test_a_run_that_is_made_longer_is_the_run_that_was_never_cut(pieces, tmp_path, capsys):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    short = [option for option in SMALL if "max_epochs" not in option]
+    for command in (
+        ["--out", whole, "--max_epochs=4"],
+        ["--out", cut, "--max_epochs=2"],
+        ["--out", cut, "--max_epochs=4", "--resume"],
+    ):
+        assert run(capsys, "train", pieces, *short, "--input_dropout=0.2", *command)[0] == 0
+    from linmem.run_folder import load_run
+
+    first, second = (load_run(folder)[1].state_dict() for folder in (whole, cut))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    lengths = [len((folder / "history.jsonl").read_text().splitlines()) for folder in (whole, cut)]
+    assert lengths == [4, 4]
+
+
+def test_options_from_a_file(pieces, tmp_path, capsys):
+    file = tmp_path / "options.yaml"
+    file.write_text("model: gru\nhidden_size: 5\nmax_epochs: 1\n")
+    assert run(capsys, "train", pieces, "--config", file, "--out", tmp_path / "run")[0] == 0
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["model"]["model"] == "gru"
+
+
+def altered(run_folder, tmp_path):
+    import shutil
+
+    folder = tmp_path / "altered"
+    shutil.copytree(run_folder, folder)
+    state = folder / "state.safetensors"
+    content = bytearray(state.read_bytes())
+    content[-3] ^= 255
+    state.write_bytes(content)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit", "no_such_set"], "one of chorales, jsb_chorales"),
+        (["fit", "{pieces}", "--memory_size=5000"], "independent directions: lower memory_size"),
+        (["fit", "{pieces}", "--solver=magic"], "magic"),
+        (["train", "{pieces}", "--model=transformer"], "unknown model 'transformer': the known ones are lmn-a, lmn-b"),
+        (["train", "{pieces}", "--pretrain=wishes"], "pretrain is 'wishes': the known ones are none, unfolded, inputs"),
+        (["train", "{pieces}", "--model=lstm", "--pretrain=unfolded"], "pretrain=unfolded fills lmn-b, not lstm"),
+        (["train", "{pieces}", "--pretrain=inputs", *SMALL], "hidden_size is 6, wanted 8"),
+        (["train", "{pieces}", "--learning_rate=0"], "learning_rate is 0"),
+        (["train", "{pieces}", "--out", "{trained}"], "already holds a run (config.json): --resume goes on with it"),
+        (["train", "{pieces}", "--out", "{trained}", "--resume", "--model=lstm"], "was run with model=lmn-b, now it is"),
+        (["train", "{broken}"], "broken.npy"),
+        (["evaluate", "{pieces}"], "holds no run"),
+        (["evaluate", "{trained}", "--split=dev"], "split is 'dev': the known ones are train, valid, test"),
+        (["evaluate", "{altered}"], "was altered: its checksum is"),
+        (["generate", "{trained}", "--piece=99"], "has pieces 0 to"),
+        (["generate", "{trained}", "--heard=500"], "fewer than the 500 to be heard"),
+        (["generate", "{trained}", "--temperature=0"], "temperature is 0"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_status_2(arguments, message, pieces, trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    broken = tmp_path / "pieces"
+    broken.mkdir()
+    for index in range(3):
+        np.save(broken / f"{index}.npy", np.ones((4, 88)))
+    (broken / "broken.npy").write_bytes(b"\x93NUMPY not really")
+    places = {"pieces": pieces, "trained": trained, "broken": broken, "altered": altered(trained, tmp_path)}
+    before = {path: path.stat().st_mtime_ns for path in trained.rglob("*")}
+    status, out, err = run(capsys, *(argument.format(**places) for argument in arguments))
+    assert status == 2
+    assert out == ""
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
+
+
+def test_an_unknown_option_is_refused(capsys):
+    status, _, err = run(capsys, "train", "chorales", "--epochs=3")
+    assert status == 2
+    assert "epochs" in err
