@@ -1,0 +1,91 @@
+"""Gradient propagation: what is reported is ∂L/∂m_t and ∂L/∂h_t, and an orthogonal linear memory lets none fade."""
+
+import pytest
+import torch
+from torch import nn
+
+from linmem.baselines import LMU, LRU, ClockworkRNN, linear_, orthogonal_
+from linmem.gradients import gradient_norms, spectrum, state_gradient_norms
+from linmem.layers import LMN
+from linmem.multiscale import MultiScaleLMN
+
+KIND = {"dtype": torch.float64}
+
+
+def input_of(*shape):
+    return torch.randn(*shape, **KIND, generator=torch.Generator().manual_seed(1))
+
+
+def last(y):
+    return y[-1].square().sum()
+
+
+def test_an_orthogonal_linear_memory_keeps_the_gradient_and_a_leaky_one_loses_it():
+    torch.manual_seed(0)
+    x = input_of(200, 2, 3)
+    layer = linear_(LMN(3, 4, 6, nonlinearity="identity", **KIND))
+    with torch.no_grad():
+        layer.weight_mm_l0.copy_(0.9 * torch.eye(6))
+    leaky = gradient_norms(layer, x, last).memory
+    torch.testing.assert_close(leaky[:-1] / leaky[1:], torch.full((199,), 0.9, **KIND))
+    orthogonal_(layer)
+    kept = gradient_norms(layer, x, last).memory
+    torch.testing.assert_close(kept, kept[-1].expand(200))
+
+
+@pytest.mark.parametrize("output", ["memory", "functional"])
+def test_norms_are_those_of_finite_differences(output):
+    """A nudge of h_t and of m_t, injected into the loop, moves the loss as the gradients say."""
+    torch.manual_seed(0)
+    layer = LMN(3, 4, 5, output=output, **KIND)
+    x, e = input_of(6, 1, 3), 1e-6
+
+    def loss(y):
+        return y.sin().sum()
+
+    def run(t=None, nudge_h=0.0, nudge_m=0.0):
+        m, outputs = torch.zeros(1, 5, **KIND), []
+        for s, x_t in enumerate(x):
+            h = torch.tanh(x_t @ layer.weight_xh_l0.T + m @ layer.weight_mh_l0.T + layer.bias_h_l0)
+            h = h + nudge_h if s == t else h
+            m = h @ layer.weight_hm_l0.T + m @ layer.weight_mm_l0.T + layer.bias_m_l0
+            m = m + nudge_m if s == t else m
+            outputs.append(m if output == "memory" else h)
+        return float(loss(torch.stack(outputs)).detach())
+
+    found = gradient_norms(layer, x, loss)
+    for t in range(6):
+        by_h = [(run(t, nudge_h=e * row) - run(t, nudge_h=-e * row)) / (2 * e) for row in torch.eye(4, **KIND)]
+        by_m = [(run(t, nudge_m=e * row) - run(t, nudge_m=-e * row)) / (2 * e) for row in torch.eye(5, **KIND)]
+        assert float(found.hidden[t]) == pytest.approx(float(torch.tensor(by_h, **KIND).norm()), abs=1e-7)
+        assert float(found.memory[t]) == pytest.approx(float(torch.tensor(by_m, **KIND).norm()), abs=1e-7)
+
+
+def test_through_the_carried_state_it_is_the_gradient_of_the_memory():
+    torch.manual_seed(0)
+    layer, x = LMN(3, 4, 5, **KIND), input_of(30, 2, 3)
+    torch.testing.assert_close(state_gradient_norms(layer, x, last), gradient_norms(layer, x, last).memory[:-1])
+
+
+@pytest.mark.parametrize(
+    "build",
+    [nn.RNN, nn.GRU, nn.LSTM, LMU, LRU, lambda a, n, **kind: ClockworkRNN(a, n, 2, **kind)]
+    + [lambda a, n, **kind: MultiScaleLMN(a, n, 5, 3, **kind)],
+)
+def test_every_layer_can_be_measured(build):
+    torch.manual_seed(0)
+    norms = state_gradient_norms(build(3, 4, **KIND), input_of(20, 2, 3), last)
+    assert norms.shape == (19,)
+    assert torch.isfinite(norms).all()
+    assert (norms > 0).all()
+
+
+def test_the_spectrum_of_a_triangular_matrix_is_its_diagonal():
+    weight = torch.triu(input_of(4, 4))
+    torch.testing.assert_close(spectrum(weight), weight.diagonal().abs().sort(descending=True).values)
+    torch.testing.assert_close(spectrum(torch.linalg.qr(input_of(5, 5))[0]), torch.ones(5, **KIND))
+
+
+def test_a_layer_of_several_recurrences_is_refused():
+    with pytest.raises(ValueError, match="a single one was wanted"):
+        gradient_norms(LMN(3, 4, 5, num_layers=2, **KIND), input_of(5, 1, 3), last)
