@@ -12,7 +12,6 @@ Letters: T steps, B sequences, a inputs, f functional units, p memory units of o
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from linmem.autoencoder import LinearAutoencoder
-from linmem.layers import OUTPUTS
+from linmem.layers import LMN, OUTPUTS
 from linmem.scan.activations import activation
 from linmem.sequence_layer import Clocked, SequenceLayer
 
@@ -109,22 +108,17 @@ class MultiScaleLMN(SequenceLayer):
         return new
 
     def reset_parameters(self) -> None:
-        """Fill all parameters anew as :class:`linmem.LMN` does; modules begin without links between them.
-
-        That is uniform in ±1/√(values that a unit sums over), 0.9 · I within each module, zero elsewhere.
-        """
+        """Fill all parameters anew: every module as the memory of a :class:`linmem.LMN`, without links between them."""
+        f, p, like = self.hidden_size, self.memory_size, self.bias_h
         with torch.no_grad():
-            fan_in = {"weight_xh": self.input_size, "weight_hm": self.hidden_size, "bias_h": self.hidden_size}
-            fan_in["weight_mh"] = self.scales * self.memory_size
-            for name, parameter in self.named_parameters():
-                kind = name.rstrip("0123456789").rstrip("_")
-                if kind in fan_in:
-                    bound = 1 / math.sqrt(fan_in[kind])
-                    nn.init.uniform_(parameter, -bound, bound)
-                else:
-                    nn.init.zeros_(parameter)
-            for weight_mm in self._modules_of("weight_mm"):
-                nn.init.eye_(weight_mm[-self.memory_size :]).mul_(0.9)
+            for i, weight_mm in enumerate(self._modules_of("weight_mm")):
+                lmn = LMN(self.input_size, f, p, device=like.device, dtype=like.dtype)
+                weight_mm.zero_()
+                weight_mm[-p:].copy_(lmn.get_parameter("weight_mm_l0"))
+                for name in ("weight_mh", "weight_hm", "bias_m"):
+                    getattr(self, f"{name}_{i}").copy_(lmn.get_parameter(f"{name}_l0"))
+                self.weight_xh.copy_(lmn.get_parameter("weight_xh_l0"))
+                self.bias_h.copy_(lmn.get_parameter("bias_h_l0"))
 
     def start(self, x: Tensor) -> Clocked:
         """Zero memory at step 0."""
