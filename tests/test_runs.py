@@ -1,0 +1,105 @@
+"""Runs kept in folders: killed at any moment they go on, and the baseline of every table is right."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from linmem import data, runs
+from linmem.model import ModelOptions
+from linmem.run_folder import PretrainingOptions, RunOptions, load_run
+from linmem.training import TrainingOptions
+
+
+@pytest.fixture(scope="session")
+def pieces(tmp_path_factory):
+    folder, random = tmp_path_factory.mktemp("pieces"), np.random.default_rng(0)
+    for index in range(10):
+        np.save(folder / f"{index}.npy", (random.random((30, 88)) < 0.05).astype(np.float32))
+    return folder
+
+
+def options(folder, pretrain="unfolded", model="lmn-b", **training):
+    how = {"max_epochs": 6, "batch_size": 2, "averaging": 0.9} | training
+    network = ModelOptions(model, 8, 8, lags=3, input_dropout=0.2, readout_dropout=0.2)
+    return RunOptions(str(folder), network, TrainingOptions(**how), PretrainingOptions(pretrain, pretrain_epochs=4))
+
+
+def weights(folder):
+    return load_run(folder)[1].state_dict()
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+COMMAND = """
+import sys
+from tests.test_runs import options
+from linmem import runs
+from pathlib import Path
+runs.run(options(sys.argv[1]), Path(sys.argv[2]), resume=True)
+"""
+
+
+@pytest.mark.parametrize("wait_for", ["unfolded.safetensors", "state.safetensors"])
+def test_a_run_killed_while_pretraining_or_training_ends_as_if_it_had_not_been(pieces, tmp_path, wait_for):
+    runs.run(options(pieces), tmp_path / "whole")
+    arguments = [sys.executable, "-c", COMMAND, str(pieces), str(tmp_path / "cut")]
+    process = subprocess.Popen(arguments, cwd=os.path.dirname(os.path.dirname(__file__)))
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "cut" / wait_for).exists() and process.poll() is None:
+        assert time.monotonic() < deadline, "the run never got there"
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    runs.run(options(pieces), tmp_path / "cut", resume=True)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    assert len((tmp_path / "cut" / "history.jsonl").read_text().splitlines()) == 6
+
+
+@pytest.mark.parametrize(("pretrain", "model"), [("none", "lstm"), ("inputs", "lmn-b"), ("inputs", "rnn")])
+def test_every_way_to_begin_ends_in_scores(pieces, tmp_path, pretrain, model):
+    summary = runs.run(options(pieces, pretrain, model), tmp_path / "run")
+    kept = json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert kept["scores"]["nll"] == summary.scores.nll
+    assert (summary.pretraining_seconds > 0) == (pretrain != "none")
+    scores = runs.evaluate_run(tmp_path / "run", "valid")
+    assert list(scores)[0] == "persistence"
+    assert list(scores.values())[1] == summary.scores
+
+
+def test_a_folder_with_a_run_is_only_replaced_by_force(pieces, tmp_path):
+    runs.run(options(pieces, "none"), tmp_path)
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(FileExistsError, match="already holds a run"):
+        runs.run(options(pieces, "none"), tmp_path)
+    before = weights(tmp_path)
+    runs.run(options(pieces, "none", seed=1), tmp_path, force=True)
+    assert not same(before, weights(tmp_path))
+    assert (tmp_path / "mine.txt").read_text() == "keep"
+
+
+def test_persistence_on_the_chorales_is_the_copy_of_the_last_frame():
+    splits = data.load("chorales")
+    before, after = (torch.cat(part) > 0 for part in zip(*((x[:-1], x[1:]) for x in splits.test), strict=True))
+    expected = int((before & after).sum()) / int((before | after).sum())
+    scores = runs.persistence_scores(splits, "test")
+    assert scores.accuracy == pytest.approx(expected, rel=1e-12)
+    assert scores.accuracy_at_half == scores.accuracy
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "accuracy"), [("jsb_chorales", 22.20), ("muse_data", 38.21), ("nottingham", 64.89), ("piano_midi", 35.21)]
+)
+def test_persistence_on_the_four_sets_is_the_published_figure(name, accuracy):
+    if not os.environ.get("LINMEM_DATA"):
+        pytest.skip("LINMEM_DATA names no folder with the polyphonic sets")
+    assert 100 * runs.persistence_scores(data.load(name), "test").accuracy == pytest.approx(accuracy, abs=0.005)
