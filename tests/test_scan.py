@@ -9,7 +9,7 @@ import torch
 from torch.nn.utils.rnn import pack_sequence
 
 from linmem import scan
-from linmem.scan import Weights
+from linmem.scan import Weights, fused
 from linmem.scan.engine import ENGINES, _blas_of_numpy, blas_threads, choose
 
 NONLINEARITIES = ("tanh", "relu", "selu", "identity")
@@ -249,6 +249,25 @@ def test_strided_inputs_give_the_same_states(backend):
         scan.get(backend)(strided, m_0, transposed, "tanh"), scan.get(backend)(x, m_0, weights, "tanh"), strict=True
     ):
         torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 7])
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("sizes", [(4,), (4, 2)])
+@pytest.mark.parametrize("lengths", [(8, 5, 5, 1), (6, 6), (9,)])
+def test_where_the_fused_scan_cuts_time_does_not_matter(monkeypatch, lengths, sizes, output, rows):
+    monkeypatch.setattr(fused, "ROWS_OF_A_CHUNK", rows)
+    weights = weights_of(3, sizes, 5)
+    packed = pack_sequence([torch.randn(n, 3, dtype=torch.float64) for n in lengths])
+    x = packed.data.requires_grad_()
+    m_0 = torch.randn(len(lengths), 5, dtype=torch.float64, requires_grad=True)
+    results = [
+        scan.get(backend)(x, m_0, weights, "tanh", output, packed.batch_sizes.tolist())
+        for backend in ("fused", "reference")
+    ]
+    found, wanted = ([*result, *gradients(result, leaves(x, m_0, weights))] for result in results)
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("name", ["numpy", "torch", "onednn"])

@@ -8,6 +8,7 @@ Letters: v the value before σ, δ a gradient; f units of the first, f' of the l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from linmem.scan.engine import Engine, Linear
@@ -34,64 +35,62 @@ def functional(engine: Engine, nonlinearity: str, h: Any, deep: list[Deep], t: i
 def forward(
     engine: Engine, nonlinearity: str, projected: list[Any], blocks: list[Any], joined: Linear, p: int
 ) -> list[Any]:
-    """Fill blocks 1..T from block 0, for one functional layer: ``[m_t, v_{t+1} - x̂_{t+1}] = A [m_{t-1}, h_t] + b``.
+    """Some steps of one functional layer: ``h_t = σ(v_t + x̂_t)``, ``[m_t, v_{t+1}] = A [m_{t-1}, h_t] + b``.
 
-    `projected` are x̂_1..x̂_{T-1}, (n_t, f). Gives the blocks as computed, in place or anew.
+    `projected` are the x̂_t, (n_t, f). `blocks` has one entry more: the first comes holding [m_{t-1}, v_t] of the first
+    step, the others are space. Gives the blocks after the first as computed, in that space or anew.
     """
     add, sigma_ = engine.add, engine.sigma_[nonlinearity]
     results = []
     z = blocks[0]
-    for x, block in zip(projected, blocks[1:-1], strict=True):
-        out = joined(z, block)
-        results.append(out)
-        rows = x.shape[0]
-        z = out if rows == out.shape[0] else out[:rows]
+    for x, space in zip(projected, blocks[1:], strict=True):
+        if z.shape[0] != x.shape[0]:
+            z = z[: x.shape[0]]
         h = z[:, p:]
         add(h, x, out=h)
         sigma_(h)
-    results.append(joined(z, blocks[-1]))
+        z = joined(z, space)
+        results.append(z)
     return results
 
 
 def forward_deep(
     engine: Engine,
     nonlinearity: str,
-    hidden: list[Any],
+    projected: list[Any],
     blocks: list[Any],
+    after: Any,
     joined: Linear,
-    space: Any,
     deep: list[Deep],
     p: int,
 ) -> None:
-    """The same for several functional layers; `hidden` holds x̂ and receives h of the first one."""
-    steps = len(hidden)
-    for t in range(steps):
-        rows = hidden[t].shape[0]
-        out = joined(blocks[t][:rows], space[:rows])
-        after = blocks[t + 1]
-        after[:, :p] = out[:, :p]
-        if t + 1 < steps:
-            h = hidden[t + 1]
-            rows = h.shape[0]
-            engine.add(h, out[:rows, p:], out=h)
-            engine.sigma_[nonlinearity](h)
-            after[:rows, p:] = functional(engine, nonlinearity, h, deep, t + 1)
+    """The same for several functional layers: each x̂_t becomes h of the first in place, the blocks hold h of the last.
+
+    `after` (B, p + f) comes holding [m_{t-1}, v_t] of the first step and leaves with those of the step after the last.
+    """
+    for t, x in enumerate(projected):
+        rows, block = x.shape[0], blocks[t]
+        engine.add(x, after[:rows, p:], out=x)
+        h = functional(engine, nonlinearity, engine.sigma_[nonlinearity](x), deep, t)
+        block[:rows, p:] = h
+        after[:rows] = joined(block[:rows], after[:rows])
+        blocks[t + 1][:, :p] = after[:rows, :p]
 
 
 def backward(
     engine: Engine,
     blocks: list[Any],
-    sizes: tuple[int, ...],
+    sizes: Sequence[int],
     grad_hidden: list[Any] | None,
     joined: Linear,
     space: Any,
     deep: list[Deep],
     p: int,
 ) -> None:
-    """Fill blocks T-1..0 of gradients, [δm_{t-1}, δv_t], from block T: ``[δm, δh] += Aᵀ δ``, ``δv = δh σ'(v)``.
+    """Some steps back: from the last of the blocks of gradients [δm_{t-1}, δv_t] fill those before it.
 
-    They come holding the gradient that reaches m from outside, and σ'(v). The steps of `deep` come holding σ'(v)
-    of their layer and leave holding its δv. `space` is (B, p + f').
+    ``[δm, δh] += Aᵀ δ``, ``δv = δh σ'(v)``. They come holding the gradient that reaches m from outside, and σ'(v). The
+    steps of `deep` come holding σ'(v) of their layer and leave holding its δv. `space` is (B, p + f').
     """
     add, multiply = engine.add, engine.multiply
     after = blocks[-1]

@@ -39,6 +39,11 @@ def kept_rows(batch_sizes: Sequence[int]) -> Tensor:
     return torch.as_tensor(step_starts([batch_sizes[0], *batch_sizes]))[step] + sequence
 
 
+def previous_rows(batch_sizes: Sequence[int]) -> Tensor:
+    """The row of the same sequence one step before, for every row of the steps after the first, (N - B,)."""
+    return kept_rows(batch_sizes)[batch_sizes[0] :] - batch_sizes[0]
+
+
 def reversed_rows(batch_sizes: Sequence[int]) -> Tensor:
     """The rows in the order that reverses every sequence in time, (N,); its own inverse."""
     step, sequence, lengths = _steps_sequences_lengths(batch_sizes)

@@ -32,6 +32,11 @@ class Weights(NamedTuple):
     bias_m: Tensor | None  # (p,)
     deep: tuple[tuple[Tensor, Tensor | None], ...] = ()  # (f_i, f_{i-1}), (f_i,) of each further functional layer
 
+    @property
+    def functional(self) -> list[Tensor]:
+        """The first weight of each functional layer, (f_i, ·)."""
+        return [self.xh, *(weight for weight, _ in self.deep)]
+
     def flat(self) -> list[Tensor | None]:
         """All tensors in order, the deep layers' last, as an ``autograd.Function`` wants them."""
         return [*self[:6], *(tensor for layer in self.deep for tensor in layer)]
