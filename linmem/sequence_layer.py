@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from itertools import chain
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -87,7 +88,7 @@ class SequenceLayer(nn.Module, ABC):
                 raise ValueError(f"{name} must be at least 1, got {size}")
 
     def _check_input(self, x: Tensor) -> None:
-        weight = next(self.parameters())
+        weight = next(chain(self.parameters(), self.buffers()))
         if x.shape[-1] != self.input_size:
             raise ValueError(f"input has {x.shape[-1]} features in its last dimension, expected {self.input_size}")
         if x.shape[0] == 0:

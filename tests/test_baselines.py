@@ -14,7 +14,9 @@ from torch import nn
 from linmem.baselines import (
     LMU,
     LRU,
+    RNNRBM,
     ClockworkRNN,
+    StochasticDetach,
     delay_line_,
     echo_state_,
     elman_,
@@ -67,6 +69,12 @@ LAYERS = {
     "lru": Row(
         lambda **kind: LRU(A, 6, 4, nonlinearity="tanh", **kind), 2 * 6 + 2 * 6 * A + 2 * 4 * 6 + A * 4 + 4
     ),
+    "detached, in evaluation": Row(
+        lambda **kind: StochasticDetach(LMN(A, 4, 5, **kind), 0.5).eval(), (A + 5) * 4 + (4 + 5) * 5 + 4 + 5
+    ),
+    "rnn-rbm": Row(
+        lambda **kind: RNNRBM(nn.RNN(A, 5, **kind), 5, A, 4), (A + 5) * 5 + 2 * 5 + (5 + 1) * (A + 4) + 4 * A
+    ),
 }  # fmt: skip
 every_layer = pytest.mark.parametrize("row", LAYERS.values(), ids=LAYERS)
 TORCH = ("rnn", "gru", "lstm")
@@ -112,7 +120,7 @@ def test_layouts_agree(row):
     x = input_of(9, 2, A)
     y, state = layer(x)
     assert y.shape[:2] == (9, 2)
-    assert y.shape[2] == getattr(layer, "output_size", 4)
+    assert y.shape[2] == (layer.output_size if hasattr(layer, "output_size") else layer.hidden_size)
     y_first, state_first = first(x.transpose(0, 1))
     torch.testing.assert_close(y_first, y.transpose(0, 1))
     y_one, state_one = layer(x[:, 1])
@@ -130,7 +138,8 @@ def test_padding_at_the_end_changes_nothing_before_it(row):
     for padding in (0, 4):
         padded = torch.cat([x, torch.full((padding, 2, A), 9.0, dtype=x.dtype)]).requires_grad_()
         y, _ = layer(padded)
-        x_grad, *gradients = torch.autograd.grad(y[:6].square().sum(), [padded, *trained(layer)])
+        wanted = [padded, *trained(layer)]
+        x_grad, *gradients = torch.autograd.grad(y[:6].square().sum(), wanted, materialize_grads=True)
         assert not x_grad[6:].any()
         found.append([y[:6], x_grad[:6], *gradients])
     for one, other in zip(*found, strict=True):

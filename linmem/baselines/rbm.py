@@ -1,0 +1,126 @@
+"""Restricted Boltzmann machines, many at once: one weight matrix, and biases of their own for every frame.
+
+    p(v) = exp(−F(v)) / Z,   F(v) = −b_vᵀ v − Σ_j log(1 + exp(b_h + W v)_j)                            [B12, section 3]
+
+Units are 0 or 1. Z is a sum over 2^h states: enumerated where there are few units, else estimated by annealed
+importance sampling [Salakhutdinov & Murray, ICML 2008], from the machine with W = 0 and b_h = 0, whose Z is known, by
+
+    p_β(v) ∝ exp(b_vᵀ v) Π_j (1 + exp β(b_h + W v)_j),     β from 0 to 1.
+
+Letters: M frames, v visible and h hidden units, k Gibbs steps, C chains.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+ENUMERABLE = 20  # units on the smaller side: a million states
+
+
+class RBM(NamedTuple):
+    """M machines that share their weights."""
+
+    weight: Tensor  # (h, v)
+    visible_bias: Tensor  # (M, v)
+    hidden_bias: Tensor  # (M, h)
+
+
+class Estimate(NamedTuple):
+    """An estimate, and its standard error."""
+
+    value: Tensor  # (M,)
+    error: Tensor  # (M,)
+
+
+def free_energy(rbm: RBM, visible: Tensor) -> Tensor:
+    """F(v) (M,) of visible states (M, v): −log p(v) but for log Z."""
+    return -(visible * rbm.visible_bias).sum(-1) - F.softplus(_drive(rbm, visible)).sum(-1)
+
+
+@torch.no_grad()
+def gibbs(rbm: RBM, visible: Tensor, steps: int, generator: torch.Generator | None = None, beta: float = 1.0) -> Tensor:
+    """Visible states (M, v) after `steps` of block Gibbs sampling from given ones, at inverse temperature β."""
+    for _ in range(steps):
+        hidden = _bernoulli(beta * _drive(rbm, visible), generator)
+        visible = _bernoulli(rbm.visible_bias + beta * (hidden @ rbm.weight), generator)
+    return visible
+
+
+def contrastive_divergence(rbm: RBM, visible: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
+    """Surrogate of CD-k, Σ F(v) − F(v after k Gibbs steps), of data (M, v).
+
+    Its value says little; its gradient, with the samples held fixed, is the one that contrastive divergence follows.
+    """
+    samples = gibbs(rbm, visible, steps, generator)
+    return (free_energy(rbm, visible) - free_energy(rbm, samples)).sum()
+
+
+def log_partition(rbm: RBM) -> Tensor:
+    """Give log Z (M,), exactly: the states of the smaller side are enumerated, 2^min(v, h).
+
+    Raises
+    ------
+    ValueError
+        More than 20 units on the smaller side.
+    """
+    h, v = rbm.weight.shape
+    if min(h, v) > ENUMERABLE:
+        raise ValueError(f"{v} visible and {h} hidden units: at most {ENUMERABLE} on one side can be enumerated")
+    few, many, weight = rbm.hidden_bias, rbm.visible_bias, rbm.weight
+    if v < h:
+        few, many, weight = many, few, weight.T
+    digits = torch.arange(len(weight), device=weight.device)
+    states = ((torch.arange(2 ** len(weight), device=weight.device)[:, None] >> digits) & 1).to(weight)
+    drive = states @ weight
+    return torch.stack(
+        [torch.logsumexp(states @ b + F.softplus(c + drive).sum(-1), 0) for b, c in zip(few, many, strict=True)]
+    )
+
+
+@torch.no_grad()
+def annealed_log_partition(
+    rbm: RBM, *, chains: int = 100, temperatures: int = 1000, generator: torch.Generator | None = None
+) -> Estimate:
+    """Estimate log Z (M,) by annealed importance sampling, with its standard error over the chains.
+
+    Parameters
+    ----------
+    rbm : M machines.
+    chains : C independent runs a machine, at least 2; the error falls with √C.
+    temperatures : steps of β from 0 to 1; more of them make each run better. Costs M · C · temperatures · v · h.
+    generator : of all samples.
+
+    Notes
+    -----
+    The mean weight of the chains estimates Z without bias, so its logarithm is low on average, by about error² / 2.
+    """
+    if chains < 2 or temperatures < 1:
+        raise ValueError(f"chains is {chains} and temperatures {temperatures}: at least 2 and 1 were wanted")
+    rows = len(rbm.visible_bias)
+    many = RBM(rbm.weight, rbm.visible_bias.repeat(chains, 1), rbm.hidden_bias.repeat(chains, 1))
+    visible = _bernoulli(many.visible_bias, generator)
+    log_weight = torch.zeros_like(many.visible_bias[:, 0])
+    betas = torch.linspace(0, 1, temperatures + 1).tolist()
+    for cold, warm in zip(betas[1:], betas, strict=False):
+        drive = _drive(many, visible)
+        log_weight += (F.softplus(cold * drive) - F.softplus(warm * drive)).sum(-1)
+        visible = gibbs(many, visible, 1, generator, cold)
+    log_weight = log_weight.view(chains, rows)
+    weight = (log_weight - log_weight.max(0).values).exp()
+    base = F.softplus(rbm.visible_bias).sum(-1) + rbm.hidden_bias.shape[1] * math.log(2)
+    value = base + torch.logsumexp(log_weight, 0) - math.log(chains)
+    return Estimate(value, weight.std(0) / weight.mean(0) / math.sqrt(chains))
+
+
+def _drive(rbm: RBM, visible: Tensor) -> Tensor:
+    return rbm.hidden_bias + visible @ rbm.weight.T
+
+
+def _bernoulli(logits: Tensor, generator: torch.Generator | None) -> Tensor:
+    uniform = torch.rand(logits.shape, generator=generator, dtype=logits.dtype, device=logits.device)
+    return (uniform < torch.sigmoid(logits)).to(logits)
