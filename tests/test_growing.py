@@ -1,0 +1,69 @@
+"""Incremental training: a stage begins where the one before ended, and a slower module helps with what is slow."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from linmem import growing
+from linmem.data import Splits
+from linmem.growing import train_growing
+from linmem.layers import LMN
+from linmem.model import SequenceModel
+from linmem.multiscale import MultiScaleLMN
+from linmem.tasks import NextFrame
+from linmem.training import TrainingOptions, evaluate
+
+
+def slow_and_fast(count, seed):
+    """Three notes: one alternates, one repeats after seven steps, one never sounds."""
+    random = torch.Generator().manual_seed(seed)
+    songs = []
+    for _ in range(count):
+        period = (torch.rand(7, generator=random) < 0.5).float()
+        t = torch.arange(42)
+        songs.append(torch.stack([(t % 2).float(), period[t % 7], torch.zeros(42)], 1))
+    return songs
+
+
+def model_of(scales=1, output="memory"):
+    torch.manual_seed(0)
+    layer = MultiScaleLMN(3, 8, 6, scales, output=output, batch_first=True)
+    return SequenceModel(layer, nn.Linear(layer.output_size, 3))
+
+
+@pytest.mark.parametrize("output", ["memory", "functional"])
+def test_stages_begin_where_the_last_ended(output, monkeypatch):
+    splits = Splits("made", slow_and_fast(24, 0), slow_and_fast(8, 1), slow_and_fast(8, 2))
+    model, seen = model_of(output=output), []
+
+    def train(model, splits, task, options, **_):
+        seen.append((model.recurrent.scales, options.max_epochs, evaluate(model, splits, task, "valid").nll))
+        result = true_train(model, splits, task, options)
+        seen[-1] += (evaluate(model, splits, task, "valid").nll,)
+        return result
+
+    true_train = growing.train
+    monkeypatch.setattr(growing, "train", train)
+    options = TrainingOptions(max_epochs=4, batch_size=8, learning_rate=1e-2)
+    histories = train_growing(model, splits, NextFrame(), options, scales=3, epochs=3)
+    assert [stage[:2] for stage in seen] == [(1, 3), (2, 3), (3, 4)]
+    assert [len(history.epochs) for history in histories] == [3, 3, 4]
+    for before, after in pairwise(seen):
+        assert after[2] == pytest.approx(before[3], rel=1e-5)  # a new module changed nothing
+        assert after[3] < after[2]  # and training went on
+    assert model.readout.in_features == model.recurrent.output_size
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments", "message"),
+    [
+        (lambda: SequenceModel(LMN(3, 4, 5), nn.Linear(5, 3)), {"scales": 2, "epochs": 1}, "is a LMN: only a Multi"),
+        (lambda: model_of(2), {"scales": 2, "epochs": 1}, "scales is 2 and epochs 1: more than the layer's 2"),
+        (lambda: model_of(), {"scales": 2, "epochs": 0}, "scales is 2 and epochs 0"),
+    ],
+)
+def test_what_cannot_grow_is_named(model, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        train_growing(model(), None, NextFrame(), **arguments)
