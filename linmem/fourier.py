@@ -33,7 +33,7 @@ def backward(values: Tensor, length: int, steps: int) -> Tensor:
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
-    """(F, m, k) times (F, k, q), frequency by frequency."""
+    """(F, m, k) times (F, k, q), frequency by frequency; or one matrix times another."""
     if left.device.type != "cpu":
         return left @ right
     return torch.from_numpy(np.matmul(left.numpy(), right.numpy()))

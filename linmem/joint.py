@@ -19,7 +19,7 @@ from . import decoder as decoders
 from .decoder import Decoder, Moments
 from .filters import Packed, Sums, gram_sums
 from .history import Gram, History
-from .refine import NOTHING_TO_GAIN, lag_sum
+from .refine import NOTHING_TO_GAIN, SINGLE, lag_sum
 from .search import Scale, descend
 
 ITERATIONS, TOLERANCE, ROUNDS = 60, 1e-6, 2
@@ -47,7 +47,7 @@ def refine_joint(history: Gram, start: Autoencoder, known: Moments) -> tuple[Aut
     before = decoders.error(known, start.decoder.blocks(history.lags))
     if before < NOTHING_TO_GAIN:
         return start, known
-    dtype = torch.float32 if before > 1e-3 else torch.float64
+    dtype = torch.float32 if before > SINGLE else torch.float64
     sums_of = _sums_function(history, dtype)
     inputs = _input_covariance(history)
 

@@ -1,10 +1,13 @@
-"""Refining a recurrent decoder: the (C_x, C_y) whose powers come closest to the best decoder of all, Ω*.
+"""Refining a recurrent decoder: the (C_x, C_y) whose powers decode the given states best.
 
-With the encoder kept, ‖Ξ − Y Ωᵀ‖² = const + ‖(Ω − Ω*) G^½‖², G = YᵀY, so after one product with the Gram matrix no pass
-over the data is needed. The gradient is one backward recurrence over the lags, Λ_i = D_i + Λ_{i+1} C_yᵀ with
-D = (Ω − Ω*) G; the Gauss–Newton matrix is close to I ⊗ G̃ for C_x and W ⊗ G̃ for C_y, where G̃ = Σ C_yⁱ G (C_yⁱ)ᵀ and
-W = ΩᵀΩ. JSB, p = 100: ratio to the bound 1.0340 refitted, 1.0237 after 10 evaluations, 1.0222 after 30, 1.0221 at the
-end; without the scaling 1.0272 after 200.
+With the encoder kept, ‖Ξ − Y Ωᵀ‖² = ‖Ξ‖² − 2 Σ_i ⟨K_i, C_x C_yⁱ⟩ + ⟨G, W⟩ with K = Ξᵀ Y, G = YᵀY, W = ΩᵀΩ, so after one
+product with the Gram matrix no pass over the data is needed. Both sums double: K is folded in half log₂ L times, and
+W_2m = W_m + (C_y^m)ᵀ W_m C_y^m. Autograd differentiates the folding (MuseData, L = 3457, p = 100: 0.35 s an evaluation,
+with one backward recurrence over the lags 1.0 s).
+
+The Gauss–Newton matrix is close to I ⊗ G̃ for C_x and W ⊗ G̃ for C_y, where G̃ = Σ C_yⁱ G (C_yⁱ)ᵀ. JSB, p = 100:
+ratio to the bound 1.0340 refitted, 1.0237 after 10 evaluations, 1.0222 after 30, 1.0221 at the end; unscaled 1.0272
+after 200.
 
 Letters: a features, p memory units, L lags. METHODS 1.
 """
@@ -12,11 +15,12 @@ Letters: a features, p memory units, L lags. METHODS 1.
 import torch
 from torch import Tensor
 
-from .decoder import Decoder, Moments, error, inner, optimal, powers
+from .decoder import Decoder, Moments, error
 from .search import Scale, descend
 
 ITERATIONS, TOLERANCE = 60, 3e-6
-NOTHING_TO_GAIN = 1e-9  # relative error under which single precision, and the search, have nothing to say
+NOTHING_TO_GAIN = 1e-9  # relative error under which a search has nothing to say
+SINGLE = 1e-3  # relative error above which single precision is enough to search with
 
 
 def refine_decoder(known: Moments, start: Decoder, iterations: int = ITERATIONS) -> Decoder:
@@ -25,33 +29,42 @@ def refine_decoder(known: Moments, start: Decoder, iterations: int = ITERATIONS)
     before = error(known, start.blocks(lags))
     if before < NOTHING_TO_GAIN:
         return start
-    floor = error(known, optimal(known, start))
-    values, vectors = torch.linalg.eigh(known.states)
-    root = vectors * values.clamp_min(0).sqrt()
-    dtype = torch.float32 if floor > 1e-4 else torch.float64
-    target, weight = (optimal(known, start) @ root).to(dtype), root.to(dtype)
-    scale = known.energy * before
+    dtype = torch.float32 if before > SINGLE else torch.float64
+    single = known._replace(cross=known.cross.to(dtype), states=known.states.to(dtype))
 
     def objective(matrices: list[Tensor]) -> tuple[float, list[Tensor]]:
-        value, gradients = distance(Decoder(*(matrix.to(dtype) for matrix in matrices)), target, weight)
-        return value / scale + floor / before, [gradient.to(root) / scale for gradient in gradients]
+        value, gradients = error_and_gradients(single, Decoder(*(matrix.to(dtype) for matrix in matrices)))
+        return value / before, [gradient.to(known.states) / before for gradient in gradients]
 
-    eye = torch.eye(len(start.C_x), dtype=root.dtype, device=root.device)
+    eye = torch.eye(len(start.C_x), dtype=known.states.dtype, device=known.states.device)
     seen = lag_sum(known.states, start.C_y.T, lags)
     scales = [Scale.of(eye, seen), Scale.of(lag_sum(start.C_x.T @ start.C_x, start.C_y, lags), seen)]
     refined = Decoder(*descend(objective, start, scales, iterations, TOLERANCE))
     return refined if error(known, refined.blocks(lags)) < before else start
 
 
-def distance(decoder: Decoder, target: Tensor, root: Tensor) -> tuple[float, list[Tensor]]:
-    """‖Ω root − target‖² and its gradients with respect to C_x and C_y."""
-    blocks = powers(decoder.C_x, decoder.C_y, len(target))
-    rest = blocks @ root - target
-    adjoint = rest @ root.T
-    running, transposed = torch.zeros_like(decoder.C_x), decoder.C_y.T.contiguous()
-    for lag in range(len(target) - 1, -1, -1):
-        running = adjoint[lag].addmm_(running, transposed)
-    return float(rest.square().sum(dtype=torch.float64)), [2 * adjoint[0], 2 * inner(blocks[:-1], adjoint[1:])]
+def error_and_gradients(known: Moments, decoder: Decoder) -> tuple[float, tuple[Tensor, ...]]:
+    """Relative error of a recurrent decoder and its gradients in C_x and C_y, in the precision of the moments."""
+    with torch.enable_grad():
+        C_x, C_y = (matrix.detach().requires_grad_() for matrix in decoder)
+        linear = (fold(known.cross, C_y) * C_x).sum(dtype=torch.float64)
+        quadratic = (known.states * lag_sum(C_x.T @ C_x, C_y, len(known.cross))).sum(dtype=torch.float64)
+        value = (known.energy - 2 * linear + quadratic) / known.energy
+        gradients = torch.autograd.grad(value, (C_x, C_y), allow_unused=True, materialize_grads=True)
+    return value.item(), gradients
+
+
+def fold(blocks: Tensor, step: Tensor) -> Tensor:
+    """Σ_i blocks_i (stepⁱ)ᵀ, (a, p), of blocks (L, a, p): the upper half is moved onto the lower until one is left."""
+    squares, half = [step], 1
+    while 2 * half < len(blocks):
+        squares.append(squares[-1] @ squares[-1])
+        half *= 2
+    for square in reversed(squares):
+        low, high = blocks[:half], blocks[half:] @ square.T
+        blocks = torch.cat([low[: len(high)] + high, low[len(high) :]])
+        half //= 2
+    return blocks[0]
 
 
 def lag_sum(matrix: Tensor, step: Tensor, lags: int) -> Tensor:

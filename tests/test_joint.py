@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from linmem import decoder as decoders
+from linmem import refine
 from linmem.autoencoder import LinearAutoencoder
 from linmem.decoder import Decoder
 from linmem.filters import Packed, gram_sums
 from linmem.history import History
 from linmem.joint import Autoencoder, error_and_gradients, towards_principal
-from linmem.refine import distance, lag_sum
+from linmem.refine import lag_sum
 from linmem.search import Scale, descend
 
 LENGTHS = {"ragged": [7, 3, 12, 1, 7, 2], "equal": [6, 6, 6], "one": [9], "one step": [1, 1]}
@@ -64,18 +65,19 @@ def test_lag_sum_is_the_sum(lags):
     torch.testing.assert_close(lag_sum(start, step, lags), sum(power.T @ start @ power for power in powers))
 
 
-@pytest.mark.parametrize("lags", [1, 2, 5, 8])
-def test_powers_and_distance(lags):
+@pytest.mark.parametrize("lags", [1, 2, 3, 5, 8, 13])
+def test_powers_and_error_of_a_decoder(lags):
     given = matrices()
     blocks = decoders.powers(given.C_x, given.C_y, lags)
     for lag in range(lags):
         torch.testing.assert_close(blocks[lag], given.C_x @ torch.linalg.matrix_power(given.C_y, lag))
-    target, root = torch.randn(lags, 3, 4, dtype=torch.float64), torch.randn(4, 4, dtype=torch.float64)
+    history = History(sequences([lags, 1, lags]))
+    known = decoders.moments(history, given.A, given.B)
     leaves = [matrix.clone().requires_grad_() for matrix in given.decoder]
-    powers = [leaves[0] @ torch.linalg.matrix_power(leaves[1], lag) for lag in range(lags)]
-    wanted = sum((power @ root - one).square().sum() for power, one in zip(powers, target, strict=True))
+    wanted = dense_error(history, Autoencoder(given.A, given.B, *leaves))
     wanted.backward()
-    value, gradients = distance(given.decoder, target, root)
+    assert decoders.error(known, blocks) == pytest.approx(wanted.item())
+    value, gradients = refine.error_and_gradients(known, given.decoder)
     assert value == pytest.approx(wanted.item())
     for found, leaf in zip(gradients, leaves, strict=True):
         torch.testing.assert_close(found, torch.zeros_like(found) if leaf.grad is None else leaf.grad)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..fourier import product
 from ..history import Gram
 from .spectrum import Spectrum, fix_signs
 
@@ -54,56 +55,56 @@ class Randomized:
         limit = max(self.basis_limit or 4 * size + 200, size + 2 * block)
         basis = Basis(history, min(width, limit), block, generator)
         captured, change, checked, missing = 0.0, math.inf, 0, 1.0
-        for product in range(max(self.products, 2 * size // block + 2)):
+        for step in range(max(self.products, 2 * size // block + 2)):
             grown = basis.grow()
-            if not grown or (basis.columns >= size and basis.columns - checked >= max(2 * basis.block, size // 10)):
+            if not grown or (basis.size >= size and basis.size - checked >= max(basis.block, size // 10)):
                 values = basis.values()[:size]
-                previous, captured, checked = captured, float(values.sum()), basis.columns
+                previous, captured, checked = captured, float(values.sum()), basis.size
                 change, last = captured - previous, change
                 ratio = min(max(change / last, 0.0), 0.9) if 0 < last < math.inf else 0.9
                 missing = change * ratio / (1 - ratio) / max(history.energy, torch.finfo(torch.float64).tiny)
-                if not grown or (product > 2 and missing < self.tolerance):
+                if not grown or (step > 2 and missing < self.tolerance):
                     return basis.spectrum(size + self.spare, 0.0 if not grown else missing, True, not grown)
             if basis.full:
                 basis.restart(size + (limit - size) // 3)
-                checked = basis.columns
+                checked = basis.size
         return basis.spectrum(size + self.spare, missing, False, False)
 
 
 class Basis:
-    """Orthonormal Q, and H = Qᵀ G Q; `grow` multiplies the newest block by G and appends what is new in it."""
+    """Orthonormal Q, one vector a row, and H = Q ΞᵀΞ Qᵀ; `grow` multiplies the newest rows and appends what is new.
+
+    Rows, because the two products of Gram–Schmidt run twice as fast on them as on columns (263,000 × 300 numbers).
+    """
 
     def __init__(self, history: Gram, limit: int, block: int, generator: torch.Generator) -> None:
         self.history, self.block, self.generator = history, block, generator
         self.shape = (history.lags, history.features)
         self.width = history.lags * history.features
-        self.vectors = torch.zeros(self.width, limit + block, dtype=torch.float64, device=history.device)
+        self.vectors = torch.zeros(limit + block, self.width, dtype=torch.float64, device=history.device)
         self.projected = torch.zeros(limit + block, limit + block, dtype=torch.float64, device=history.device)
-        self.limit, self.columns = limit, 0
-        self.scale = 0.0  # the largest ‖G q‖ seen, about σ_1²
+        self.limit, self.size = limit, 0
+        self.scale = 0.0  # the largest ‖ΞᵀΞ q‖ seen, about σ_1²
         self.newest = self._fresh()
 
     @property
     def full(self) -> bool:
         """Whether the next block would pass the limit."""
-        return self.columns + self.newest.shape[1] > self.limit
+        return self.size + len(self.newest) > self.limit
 
     def grow(self) -> bool:
         """Take in the newest block; False when ΞᵀΞ has no further direction that can be told from rounding."""
         block = self.newest
-        if block.shape[1] == 0:
+        if len(block) == 0:
             return False
-        start, stop = self.columns, self.columns + block.shape[1]
-        self.vectors[:, start:stop] = block
-        image = self.history.gram(block.reshape(*self.shape, -1)).flatten(0, 1)
-        self.scale = max(self.scale, float(image.norm(dim=0).max()))
-        known = self.vectors[:, :stop]
-        image, weights = orthogonalize(known, image)
+        start, stop = self.size, self.size + len(block)
+        self.vectors[start:stop] = block
+        image, weights = orthogonalize(self.vectors[:stop], self._image(block))
         self.projected[:stop, start:stop] = weights
         self.projected[start:stop, :stop] = weights.T
-        self.columns = stop
+        self.size = stop
         self.newest = self._independent(image)
-        if self.newest.shape[1] == 0 and stop < self.width:
+        if len(self.newest) == 0 and stop < self.width:
             self.newest = self._unseen()
         return True
 
@@ -116,46 +117,52 @@ class Basis:
         values, rotation = torch.linalg.eigh(self._matrix())
         values, rotation = values.flip(0)[:size], rotation.flip(1)[:, :size]
         kept = int((values > max(NEGLIGIBLE * float(values[0]), 0.0)).sum())
-        vectors = (self.vectors[:, : self.columns] @ rotation[:, :kept]).reshape(*self.shape, kept)
+        vectors = product(rotation[:, :kept].T, self.vectors[: self.size]).T.reshape(*self.shape, kept)
         return Spectrum(values[:kept].sqrt(), fix_signs(vectors), residual, converged, complete and kept < size)
 
     def restart(self, kept: int) -> None:
         """Keep the best Ritz vectors; the newest block still spans what their images lack."""
         values, rotation = torch.linalg.eigh(self._matrix())
         values, rotation = values.flip(0)[:kept], rotation.flip(1)[:, :kept]
-        self.vectors[:, :kept] = self.vectors[:, : self.columns] @ rotation
+        self.vectors[:kept] = product(rotation.T, self.vectors[: self.size])
         self.projected.zero_()
         self.projected[:kept, :kept] = torch.diag(values)
-        self.columns = kept
+        self.size = kept
 
     def _matrix(self) -> Tensor:
-        matrix = self.projected[: self.columns, : self.columns]
+        matrix = self.projected[: self.size, : self.size]
         return (matrix + matrix.T) / 2
 
+    def _image(self, block: Tensor) -> Tensor:
+        image = self.history.gram(block.T.reshape(*self.shape, -1)).flatten(0, 1).T
+        self.scale = max(self.scale, float(image.norm(dim=1).max()))
+        return image
+
     def _fresh(self) -> Tensor:
-        shape = (self.width, min(self.block, self.width - self.columns))
-        block = torch.randn(shape, generator=self.generator, dtype=torch.float64).to(self.vectors.device)
-        if self.columns:
-            block, _ = orthogonalize(self.vectors[:, : self.columns], block)
-        return torch.linalg.qr(block).Q
+        shape = (self.width, min(self.block, self.width - self.size))
+        block = torch.randn(shape, generator=self.generator, dtype=torch.float64).to(self.vectors.device).T
+        if self.size:
+            block, _ = orthogonalize(self.vectors[: self.size], block)
+        return torch.linalg.qr(block.T).Q.T
 
     def _unseen(self) -> Tensor:
         """Random directions after a breakdown: an eigenvalue repeated more often than `block` times needs them."""
         block = self._fresh()
-        image = self.history.gram(block.reshape(*self.shape, -1)).flatten(0, 1)
-        return block if float(image.norm(dim=0).max()) > NEGLIGIBLE * self.scale else block[:, :0]
+        return block if float(self._image(block).norm(dim=1).max()) > NEGLIGIBLE * self.scale else block[:0]
 
     def _independent(self, image: Tensor) -> Tensor:
-        """Orthonormal basis of the columns of `image`, without those that are rounding."""
-        left, values, _ = torch.linalg.svd(image, full_matrices=False)
-        kept = left[:, values > max(NEGLIGIBLE * self.scale, torch.finfo(torch.float64).tiny)]
-        kept, _ = orthogonalize(self.vectors[:, : self.columns], kept)
-        return torch.linalg.qr(kept).Q if kept.shape[1] else kept
+        """Orthonormal rows that span those of `image`, without what is rounding."""
+        left, values, _ = torch.linalg.svd(image.T, full_matrices=False)
+        kept = left[:, values > max(NEGLIGIBLE * self.scale, torch.finfo(torch.float64).tiny)].T
+        if len(kept) and float(values[len(kept) - 1]) < 1e-3 * float(values[0]):  # rounding was raised with it
+            kept, _ = orthogonalize(self.vectors[: self.size], kept)
+            kept = torch.linalg.qr(kept.T).Q.T
+        return kept
 
 
 def orthogonalize(basis: Tensor, block: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the block less its part in the basis, and that part's coefficients; one pass is not enough, so two."""
-    first = basis.T @ block
-    block = block - basis @ first
-    second = basis.T @ block
-    return block - basis @ second, first + second
+    """Return the rows less their part in the basis, and that part's coefficients; one pass is not enough, so two."""
+    first = product(basis, block.T)
+    block = block - product(first.T, basis)
+    second = product(basis, block.T)
+    return block - product(second.T, basis), first + second
