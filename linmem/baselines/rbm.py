@@ -46,9 +46,17 @@ def free_energy(rbm: RBM, visible: Tensor) -> Tensor:
 def gibbs(rbm: RBM, visible: Tensor, steps: int, generator: torch.Generator | None = None, beta: float = 1.0) -> Tensor:
     """Visible states (M, v) after `steps` of block Gibbs sampling from given ones, at inverse temperature β."""
     for _ in range(steps):
-        hidden = _bernoulli(beta * _drive(rbm, visible), generator)
-        visible = _bernoulli(rbm.visible_bias + beta * (hidden @ rbm.weight), generator)
+        visible, _ = gibbs_step(rbm, visible, generator, beta)
     return visible
+
+
+def gibbs_step(
+    rbm: RBM, visible: Tensor, generator: torch.Generator | None = None, beta: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """One step of it: new visible states, and the probabilities from which they were drawn, both (M, v)."""
+    hidden = _bernoulli(torch.sigmoid(beta * _drive(rbm, visible)), generator)
+    probability = torch.sigmoid(rbm.visible_bias + beta * (hidden @ rbm.weight))
+    return _bernoulli(probability, generator), probability
 
 
 def contrastive_divergence(rbm: RBM, visible: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
@@ -103,7 +111,7 @@ def annealed_log_partition(
         raise ValueError(f"chains is {chains} and temperatures {temperatures}: at least 2 and 1 were wanted")
     rows = len(rbm.visible_bias)
     many = RBM(rbm.weight, rbm.visible_bias.repeat(chains, 1), rbm.hidden_bias.repeat(chains, 1))
-    visible = _bernoulli(many.visible_bias, generator)
+    visible = _bernoulli(torch.sigmoid(many.visible_bias), generator)
     log_weight = torch.zeros_like(many.visible_bias[:, 0])
     betas = torch.linspace(0, 1, temperatures + 1).tolist()
     for cold, warm in zip(betas[1:], betas, strict=False):
@@ -121,6 +129,6 @@ def _drive(rbm: RBM, visible: Tensor) -> Tensor:
     return rbm.hidden_bias + visible @ rbm.weight.T
 
 
-def _bernoulli(logits: Tensor, generator: torch.Generator | None) -> Tensor:
-    uniform = torch.rand(logits.shape, generator=generator, dtype=logits.dtype, device=logits.device)
-    return (uniform < torch.sigmoid(logits)).to(logits)
+def _bernoulli(probability: Tensor, generator: torch.Generator | None) -> Tensor:
+    uniform = torch.rand(probability.shape, generator=generator, dtype=probability.dtype, device=probability.device)
+    return (uniform < probability).to(probability)

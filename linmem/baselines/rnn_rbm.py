@@ -23,6 +23,7 @@ from linmem.baselines.rbm import (
     contrastive_divergence,
     free_energy,
     gibbs,
+    gibbs_step,
     log_partition,
 )
 
@@ -81,6 +82,16 @@ class RNNRBM(nn.Module):
         """Frames (M, v) by Gibbs sampling from the machines of outputs (M, v + h), from `start` or from silence."""
         rbm = self.machines(outputs)
         return gibbs(rbm, torch.zeros_like(rbm.visible_bias) if start is None else start, steps, generator)
+
+    @torch.no_grad()
+    def marginals(self, outputs: Tensor, steps: int = 25, generator: torch.Generator | None = None) -> Tensor:
+        """How likely each note is (M, v), of outputs (M, v + h): its mean over the second half of a Gibbs chain."""
+        rbm, total = self.machines(outputs), torch.zeros_like(outputs[:, : self.visible_size])
+        visible = self.sample(outputs, steps - steps // 2, generator)
+        for _ in range(max(steps // 2, 1)):
+            visible, probability = gibbs_step(rbm, visible, generator)
+            total += probability
+        return total / max(steps // 2, 1)
 
     @torch.no_grad()
     def log_likelihood(

@@ -1,0 +1,66 @@
+"""An RNN-RBM trained and judged like every other model of music."""
+
+import pytest
+import torch
+from torch import nn
+
+from linmem.baselines import RNNRBM
+from linmem.baselines.rbm import free_energy, log_partition
+from linmem.data import Splits
+from linmem.rbm_task import NextFrameRBM
+from linmem.training import TrainingOptions, evaluate, train
+
+
+def rolls(count, seed=0):
+    """Two chords, of notes 0-2 and 3-5, that take turns at random."""
+    random = torch.Generator().manual_seed(seed)
+    songs = []
+    for _ in range(count):
+        first = (torch.rand(14, 1, generator=random) < 0.5).float()
+        songs.append(torch.cat([first.expand(-1, 3), 1 - first.expand(-1, 3)], 1))
+    return songs
+
+
+def model_of(seed=0):
+    torch.manual_seed(seed)
+    return RNNRBM(nn.RNN(6, 5, batch_first=True), 5, 6, 5)
+
+
+def test_the_likelihood_counted_is_the_exact_one_and_samples_are_counted():
+    model = model_of()
+    frames = torch.cat(rolls(20))
+    outputs = model(frames)[0].detach()
+    rbm = model.machines(outputs)
+    exact = float((free_energy(rbm, frames) + log_partition(rbm)).detach().sum())
+    enumerated = NextFrameRBM(model, chains=0).count(outputs, frames)
+    annealed = NextFrameRBM(model, chains=50, temperatures=50).count(outputs, frames)
+    assert enumerated.nll == pytest.approx(exact, rel=1e-5)
+    assert annealed.nll == pytest.approx(exact, rel=0.01)
+    assert enumerated.frames == 280
+    for counts in (enumerated, annealed):
+        assert 0 < counts.expected_true_positive < 840 < counts.expected_union < 280 * 6  # 840 notes sound
+    again = NextFrameRBM(model, chains=50, temperatures=50).count(outputs, frames)
+    assert again.nll == annealed.nll
+    assert again.expected_true_positive == annealed.expected_true_positive
+
+
+def test_marginals_are_the_mean_of_the_machine():
+    model = model_of()
+    with torch.no_grad():
+        model.weight.mul_(3)
+    outputs = model(torch.zeros(1, 6))[0].detach().expand(4000, -1)
+    drawn = torch.stack([model.sample(outputs, 40, torch.Generator().manual_seed(seed)) for seed in range(3)])
+    found = model.marginals(outputs, 40, torch.Generator().manual_seed(9))
+    assert (found.mean(0) - drawn.mean((0, 1))).abs().max() < 0.03
+
+
+def test_it_is_trained_and_evaluated_by_the_common_loop():
+    splits, model = Splits("made", rolls(40), rolls(10, 1), rolls(10, 2)), model_of()
+    task = NextFrameRBM(model, steps=5, chains=0)
+    before = evaluate(model, splits, task)
+    history = train(model, splits, task, TrainingOptions(max_epochs=30, batch_size=10, learning_rate=2e-2))
+    after = evaluate(model, splits, task)
+    assert before.nll > 3.5
+    assert after.nll < 1.5  # two chords: log 2 = 0.69; notes by themselves: 4.16
+    assert after.expected_accuracy == pytest.approx(1 / 3, abs=0.06)  # half the chords are right: 1.5 notes of 4.5
+    assert history.best.nll < history.epochs[0].nll
