@@ -27,8 +27,10 @@ def from_autoencoder_(layer: LMN | nn.RNN, autoencoder: LinearAutoencoder) -> No
 
     Parameters
     ----------
-    layer : a single-layer, unidirectional `LMN` or `torch.nn.RNN` with the autoencoder's input and memory size.
-    autoencoder : fitted on sequences of the layer's inputs.
+    layer : LMN or torch.nn.RNN
+        One unidirectional layer with the autoencoder's input and memory size.
+    autoencoder : LinearAutoencoder
+        Fitted on sequences of the layer's inputs.
 
     Raises
     ------
@@ -53,24 +55,39 @@ def from_autoencoder_(layer: LMN | nn.RNN, autoencoder: LinearAutoencoder) -> No
 
 
 @torch.no_grad()
-def from_unfolded_(layer: LMN, readout: nn.Linear, unfolded: UnfoldedNetwork, autoencoder: LinearAutoencoder) -> None:
-    """Turn an unfolded network and the autoencoder of its hidden states into an LMN-B and its readout [L18 §4.1, step 3].
+def from_unfolded_(
+    layer: LMN,
+    readout: nn.Linear,
+    unfolded: UnfoldedNetwork,
+    autoencoder: LinearAutoencoder,
+    fading: float = 1.0,
+) -> None:
+    """Turn an unfolded network and the autoencoder of its hidden states into an LMN-B and its readout [L18 §4.1].
 
-    `W_xh` and `b_h` as they are, `W_hm = A, W_mm = B, W_mh = [W_1^hh … W_k^hh] U_k, W_mo = [W_0^o … W_k^o] U_{k+1}`,
+    `W_xh` and `b_h` as they are, `W_hm = A, W_mm = γ B, W_mh = [W_1^hh … W_k^hh] U_k, W_mo = [W_0^o … W_k^o] U_{k+1}`,
     with `U_j` the first j blocks of U. The memory already holds h_t when the readout sees it, hence lag 0 first. With
-    p = rank and the same activation the LMN computes what the unfolded network does.
+    p = rank, the same activation and γ = 1 the LMN computes what the unfolded network does; with γ < 1 what it would if
+    a hidden state counted γ^i for what it was i steps later: `W_i^hh` scaled by γ^{i-1} and `W_i^o` by γ^i (exact where
+    U is square).
 
     Parameters
     ----------
-    layer : single-layer LMN, `output="memory"`, with the unfolded network's input and hidden size.
-    readout : linear map from the p memory units to the unfolded network's outputs.
-    unfolded : trained.
-    autoencoder : fitted without centring on the hidden states of `unfolded`, (T_i, f) each.
+    layer : LMN
+        One layer, `output="memory"`, with the unfolded network's input and hidden size.
+    readout : Linear
+        From the p memory units to the unfolded network's outputs.
+    unfolded : UnfoldedNetwork
+        Trained.
+    autoencoder : LinearAutoencoder
+        Fitted without centring on the hidden states of `unfolded`, (T_i, f) each.
+    fading : float
+        γ in (0, 1]: a memory that keeps all of a long past overfits a small training set; 1 is the paper's.
 
     Raises
     ------
     ValueError
-        The sizes do not fit, the layer is read from its functional part, or the autoencoder was centred.
+        The sizes do not fit, the layer is read from its functional part, the autoencoder was centred, or `fading` is
+        out of range.
     """
     A, B = _encoder(autoencoder)
     p, f = A.shape
@@ -87,11 +104,13 @@ def from_unfolded_(layer: LMN, readout: nn.Linear, unfolded: UnfoldedNetwork, au
         )
     if autoencoder.center:
         raise ValueError("the autoencoder is centred, but missing hidden states are zeros: fit it with center=False")
+    if not 0 < fading <= 1:
+        raise ValueError(f"fading is {fading}: a number above 0 and up to 1 was wanted")
     k = unfolded.lags
     blocks = _lag_blocks(autoencoder, k + 1)
     W_mh = torch.einsum("kgf,kfp->gp", unfolded.weight_hh.to(blocks), blocks[:k])
     W_mo = torch.einsum("kof,kfp->op", unfolded.weight_ho.to(blocks), blocks)
-    _fill(layer, weight_xh_l0=unfolded.weight_xh, weight_mh_l0=W_mh, weight_hm_l0=A, weight_mm_l0=B)
+    _fill(layer, weight_xh_l0=unfolded.weight_xh, weight_mh_l0=W_mh, weight_hm_l0=A, weight_mm_l0=fading * B)
     _fill(layer, bias_h_l0=unfolded.bias_h, bias_m_l0=torch.zeros(p))
     _fill(readout, weight=W_mo, bias=unfolded.bias_o)
 
@@ -104,10 +123,14 @@ def fit_readout_(readout: nn.Linear, states: list[Tensor], targets: list[Tensor]
 
     Parameters
     ----------
-    readout : linear map p → o, filled in place.
-    states : (T_i, p) each, what the layer returns.
-    targets : (T_i, o) each, 0 or 1.
-    ridge : penalty relative to the mean squared state.
+    readout : Linear
+        p → o, filled in place.
+    states : list of Tensor
+        (T_i, p) each, what the layer returns.
+    targets : list of Tensor
+        (T_i, o) each, 0 or 1.
+    ridge : float
+        Penalty relative to the mean squared state.
     """
     S, Y = torch.cat(states).double(), 4 * (torch.cat(targets).double() - 0.5)
     mean_s, mean_y = S.mean(0), Y.mean(0)

@@ -41,6 +41,8 @@ def pretrain(
     valid: tuple[list[Tensor], list[Tensor]] | None = None,
     lags: int = 10,
     nonlinearity: str = "selu",
+    dropout: tuple[float, float] = (0.0, 0.0),
+    fading: float = 1.0,
     options: TrainingOptions | None = None,
     task: Task | None = None,
     autoencoder: LinearAutoencoder | None = None,
@@ -51,17 +53,36 @@ def pretrain(
 
     Parameters
     ----------
-    lmn : single-layer LMN with `output="memory"`.
-    readout : linear map p → o.
-    sequences, targets : the training set, lists of (T_i, a) and (T_i, o); targets 0 or 1 unless `task` says otherwise.
-    valid : the same two lists for early stopping; by default every tenth training sequence is held out for it.
-    lags : k, past hidden states that the unfolded network sees; 10 in the paper.
-    nonlinearity : of the unfolded network; the paper's is SELU. With the LMN's own and p = rank nothing is lost in step 3.
-    options : of the unfolded network's training.
-    task : the loss; by default 0/1 targets behind a sigmoid.
-    autoencoder : unfitted; by default `LinearAutoencoder(p, decoder="tied")`, uncentred.
-    checkpoint : file in which the unfolded network's training is kept, and taken up again.
-    progress : show a progress bar (on a terminal).
+    lmn : LMN
+        One layer, `output="memory"`.
+    readout : Linear
+        p → o.
+    sequences, targets : list of Tensor
+        The training set, (T_i, a) and (T_i, o); targets 0 or 1 unless `task` says otherwise.
+    valid : two lists of Tensor, optional
+        The same for early stopping; by default every tenth training sequence is held out for it.
+    lags : int
+        k, past hidden states that the unfolded network sees; 10 in the paper.
+    nonlinearity : str
+        Of the unfolded network, SELU in the paper. With the LMN's own, p = rank and no fading nothing is lost in step 3.
+    dropout : two floats
+        Probability of zeroing an input, and a hidden unit that the readout sees, in step 1; none in the paper.
+    fading : float
+        See `initialize.from_unfolded_`; 1 in the paper.
+    options : TrainingOptions, optional
+        Of the unfolded network.
+    task : Task, optional
+        The loss; by default 0/1 targets behind a sigmoid.
+    autoencoder : LinearAutoencoder, optional
+        Unfitted; by default `LinearAutoencoder(p, decoder="tied")`, uncentred.
+    checkpoint : Path, optional
+        File in which the unfolded network's training is kept, and taken up again.
+    progress : bool
+        Show a progress bar, on a terminal.
+
+    Returns
+    -------
+    Pretrained
 
     Raises
     ------
@@ -71,31 +92,49 @@ def pretrain(
     options = options or TrainingOptions()
     splits = _as_splits(sequences, targets, valid)
     unfolded = build_unfolded(lmn, readout, lags, nonlinearity, options.seed)
-    history = train(unfolded, splits, task or PairedFrames(), options, checkpoint=checkpoint, progress=progress)
     if autoencoder is None:  # only its encoder is needed
         autoencoder = LinearAutoencoder(lmn.memory_size, decoder="tied", random_state=options.seed)
+    model = _Dropping(unfolded, *dropout)
+    history = train(model, splits, task or PairedFrames(), options, checkpoint=checkpoint, progress=progress)
     autoencoder.fit(hidden_states(unfolded, sequences))
-    from_unfolded_(lmn, readout, unfolded, autoencoder)
+    from_unfolded_(lmn, readout, unfolded, autoencoder, fading)
     return Pretrained(unfolded, autoencoder, history)
 
 
 def pretrain_on_inputs(
     layer: LMN | nn.RNN, readout: nn.Linear, sequences: list[Tensor], targets: list[Tensor], *, seed: int = 0
 ) -> LinearAutoencoder:
-    """Fill `layer` from the autoencoder of its inputs and `readout` by least squares [P14, S20]; returns the autoencoder.
+    """Fill `layer` from the autoencoder of its inputs, `readout` by least squares [P14, S20]; returns the autoencoder.
 
     Parameters
     ----------
-    layer : `LMN` (batch-first, f = p) or `torch.nn.RNN` of one layer.
-    readout : linear map p → o.
-    sequences, targets : the training set, lists of (T_i, a) and (T_i, o), targets 0 or 1.
-    seed : of the autoencoder's solver.
+    layer : LMN or torch.nn.RNN
+        One layer; an LMN with f = p.
+    readout : Linear
+        p → o.
+    sequences, targets : list of Tensor
+        The training set, (T_i, a) and (T_i, o), targets 0 or 1.
+    seed : int
+        Of the autoencoder's solver.
     """
     size = layer.memory_size if isinstance(layer, LMN) else layer.hidden_size
     autoencoder = LinearAutoencoder(size, decoder="tied", random_state=seed).fit(sequences)
     from_autoencoder_(layer, autoencoder)
     fit_readout_(readout, autoencoder.encode(sequences), targets)
     return autoencoder
+
+
+class _Dropping(nn.Module):
+    """An unfolded network that drops inputs, and hidden units on their way to the readout."""
+
+    def __init__(self, unfolded: UnfoldedNetwork, input_dropout: float, readout_dropout: float) -> None:
+        super().__init__()
+        self.unfolded = unfolded
+        self.input_dropout, self.readout_dropout = nn.Dropout(input_dropout), nn.Dropout(readout_dropout)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = self.unfolded.hidden_states(self.input_dropout(x))
+        return self.unfolded.readout(self.readout_dropout(hidden)), hidden
 
 
 def build_unfolded(lmn: LMN, readout: nn.Linear, lags: int, nonlinearity: str, seed: int) -> UnfoldedNetwork:

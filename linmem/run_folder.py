@@ -47,11 +47,17 @@ class PretrainingOptions:
         Epochs of the unfolded network at most.
     pretrain_learning_rate : float
         Adam's step for the unfolded network.
+    unfolded_nonlinearity : str
+        Of the unfolded network: tanh, relu, selu or identity; selu is the paper's.
+    fading : float
+        What an unfolded network's hidden state still counts in the memory after one step; 1 is the paper's.
     """
 
     pretrain: str = "none"
     pretrain_epochs: int = 60
     pretrain_learning_rate: float = 1e-3
+    unfolded_nonlinearity: str = "selu"
+    fading: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,9 @@ def _pretrain(model: nn.Module, options: RunOptions, splits: Splits, folder: Pat
             *training,
             valid=valid,
             lags=options.model.lags,
+            nonlinearity=options.pretraining.unfolded_nonlinearity,
+            dropout=(options.model.input_dropout, options.model.readout_dropout),
+            fading=options.pretraining.fading,
             options=replace(
                 options.training,
                 max_epochs=options.pretraining.pretrain_epochs,

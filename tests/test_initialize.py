@@ -1,5 +1,7 @@
 """What is solved moves into a network whole: the layer is the autoencoder, the LMN is the unfolded network."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -39,20 +41,28 @@ def test_an_rnn_filled_from_the_autoencoder_is_it_as_long_as_its_tanh_is_linear(
         torch.testing.assert_close(rnn(x)[0], states, rtol=1e-5, atol=1e-12)
 
 
-@pytest.mark.parametrize("nonlinearity", ["tanh", "selu", "identity"])
-@pytest.mark.parametrize("lags", [1, 3, 12])
-def test_at_full_rank_the_lmn_is_the_unfolded_network(nonlinearity, lags):
+# Fading is exact where the states span all lags, which a linear network's three inputs do not give four units.
+@pytest.mark.parametrize(
+    ("nonlinearity", "lags", "fading"),
+    [(name, lags, 1.0) for name in ("tanh", "selu", "identity") for lags in (1, 3, 12)]
+    + [("tanh", 3, 0.6), ("selu", 2, 0.3)],
+)
+def test_at_full_rank_the_lmn_is_the_unfolded_network(nonlinearity, lags, fading):
     torch.manual_seed(1)
     unfolded = UnfoldedNetwork(3, 4, 2, lags=lags, nonlinearity=nonlinearity).double()
-    hidden = hidden_states(unfolded, sequences())
+    faded = copy.deepcopy(unfolded)
+    with torch.no_grad():
+        faded.weight_hh.mul_(fading ** torch.arange(lags)[:, None, None])
+        faded.weight_ho.mul_(fading ** torch.arange(lags + 1)[:, None, None])
+    hidden = hidden_states(faded, sequences())
     rank = int(torch.linalg.matrix_rank(History(hidden).dense()))
     autoencoder = LinearAutoencoder(rank, solver="exact").fit(hidden)
     lmn = LMN(3, 4, rank, nonlinearity=nonlinearity, dtype=torch.float64)
     readout = nn.Linear(rank, 2, dtype=torch.float64)
-    from_unfolded_(lmn, readout, unfolded, autoencoder)
+    from_unfolded_(lmn, readout, unfolded, autoencoder, fading)
     with torch.no_grad():
         for x in sequences():
-            torch.testing.assert_close(readout(lmn(x)[0]), unfolded(x)[0], rtol=1e-6, atol=1e-6)
+            torch.testing.assert_close(readout(lmn(x)[0]), faded(x)[0], rtol=1e-6, atol=1e-6)
 
 
 def test_the_readout_is_the_minimum_of_its_ridge_objective():
@@ -111,5 +121,7 @@ def test_a_transfer_that_would_lose_something_is_refused():
         from_unfolded_(LMN(3, 4, 6), nn.Linear(6, 2), unfolded, centred)
     with pytest.raises(ValueError, match=r"readout.out_features is 3, wanted 2"):
         from_unfolded_(LMN(3, 4, 6), nn.Linear(6, 3), unfolded, autoencoder)
+    with pytest.raises(ValueError, match="fading is 0: a number above 0"):
+        from_unfolded_(LMN(3, 4, 6), nn.Linear(6, 2), unfolded, autoencoder, fading=0)
     with pytest.raises(ValueError, match="built with bias=False"):
         from_unfolded_(LMN(3, 4, 6, bias=False), nn.Linear(6, 2), unfolded, autoencoder)
