@@ -64,7 +64,7 @@ def pretrain(
     lags : int
         k, past hidden states that the unfolded network sees; 10 in the paper.
     nonlinearity : str
-        Of the unfolded network, SELU in the paper. With the LMN's own, p = rank and no fading nothing is lost in step 3.
+        Of the unfolded network, SELU in the paper; with the LMN's own, p = rank and no fading step 3 loses nothing.
     dropout : two floats
         Probability of zeroing an input, and a hidden unit that the readout sees, in step 1; none in the paper.
     fading : float

@@ -1,0 +1,76 @@
+"""How were the demo's models chosen? Twelve trials for each, on the chorales' validation split; the same for all.
+
+Each model gets two learning rates, three dropouts, and two values of the one thing that matters to it most: an LSTM its
+units, an LMN-B its nonlinearity, a pretrained LMN-B how fast its memory fades. Everything else is the demo's EFFORT.
+About an hour on one thread; a search that was cut goes on where it was: each trial is a run in its own folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import torch
+
+from linmem import runs, tables
+from linmem.experiments.demo import DATA, EFFORT
+from linmem.model import ModelOptions
+from linmem.run_folder import PretrainingOptions, RunOptions
+
+RATES = (1e-3, 3e-3)
+DROPOUTS = ((0.0, 0.0), (0.1, 0.3), (0.2, 0.5))
+SIZES = {"hidden_size": 250, "memory_size": 200}
+
+
+def trials() -> Iterator[tuple[str, str, RunOptions]]:
+    """Model, a name, and options of every trial."""
+    for rate, (inputs, readout) in product(RATES, DROPOUTS):
+        training = replace(EFFORT, learning_rate=rate)
+        dropout = {"input_dropout": inputs, "readout_dropout": readout}
+        label = f"lr {rate:g}, dropout {inputs:g}/{readout:g}"
+        for units in (100, 250):
+            yield "LSTM", f"{units} units, {label}", RunOptions(DATA, ModelOptions("lstm", units, **dropout), training)
+        for sigma in ("tanh", "relu"):
+            network = ModelOptions("lmn-b", nonlinearity=sigma, **SIZES, **dropout)
+            yield "LMN-B", f"{sigma}, {label}", RunOptions(DATA, network, training)
+        for fading in (1.0, 0.5):
+            network = ModelOptions("lmn-b", nonlinearity="relu", lags=4, **SIZES, **dropout)
+            begin = PretrainingOptions("unfolded", 25, 1e-3, "relu", fading)
+            yield "pretrained LMN-B", f"fading {fading:g}, {label}", RunOptions(DATA, network, training, begin)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/demo-search"))
+    folder = parser.parse_args().out
+    torch.set_num_threads(1)
+    rows = []
+    for model, label, options in trials():
+        where = folder / f"{model}, {label}".replace("/", "-").replace(" ", "_").replace(",", "")
+        try:
+            summary = runs.run(options, where, resume=True)
+        except ValueError as error:  # a trial that diverged is a result too
+            print(f"{model}, {label}: {error}", flush=True)
+            continue
+        rows.append(
+            {
+                "model": model,
+                "trial": label,
+                "valid NLL": summary.scores.nll,
+                "valid accuracy %": 100 * summary.scores.accuracy,
+                "parameters": summary.parameters,
+                "best epoch": summary.best_epoch,
+                "s/epoch": summary.seconds_per_epoch,
+            }
+        )
+        print(f"{model}, {label}: {summary.scores.nll:.3f}, {100 * summary.scores.accuracy:.2f} %", flush=True)
+    rows.sort(key=lambda row: (row["model"], row["valid NLL"]))
+    print(f"\nchorales, seed {EFFORT.seed}, one thread, torch {torch.__version__}\n")
+    print(tables.markdown(rows, {"valid NLL": 3}))
+
+
+if __name__ == "__main__":
+    main()
