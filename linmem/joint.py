@@ -57,7 +57,8 @@ def refine_joint(history: Gram, start: Autoencoder, known: Moments) -> tuple[Aut
 
     best, states = start, known.states
     for _ in range(ROUNDS):
-        scales = factors(best, states, inputs, history.lags)
+        unit = history.energy * before
+        scales = factors(best, states / unit, inputs / unit, history.lags)
         best = Autoencoder(*descend(objective, best, scales, ITERATIONS, TOLERANCE))
         states = sums_of(best, lag_sum(best.C_x.T @ best.C_x, best.C_y, history.lags)).states.to(inputs)
     candidate, found = towards_principal(best, decoders.moments(history, best.A, best.B), known)

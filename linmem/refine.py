@@ -37,7 +37,7 @@ def refine_decoder(known: Moments, start: Decoder, iterations: int = ITERATIONS)
         return value / before, [gradient.to(known.states) / before for gradient in gradients]
 
     eye = torch.eye(len(start.C_x), dtype=known.states.dtype, device=known.states.device)
-    seen = lag_sum(known.states, start.C_y.T, lags)
+    seen = lag_sum(known.states / (known.energy * before), start.C_y.T, lags)
     scales = [Scale.of(eye, seen), Scale.of(lag_sum(start.C_x.T @ start.C_x, start.C_y, lags), seen)]
     refined = Decoder(*descend(objective, start, scales, iterations, TOLERANCE))
     return refined if error(known, refined.blocks(lags)) < before else start
