@@ -95,7 +95,7 @@ def fit(options: Namespace) -> None:
         options.memory_size, options.solver, options.center, options.decoder, options.refine, options.seed
     )
     folder = Path(options.out or Path("runs") / f"fit-{_slug(options.data)}")
-    print(memory_curve.fit(options.data, folder, autoencoder, force=options.force))
+    print(memory_curve.fit(options.data, folder, autoencoder, device=options.device, force=options.force))
 
 
 def demo(options: Namespace) -> None:

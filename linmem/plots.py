@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
+from linmem.midi import LOWEST_NOTE
+
 Axes = Any  # matplotlib.axes.Axes; matplotlib is an extra
 
 
@@ -18,7 +20,11 @@ def learning_curves(
         (line,) = axes.plot(range(1, len(values) + 1), values, label=name)
         best = min(range(len(values)), key=values.__getitem__)
         axes.plot(best + 1, values[best], "o", color=line.get_color())
-    axes.set(xlabel="epoch", ylabel=label)
+    lowest = min(min(values) for values in curves.values())
+    highest = max(max(values) for values in curves.values())
+    axes.set(
+        xlabel="epoch", ylabel=label, ylim=(None, min(highest, 1.35 * lowest))
+    )  # the first epochs would hide the rest
     axes.legend()
 
 
@@ -42,20 +48,29 @@ def error_per_step(axes: Axes, errors: Sequence[float] | Tensor, label: str | No
     axes.set(xlabel="step", ylabel="squared error", ylim=(0, None))
 
 
-def piano_roll(axes: Axes, roll: Tensor, *, split_at: int | None = None, lowest: int = 21, cmap: str = "Greys") -> None:
-    """(T, 88) roll as a picture, time to the right, pitch upwards; `split_at` marks where a continuation begins."""
-    sounding = roll.abs().sum(0).nonzero().flatten()
-    low, high = (int(sounding[0]), int(sounding[-1])) if len(sounding) else (0, roll.shape[1] - 1)
+def piano_roll(axes: Axes, roll: Tensor, *, split_at: int | None = None, notes: tuple[int, int] | None = None) -> None:
+    """(T, 88) roll of values from 0 to 1 as a picture, time to the right, pitch upwards.
+
+    `split_at` marks the step after which a continuation begins; `notes` are the lowest and highest column to show, by
+    default those that sound.
+    """
+    low, high = notes or compass(roll)
     axes.imshow(
         roll[:, low : high + 1].T.numpy(),
         origin="lower",
         aspect="auto",
         interpolation="nearest",
-        cmap=cmap,
+        cmap="Greys",
         vmin=0,
         vmax=1,
-        extent=(0.5, len(roll) + 0.5, low + lowest - 0.5, high + lowest + 0.5),
+        extent=(0.5, len(roll) + 0.5, low + LOWEST_NOTE - 0.5, high + LOWEST_NOTE + 0.5),
     )
     if split_at is not None:
         axes.axvline(split_at + 0.5, color="tab:red", linewidth=1)
     axes.set(xlabel="step", ylabel="MIDI note")
+
+
+def compass(roll: Tensor) -> tuple[int, int]:
+    """Lowest and highest column that sound in a (T, 88) roll; all of them where none does."""
+    sounding = roll.abs().sum(0).nonzero().flatten()
+    return (int(sounding[0]), int(sounding[-1])) if len(sounding) else (0, roll.shape[1] - 1)

@@ -6,6 +6,7 @@ import json
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -120,13 +121,14 @@ def _check_pretraining(options: RunOptions) -> None:
 def _pretrain(model: nn.Module, options: RunOptions, splits: Splits, folder: Path, progress: bool) -> None:
     """Begin as `options.pretraining` says, and note what it took."""
     assert isinstance(model, SequenceModel)
+    layer: Any = model.recurrent
     started, epochs = time.perf_counter(), 0
     training, valid = (NextFrame().examples(part) for part in (splits.train, splits.valid))
     if options.pretraining.pretrain == "inputs":
-        pretrain_on_inputs(model.recurrent, model.readout, *training, seed=options.training.seed)
+        pretrain_on_inputs(layer, model.readout, *training, seed=options.training.seed)
     else:
         pretrained = pretrain(
-            model.recurrent,
+            layer,
             model.readout,
             *training,
             valid=valid,

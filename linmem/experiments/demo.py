@@ -8,6 +8,7 @@ once, for the table.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from linmem.run_folder import HISTORY, PretrainingOptions, RunOptions, read_line
 from linmem.training import TrainingOptions
 
 DATA = "chorales"
-EFFORT = TrainingOptions(batch_size=16, max_epochs=100, patience=12, memory_rate=0.1, averaging=0.98)
+EFFORT = TrainingOptions(batch_size=16, max_epochs=150, patience=20, memory_rate=0.1, averaging=0.98)
 MODELS = {
     "LSTM": RunOptions(DATA, ModelOptions("lstm", 250), replace(EFFORT, learning_rate=3e-3)),
     "LMN-B": RunOptions(DATA, ModelOptions("lmn-b", 250, 250), EFFORT),
@@ -48,8 +49,8 @@ def run(folder: Path, *, seed: int = 0, quick: bool = False, force: bool = False
     """
     summaries, scores = {}, {}
     for name, options in MODELS.items():
-        print(f"training {name}", flush=True)
-        where = folder / "runs" / name.lower().replace(" ", "-")
+        _announce(f"training {name}")
+        where = _run_folder(folder, name)
         summaries[name] = runs.run(_adapted(options, seed, quick), where, resume=not force, force=force, progress=True)
         rows = runs.evaluate_run(where, "test")
         scores["persistence"], scores[name] = rows.values()
@@ -57,11 +58,20 @@ def run(folder: Path, *, seed: int = 0, quick: bool = False, force: bool = False
     write_text(folder / "table.md", text + "\n")
     write_json(folder / "table.json", _rows(scores, summaries))
     _draw_learning(folder)
-    print("solving the autoencoder", flush=True)
+    _announce("solving the autoencoder")
     _draw_memory(folder, quick)
-    best = folder / "runs" / "pretrained-lmn-b"
-    continuation.generate(best, folder, voices=4, seed=seed, force=True)
+    continuation.generate(_run_folder(folder, "pretrained LMN-B"), folder, voices=4, seed=seed, force=True)
     return text
+
+
+def _run_folder(folder: Path, name: str) -> Path:
+    return folder / "runs" / name.lower().replace(" ", "-")
+
+
+def _announce(what: str) -> None:
+    """Say on a terminal what goes on; stay quiet in a pipe."""
+    if sys.stderr.isatty():
+        print(what, file=sys.stderr)
 
 
 def table(scores: dict[str, Scores], summaries: dict[str, runs.Summary]) -> str:
@@ -96,10 +106,7 @@ def _adapted(options: RunOptions, seed: int, quick: bool) -> RunOptions:
 
 
 def _draw_learning(folder: Path) -> None:
-    curves = {
-        name: [row["valid_nll"] for row in read_lines(folder / "runs" / name.lower().replace(" ", "-") / HISTORY)]
-        for name in MODELS
-    }
+    curves = {name: [row["valid_nll"] for row in read_lines(_run_folder(folder, name) / HISTORY)] for name in MODELS}
     with figure(folder / "learning_curves.png", 1) as axes:
         plots.learning_curves(axes[0], curves)
 
@@ -117,7 +124,7 @@ def _draw_memory(folder: Path, quick: bool) -> None:
     remembered, errors = memory_curve.per_step(autoencoder, chorale)
     with figure(folder / "reconstruction.png", 3) as axes:
         plots.piano_roll(axes[0], chorale)
-        axes[0].set_title(f"BWV {splits.titles['test'][0]}")
-        plots.piano_roll(axes[1], remembered)
+        axes[0].set_title(splits.titles["test"][0])
+        plots.piano_roll(axes[1], remembered, notes=plots.compass(chorale))
         axes[1].set_title(f"decoded from the last state, {autoencoder.memory_size_} units")
         plots.error_per_step(axes[2], errors)

@@ -79,9 +79,9 @@ def table(points: Sequence[Point]) -> str:
 
 def draw(axes: Any, points: Sequence[Point]) -> None:
     """Draw the curves of a list of points."""
-    columns = Point(*zip(*points, strict=True))
-    errors = {"bound": columns.bound, "tied, train": columns.tied, "ours, train": columns.ours}
-    plots.error_against_memory(axes, columns.memory_size, errors | {"ours, valid": columns.ours_valid})
+    names = {"bound": "bound", "tied, train": "tied", "ours, train": "ours", "ours, valid": "ours_valid"}
+    errors = {label: [getattr(point, name) for point in points] for label, name in names.items()}
+    plots.error_against_memory(axes, [point.memory_size for point in points], errors)
 
 
 def per_step(autoencoder: LinearAutoencoder, sequence: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,7 +90,7 @@ def per_step(autoencoder: LinearAutoencoder, sequence: Tensor) -> tuple[Tensor, 
     return remembered, (sequence - remembered).square().sum(1)
 
 
-def fit(name: str, folder: Path, autoencoder: LinearAutoencoder, *, force: bool = False) -> str:
+def fit(name: str, folder: Path, autoencoder: LinearAutoencoder, *, device: str = "cpu", force: bool = False) -> str:
     """Fit a data set, write model, table and pictures to `folder`; returns the table and where things are.
 
     Raises
@@ -102,17 +102,18 @@ def fit(name: str, folder: Path, autoencoder: LinearAutoencoder, *, force: bool 
     """
     names = ("autoencoder.safetensors", "memory_curve.json", "memory_curve.md", "memory_curve.png", "error_by_lag.png")
     splits = data.load(name)
+    train, valid = ([sequence.to(device) for sequence in part] for part in (splits.train, splits.valid))
     weights, numbers, text, curves, by_lag = claim(folder, names, force)
-    fitted = clone(autoencoder).fit(splits.train)
+    fitted = clone(autoencoder).fit(train)
     fitted.save(weights)
     sizes = sorted({max(1, round(share * fitted.memory_size_)) for share in SHARES})
-    points = curve(splits.train, splits.valid, sizes, autoencoder, progress=True)
+    points = curve(train, valid, sizes, autoencoder, progress=True)
     write_json(numbers, [point._asdict() for point in points])
     write_text(text, table(points) + "\n")
     with figure(curves, 1) as axes:
         draw(axes[0], points)
     with figure(by_lag, 2) as axes:
-        plots.error_by_lag(axes[0], fitted.reconstruction_error(splits.train, per_lag=True))
-        plots.error_per_step(axes[1], per_step(fitted, splits.train[0])[1])
+        plots.error_by_lag(axes[0], fitted.reconstruction_error(train, per_lag=True).cpu())
+        plots.error_per_step(axes[1], per_step(fitted, train[0])[1].cpu())
         axes[1].set_title("first training sequence, seen from its last step")
     return f"{table(points)}\n\n{splits!r}\nsolver {fitted.solver_}, {fitted.memory_size_} memory units; {folder}"
