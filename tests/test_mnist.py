@@ -67,6 +67,7 @@ def test_digits_of_scikit_learn():
     splits = data.load("digits")
     assert [len(part) for part in (splits.train, splits.valid, splits.test)] == [1079, 359, 359]
     assert splits.classes == 10
+    assert [int(label) for _, label in splits.pairs("test")] == splits.labels["test"].tolist()
     assert repr(splits) == "Splits('digits', series, 1 features; train 1079, valid 359, test 359)"
     for split in ("train", "valid", "test"):
         pixels = torch.stack(getattr(splits, split))

@@ -101,6 +101,20 @@ def test_the_seed_decides(make):
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("name", ["copy", "warped_copy", "adding", "generation"])
+def test_tasks_by_name_hold_questions_and_answers(name):
+    splits = data.load(name)
+    for split in ("train", "valid", "test"):
+        pairs = splits.pairs(split)
+        assert len(pairs) == (1 if name == "generation" else synthetic.SIZES[split])
+        for x, y in pairs[:3]:
+            assert x.shape[1] == splits.features
+            assert y.shape == (1,) if name == "adding" else len(y) == len(x)
+    if name != "generation":
+        assert not torch.equal(splits.train[0], splits.valid[0])
+        assert torch.equal(splits.train[7], data.load(name).train[7])
+
+
 def test_mackey_glass_by_name():
     splits = data.load("mackey_glass_30")
     assert [len(split) for split in (splits.train, splits.valid, splits.test)] == [16, 4, 4]

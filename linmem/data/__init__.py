@@ -14,8 +14,8 @@ from linmem.data.chorales import load_chorales
 from linmem.data.folder import load_folder
 from linmem.data.mnist import load_digits, load_mnist
 from linmem.data.poly_music import REMOTE, load_poly_music
-from linmem.data.splits import LabelledSplits, Splits
-from linmem.data.synthetic import load_mackey_glass
+from linmem.data.splits import LabelledSplits, PairedSplits, Splits
+from linmem.data.synthetic import MADE, load_generation, load_mackey_glass, load_made
 
 SETS: dict[str, Callable[[str | os.PathLike[str] | None], Splits]] = {
     "chorales": load_chorales,
@@ -23,11 +23,13 @@ SETS: dict[str, Callable[[str | os.PathLike[str] | None], Splits]] = {
     "smnist": partial(load_mnist, False),
     "psmnist": partial(load_mnist, True),
     "digits": load_digits,
+    **{name: partial(load_made, name) for name in MADE},
+    "generation": load_generation,
     "mackey_glass_17": partial(load_mackey_glass, 17),
     "mackey_glass_30": partial(load_mackey_glass, 30),
 }
 
-__all__ = ["SETS", "LabelledSplits", "Splits", "load"]
+__all__ = ["SETS", "LabelledSplits", "PairedSplits", "Splits", "load"]
 
 
 def load(name_or_folder: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Splits:

@@ -65,3 +65,24 @@ class LabelledSplits(Splits):
     def classes(self) -> int:
         """How many classes there are; they are numbered from 0."""
         return 1 + max(int(labels.max()) for labels in self.labels.values())
+
+    def pairs(self, split: str) -> list[tuple[Tensor, Tensor]]:
+        """Each sequence with its class, an int64 number."""
+        return list(zip(getattr(self, split), self.labels[split], strict=True))
+
+
+@dataclass(frozen=True, repr=False)
+class PairedSplits(Splits):
+    """A data set whose sequences are questions, with the answers beside them.
+
+    Attributes
+    ----------
+    targets : dict from "train", "valid", "test" to list of Tensor
+        float32, in the same order: (T_i, o) each, an answer a step, or (o,) each, one answer after the last step.
+    """
+
+    targets: dict[str, list[Tensor]] = field(default_factory=dict)
+
+    def pairs(self, split: str) -> list[tuple[Tensor, Tensor]]:
+        """Each sequence with its answer."""
+        return list(zip(getattr(self, split), self.targets[split], strict=True))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from linmem.data.splits import Splits
+from linmem.data.splits import SPLITS, PairedSplits, Splits
 
 
 class Paired(NamedTuple):
@@ -138,6 +139,37 @@ def mackey_glass(steps: int, *, tau: float = 17.0, seed: int = 0, washout: int =
         d = last - 0.1 * (x[i] + dt * c)
         x[i + 1] = x[i] + dt / 6 * (a + 2 * b + 2 * c + d)
     return torch.from_numpy(x[delay + washout * parts :: parts][:steps].copy()).float()[:, None]
+
+
+SIZES = {"train": 2000, "valid": 500, "test": 500}
+MADE: dict[str, Callable[[int, int], Paired]] = {  # of a number of sequences and a seed, at the sizes of their defaults
+    "copy": lambda count, seed: copy(count, seed=seed),
+    "warped_copy": lambda count, seed: warped_copy(count, seed=seed),
+    "adding": lambda count, seed: adding(count, seed=seed),
+}
+
+
+def load_made(name: str, root: str | os.PathLike[str] | None = None) -> PairedSplits:
+    """A task of MADE: 2,000 sequences to train, 500 valid and 500 test, from seeds 0, 1 and 2; `root` is not used."""
+    made = {split: MADE[name](SIZES[split], seed) for seed, split in enumerate(SPLITS)}
+    return _paired_splits(name, made, f"linmem.data.synthetic.{name} at its default sizes, seeds 0, 1 and 2")
+
+
+def load_generation(root: str | os.PathLike[str] | None = None) -> PairedSplits:
+    """One waveform to reproduce, the same in all three splits, for nothing is to be generalised; `root` is not used."""
+    whole = generation(waveform())
+    return _paired_splits("generation", dict.fromkeys(SPLITS, whole), "linmem.data.synthetic.waveform, seed 0")
+
+
+def _paired_splits(name: str, made: dict[str, Paired], provenance: str) -> PairedSplits:
+    return PairedSplits(
+        name,
+        **{split: made[split].inputs for split in SPLITS},
+        kind="series",
+        titles={split: [f"{name} {split} {i}" for i in range(len(made[split].inputs))] for split in SPLITS},
+        targets={split: made[split].targets for split in SPLITS},
+        provenance=provenance,
+    )
 
 
 def load_mackey_glass(tau: int, root: str | os.PathLike[str] | None = None) -> Splits:
