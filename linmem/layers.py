@@ -127,6 +127,10 @@ def _check_kind(what: str, tensor: Tensor, like: Tensor) -> None:
         raise ValueError(f"{what} is on {tensor.device}, but the parameters are on {like.device}: move one of them")
 
 
+def _autocast(device: str) -> bool:
+    return device != "meta" and torch.is_autocast_enabled(device)
+
+
 class _Rows(NamedTuple):
     """A batch as scans take it: (T, B, a), or rows (N, a) with the batch sizes of a PackedSequence."""
 
@@ -251,10 +255,15 @@ class LMN(_Recurrent):
         ValueError
             Wrong shape, type or device of `x` or `m_0`, or sequences without a step.
         """
+        if not isinstance(x, (Tensor, PackedSequence)):
+            raise TypeError(f"input is {type(x).__name__}, expected a torch.Tensor or a PackedSequence")
+        device = (x.data if isinstance(x, PackedSequence) else x).device.type
+        if _autocast(device):
+            with torch.autocast(device, enabled=False):
+                dtype = self._weights("_l0").xh.dtype
+                return self.forward(x.to(dtype), None if m_0 is None else m_0.to(dtype))
         if isinstance(x, PackedSequence):
             return self._forward_packed(x, m_0)
-        if not isinstance(x, Tensor):
-            raise TypeError(f"input is {type(x).__name__}, expected a torch.Tensor or a PackedSequence")
         if x.dim() not in (2, 3):
             raise ValueError(f"input must have 2 dimensions (unbatched) or 3, got shape {tuple(x.shape)}")
         batched = x.dim() == 3
@@ -269,6 +278,8 @@ class LMN(_Recurrent):
         return (y.transpose(0, 1) if self.batch_first else y), m_n
 
     def _forward_packed(self, x: PackedSequence, m_0: Tensor | None) -> tuple[PackedSequence, Tensor]:
+        if x.data.dim() != 2 or x.data.shape[0] == 0:
+            raise ValueError(f"packed input must have data of shape (rows, features), got {tuple(x.data.shape)}")
         sizes = x.batch_sizes.tolist()
         m = self._initial(m_0, sizes[0], x.data, batched=True)
         if x.sorted_indices is not None:
@@ -343,11 +354,38 @@ class LMN(_Recurrent):
         for layer in range(self.num_layers):
             if layer > 0:
                 y = F.dropout(y, self.dropout, self.training)
-            states: States = scan_step(y, memory[layer], self._weights(f"_l{layer}"), self.nonlinearity)
-            after.append(states.memory)
-            y = states.memory if self.output == "memory" else states.hidden
-        m_n = torch.stack(after)
+            h, m = scan_step(y, memory[layer], self._weights(f"_l{layer}"), self.nonlinearity)
+            after.append(m)
+            y = m if self.output == "memory" else h
+        m_n = torch.stack(after) if len(after) > 1 else after[0].unsqueeze(0)
         return (y, m_n) if batched else (y.squeeze(0), m_n.squeeze(1))
+
+    def backend_for(self, x: Tensor | PackedSequence) -> scan.Choice:
+        """The scan that the first layer would use on this input, now, and why: ``(backend, reason)``.
+
+        Examples
+        --------
+        >>> lmn = LMN(3, 4, 5, backend="reference")
+        >>> lmn.backend_for(torch.zeros(7, 2, 3))
+        Choice(backend='reference', reason='asked for by name')
+        """
+        if self.backend != "auto":
+            return scan.Choice(self.backend, "asked for by name")
+        weights = self._weights("_l0")
+        if isinstance(x, PackedSequence):
+            return scan.choose(x.data, weights, x.batch_sizes.tolist())
+        if x.dim() == 2:
+            return scan.choose(x.unsqueeze(1), weights)
+        return scan.choose(x.transpose(0, 1) if self.batch_first else x, weights)
+
+    def spectral_radii(self) -> dict[str, float]:
+        """Largest modulus of an eigenvalue of each W_mm, by name: below 1 a memory fades, above 1 it may grow.
+
+        Through the loop m → h → m it can grow even so; this is the memory alone.
+        """
+        names = [f"weight_mm{suffix}" for layer in range(self.num_layers) for suffix in self._suffixes(layer)]
+        with torch.no_grad():
+            return {name: float(torch.linalg.eigvals(getattr(self, name).double()).abs().max()) for name in names}
 
     def extra_repr(self) -> str:
         """Sizes, then whatever differs from the default."""
@@ -400,7 +438,10 @@ class LMNCell(_Recurrent):
         elif tuple(m.shape) != wanted:
             raise ValueError(f"memory has shape {tuple(m.shape)}, expected {wanted}")
         _check_kind("memory", m, weights.xh)
-        return scan_step(x, m, weights, self.nonlinearity)
+        if x.dim() == 2:
+            return scan_step(x, m, weights, self.nonlinearity)
+        h, m = scan_step(x[None], m[None], weights, self.nonlinearity)
+        return States(h[0], m[0])
 
     def extra_repr(self) -> str:
         """Sizes, then whatever differs from the default."""

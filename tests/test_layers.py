@@ -7,12 +7,11 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
-from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence, unpack_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence, pad_packed_sequence, unpack_sequence
 
-from linmem import scan
 from linmem.layers import LMN, LMNCell
 
-BACKENDS = list(scan.BACKENDS)
+BACKENDS = ["reference", "fused", "recompute"]
 SHAPES = {  # constructor arguments that change what the layer computes
     "plain": {},
     "functional": {"output": "functional"},
@@ -236,6 +235,152 @@ def test_all_backends_share_one_state_dict():
         torch.testing.assert_close(other, outputs[0])
 
 
+def test_auto_says_what_it_takes_and_why(monkeypatch):
+    monkeypatch.setenv("LINMEM_ENGINE", "numpy")
+    layer, x = layer_of(), input_of(100, 2, 3)
+    assert layer.backend_for(x).backend == "fused"
+    assert "loop by numpy" in layer.backend_for(x).reason
+    assert layer.backend_for(pack_sequence([x[:, 0], x[:4, 1]])).backend == "fused"
+    assert layer_of("reference").backend_for(x) == ("reference", "asked for by name")
+    with torch.no_grad():
+        layer.weight_mh_l0.zero_()
+        assert layer.backend_for(x).backend == "parallel"
+        assert layer.backend_for(input_of(3, 100, 3)).backend == "fused"
+    assert layer.backend_for(x).backend == "fused"  # W_mh is zero now, but may learn
+    layer.weight_mh_l0.requires_grad_(False)
+    assert layer.backend_for(x).backend == "parallel"
+    seen = []
+    torch.func.vmap(lambda x: seen.append(layer.backend_for(x).backend) or x)(input_of(2, 7, 2, 3))
+    assert seen == ["reference"]
+
+
+def test_vmap_over_an_ensemble_of_models():
+    layers = [layer_of(seed=seed, num_layers=2) for seed in range(3)]
+    parameters, buffers = torch.func.stack_module_state(layers)
+    x = input_of(6, 2, 3)
+
+    def output(parameters, buffers):
+        return torch.func.functional_call(layers[0], (parameters, buffers), (x,))[0]
+
+    for one, layer in zip(torch.func.vmap(output)(parameters, buffers), layers, strict=True):
+        torch.testing.assert_close(one, layer(x)[0])
+
+
+def test_gradients_of_each_sequence_by_torch_func():
+    layer, x = layer_of(), input_of(6, 4, 3)
+    parameters = {name: p.detach() for name, p in layer.named_parameters()}
+
+    def loss(parameters, x):
+        return torch.func.functional_call(layer, parameters, (x,))[0].square().sum()
+
+    each = torch.func.vmap(torch.func.grad(loss), (None, 1))(parameters, x)
+    for i in range(4):
+        layer.zero_grad()
+        layer(x[:, i])[0].square().sum().backward()
+        for name, parameter in layer.named_parameters():
+            torch.testing.assert_close(each[name][i], parameter.grad)
+
+
+def test_forward_mode_equals_a_difference():
+    layer, x, direction = layer_of(), input_of(6, 2, 3), input_of(6, 2, 3).flip(0)
+    _, tangent = torch.func.jvp(lambda x: layer(x)[0], (x,), (direction,))
+    with torch.no_grad():
+        difference = (layer(x + 1e-6 * direction)[0] - layer(x - 1e-6 * direction)[0]) / 2e-6
+    torch.testing.assert_close(tangent, difference, rtol=1e-6, atol=1e-7)
+
+
+@every_backend
+def test_autocast_keeps_the_state_in_float32(backend):
+    layer = layer_of(backend, num_layers=2, dtype=torch.float32)
+    x = input_of(6, 2, 3, dtype=torch.float32)
+    wanted, m_wanted = layer(x.bfloat16().float())
+    with torch.autocast("cpu", torch.bfloat16):
+        found, m_n = layer(x.bfloat16())
+        packed, _ = layer(pack_sequence([x[:, 0].bfloat16(), x[:3, 1].bfloat16()]))
+    assert found.dtype == m_n.dtype == packed.data.dtype == torch.float32
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(m_n, m_wanted)
+    found.sum().backward()
+    assert layer.weight_mm_l0.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_layer_in_another_precision(dtype):
+    layer, x = layer_of(dtype=dtype), input_of(6, 2, 3).to(dtype)
+    y, m_n = layer(x)
+    y.float().square().sum().backward()
+    assert y.dtype == m_n.dtype == layer.weight_mh_l0.grad.dtype == dtype
+    wanted = layer_of("reference", dtype=torch.float64)
+    wanted.load_state_dict(layer.state_dict())
+    tolerance = 0.1 if dtype == torch.bfloat16 else 1e-10
+    torch.testing.assert_close(y.double(), wanted(x.double())[0], rtol=tolerance, atol=tolerance)
+
+
+@every_backend
+def test_changing_the_output_in_place_is_harmless_or_an_error(backend):
+    layer, x = layer_of(backend), input_of(6, 2, 3)
+    y, _ = layer(x)
+    (2 * y).sum().backward()
+    wanted = [p.grad.clone() for p in layer.parameters()]
+    layer.zero_grad()
+    y, _ = layer(x)
+    try:
+        y.mul_(2).sum().backward()
+    except RuntimeError as error:
+        assert "modified by an inplace operation" in str(error)  # noqa: PT017
+    else:
+        for parameter, gradient in zip(layer.parameters(), wanted, strict=True):
+            torch.testing.assert_close(parameter.grad, gradient)
+
+
+def test_recomputing_keeps_less():
+    kept = []
+    for backend in ("fused", "recompute"):
+        layer = layer_of(backend, output="functional")
+        stored = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: stored.append(t.numel()) or t, lambda t: t):  # noqa: B023
+            layer(input_of(5000, 1, 3))
+        kept.append(sum(stored))
+    assert kept[0] > 5000 * (4 + 5)
+    assert kept[1] < 5000 * 3 + 1000  # the input itself, the weights, a memory for every thousand steps
+
+
+@pytest.mark.parametrize("arguments", [{}, {"output": "functional"}, {"hidden_size": (4, 3), "nonlinearity": "selu"}])
+@pytest.mark.parametrize("steps", [1, 2, 7, 64])
+def test_parallel_form_without_feedback(arguments, steps):
+    layer, plain = layer_of("parallel", **arguments), layer_of("reference", **arguments)
+    with torch.no_grad():
+        layer.weight_mh_l0.zero_()
+    plain.load_state_dict(layer.state_dict())
+    x, m_0 = input_of(steps, 3, 3).requires_grad_(), memory_of(layer, 3).requires_grad_()
+    results = []
+    for one in (layer, plain):
+        y, m_n = one(x, m_0)
+        gradients = torch.autograd.grad(y.sin().sum() + m_n.square().sum(), [x, m_0, *one.parameters()])
+        results.append([y, m_n, *gradients])
+    for found, wanted in zip(*results, strict=True):
+        torch.testing.assert_close(found, wanted)
+    packed = pack_sequence([x[:, 0], x[: (steps + 1) // 2, 1]], enforce_sorted=False)
+    for found, wanted in zip(layer(packed), plain(packed), strict=True):
+        torch.testing.assert_close(found, wanted)
+
+
+def test_parallel_form_refuses_feedback():
+    with pytest.raises(ValueError, match="needs W_mh = 0"):
+        layer_of("parallel")(input_of(4, 2, 3))
+
+
+def test_spectral_radius_of_the_memory():
+    layer = LMN(3, 4, 2, num_layers=2, bidirectional=True)
+    with torch.no_grad():
+        layer.weight_mm_l1_reverse.copy_(torch.tensor([[0.0, -1.5], [1.5, 0.0]]))
+        layer.weight_mm_l0.copy_(torch.tensor([[0.5, 100.0], [0.0, -0.25]]))
+    radii = layer.spectral_radii()
+    assert list(radii) == ["weight_mm_l0", "weight_mm_l0_reverse", "weight_mm_l1", "weight_mm_l1_reverse"]
+    assert radii["weight_mm_l1_reverse"] == pytest.approx(1.5)
+    assert radii["weight_mm_l0"] == pytest.approx(0.5)
+
+
 def test_names_and_shapes_of_the_parameters():
     layer = LMN(3, 4, 5, num_layers=2, bidirectional=True)
     shapes = {name: tuple(p.shape) for name, p in layer.named_parameters()}
@@ -346,6 +491,7 @@ def test_dropout_without_a_second_layer_warns():
         (torch.zeros(5, 2, 3), torch.zeros(2, 5), r"m_0 has shape \(2, 5\), expected \(1, 2, 5\)"),
         (torch.zeros(5, 3), torch.zeros(1, 1, 5), r"m_0 has shape \(1, 1, 5\), expected \(1, 5\)"),
         (torch.zeros(5, 2, 3), torch.zeros(1, 2, 5).double(), "m_0 is of type torch.float64"),
+        (PackedSequence(torch.zeros(0, 3), torch.zeros(0, dtype=torch.long)), None, r"packed input must have data"),
         (pack_sequence([torch.zeros(5, 4)]), None, "4 features in its last dimension, expected 3"),
         (pack_sequence([torch.zeros(5, 3)]), torch.zeros(1, 2, 5), r"m_0 has shape \(1, 2, 5\), expected \(1, 1, 5\)"),
     ],

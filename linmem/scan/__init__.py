@@ -1,16 +1,44 @@
 """The Linear Memory Network recurrence behind one signature (:mod:`linmem.scan.signature`).
 
-``reference`` is the specification in plain autograd, ``fused`` the same with its own backward.
+========= ============================================================================================================
+reference plain autograd, the specification: double backward, forward mode, ``torch.func``
+fused     its own backward, one product a step; the default
+recompute fused, but keeps one memory for every thousand rows and computes the rest again in the backward pass
+parallel  where W_mh = 0: large products over all steps instead of a loop
+export    one ``scan`` operator, for ``torch.export`` and ONNX; inference
+========= ============================================================================================================
+
+``auto`` takes the one that :func:`choose` names.
 """
 
 from __future__ import annotations
 
-from linmem.scan import fused, reference
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from linmem.scan import exportable, fused, parallel, reference
 from linmem.scan.signature import Result, Scan, Weights
 
-__all__ = ["BACKENDS", "Result", "Scan", "Weights", "check_backend", "get"]
+__all__ = ["BACKENDS", "Choice", "Result", "Scan", "Weights", "check_backend", "choose", "get"]
 
-BACKENDS: dict[str, Scan] = {"reference": reference.scan, "fused": fused.scan}
+BACKENDS: dict[str, Scan] = {
+    "reference": reference.scan,
+    "fused": fused.scan,
+    "recompute": fused.scan_recomputing,
+    "parallel": parallel.scan,
+    "export": exportable.scan,
+}
+
+
+class Choice(NamedTuple):
+    """Which scan ``auto`` takes, and why."""
+
+    backend: str
+    reason: str
 
 
 def check_backend(name: str) -> str:
@@ -21,5 +49,40 @@ def check_backend(name: str) -> str:
 
 
 def get(name: str) -> Scan:
-    """The scan called `name`; ``auto`` is the fused one."""
-    return BACKENDS["fused" if check_backend(name) == "auto" else name]
+    """The scan called `name`."""
+    return _auto if check_backend(name) == "auto" else BACKENDS[name]
+
+
+def choose(x: Tensor, weights: Weights, batch_sizes: Sequence[int] | None = None) -> Choice:
+    """What ``auto`` takes for this input, now, and why; `x` and `batch_sizes` as in :class:`Scan`."""
+    return _unless_fused(x, weights) or Choice("fused", "the default; " + fused.describe(x, weights, batch_sizes))
+
+
+def _unless_fused(x: Tensor, weights: Weights) -> Choice | None:
+    if _exporting():
+        return Choice("export", "the model is being exported")
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return Choice("reference", "inside a torch.func transform")
+    if forward_ad._current_level >= 0:
+        return Choice("reference", "inside forward-mode differentiation")
+    if parallel.pays(x, weights):
+        return Choice("parallel", "W_mh is zero and will stay so, so no step needs to wait")
+    return None
+
+
+def _exporting() -> bool:
+    is_exporting = getattr(torch.compiler, "is_exporting", None)  # torch >= 2.7
+    return bool(is_exporting()) if is_exporting is not None else torch.compiler.is_compiling()
+
+
+def _auto(
+    x: Tensor,
+    m_0: Tensor,
+    weights: Weights,
+    nonlinearity: str = "tanh",
+    output: str = "memory",
+    batch_sizes: Sequence[int] | None = None,
+) -> Result:
+    """The scan that :func:`choose` names."""
+    other = _unless_fused(x, weights)
+    return BACKENDS[other.backend if other else "fused"](x, m_0, weights, nonlinearity, output, batch_sizes)

@@ -17,87 +17,25 @@ derivative (``create_graph=True``) goes through the reference scan: right, only 
 The loops run on chunks of steps of about a thousand rows, so what they touch stays in the cache and takes no memory:
 only h and m of all steps are kept for the backward pass.
 
-Blocks: within a chunk, states and gradients lie in blocks of rows, block t holding [m_{t-1}, h_t] or [δm_{t-1}, δv_t].
-The first has n_t rows and block t + 1 has n_t, those of step t; where fewer sequences go on, n_{t+1} < n_t, the last
-rows of a block have no h.
-
 Letters: N rows of all steps, n_t of step t, B = n_0; a inputs, f (f') units of the first (last) functional layer,
 p memory units.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from linmem.scan import loops, reference
+from linmem.scan import reference
 from linmem.scan.activations import activation
+from linmem.scan.chunks import chunks_of
 from linmem.scan.engine import Choice, blas_threads, choose
-from linmem.scan.packing import kept_rows, last_rows, previous_rows
+from linmem.scan.packing import last_rows
+from linmem.scan.passes import Backward, Forward
 from linmem.scan.signature import Result, Weights
-
-ROWS_OF_A_CHUNK = 1024
-
-
-class _Chunk(NamedTuple):
-    """Some steps in a row: how many rows each has, and which rows of all they are."""
-
-    sizes: tuple[int, ...]
-    rows: slice
-    before: int  # rows of the step before the first; 0 if there is none
-
-    @property
-    def length(self) -> int:
-        return self.rows.stop - self.rows.start
-
-    @property
-    def even(self) -> bool:
-        return self.sizes[0] == self.sizes[-1]
-
-    def kept(self, blocks: Tensor) -> Tensor:
-        """The rows of all blocks but the last that have an h: one for each row of x."""
-        return blocks[: self.length] if self.even else blocks[kept_rows(self.sizes).to(blocks.device)]
-
-    def previous(self, m_0: Tensor, memory: Tensor) -> Tensor:
-        """m_{t-1} for each row of x, (count, p); a view where it can be."""
-        start, n = self.rows.start, self.sizes[0]
-        if self.even and self.before == n:
-            return memory[start - n : self.rows.stop - n]
-        first = memory[start - self.before :][:n] if self.before else m_0
-        if self.even:
-            return torch.cat([first, memory[start : self.rows.stop - n]])
-        return torch.cat([first, memory[start:][previous_rows(self.sizes).to(memory.device)]])
-
-
-def _chunks(sizes: tuple[int, ...]) -> Iterator[_Chunk]:
-    first, row = 0, 0
-    while first < len(sizes):
-        after, stop = first, row
-        while after < len(sizes) and (after == first or stop + sizes[after] - row <= ROWS_OF_A_CHUNK):
-            stop += sizes[after]
-            after += 1
-        yield _Chunk(sizes[first:after], slice(row, stop), sizes[first - 1] if first else 0)
-        first, row = after, stop
-
-
-def _joined(weights: Weights, choice: Choice) -> Tensor:
-    """A, (p + f, p + f')."""
-    to_memory = torch.cat([weights.mm, weights.hm], 1)
-    return torch.cat([to_memory, choice.product.product(weights.mh, to_memory)])
-
-
-def _pieces(array: Any, sizes: Sequence[int]) -> list[Any]:
-    """Consecutive rows, as views."""
-    if isinstance(array, Tensor):
-        return list(array.split(list(sizes)))
-    pieces, row = [], 0
-    for size in sizes:
-        pieces.append(array[row : row + size])
-        row += size
-    return pieces
 
 
 class _Fused(torch.autograd.Function):
@@ -109,145 +47,87 @@ class _Fused(torch.autograd.Function):
         nonlinearity: str,
         output: str,
         sizes: tuple[int, ...],
+        keep: bool,
         x: Tensor,
         m_0: Tensor,
         *flat: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         weights = Weights.from_flat(flat)
-        (f, p), last = weights.mh.shape, weights.hm.shape[1]
-        batch, rows = sizes[0], x.shape[0]
-        choice = choose(batch, p + last, p + f, rows, x.dtype, x.device)
-        engine, array, product = choice.loop, choice.loop.array, choice.product.product
-        memory, layers = x.new_empty(rows, p), [x.new_empty(rows, w.shape[0]) for w in weights.functional]
+        choice = _choice(x, weights, sizes)
+        chunks, rows, batch = list(chunks_of(sizes)), x.shape[0], sizes[0]
+        widths = [m_0.shape[1], *weights.widths]
+        given = 0 if output == "memory" else len(widths) - 1
+        space = max(chunk.length for chunk in chunks)  # of what is not kept
+        states = [x.new_empty(rows if keep or i == given else space, width) for i, width in enumerate(widths)]
+        even, ends, m_n, borders = sizes[0] == sizes[-1], last_rows(sizes), torch.empty_like(m_0), []
         with blas_threads():
-            bias = None if weights.bias_m is None else torch.cat([weights.bias_m, weights.mh @ weights.bias_m])
-            joined = engine.linear(_joined(weights, choice), bias, batch)
-            linears = [engine.linear(w, b, batch) for w, b in weights.deep]
-            after = torch.cat([m_0, m_0 @ weights.mh.t()], 1)  # [m_{t-1}, v_t] of the step to come
-            blocks = x.new_empty(0)
-            for chunk in _chunks(sizes):
-                here, n = chunk.rows, chunk.sizes[0]
-                projected = product(x[here], weights.xh.t())
-                if weights.bias_h is not None:
-                    projected += weights.bias_h
-                if blocks.shape[0] != n + chunk.length:
-                    blocks = x.new_empty(n + chunk.length, p + last)
-                pieces = _pieces(array(blocks), (n, *chunk.sizes))
-                if weights.deep:
-                    layers[0][here] = projected
-                    steps = _pieces(array(layers[0][here]), chunk.sizes)
-                    deep = [
-                        loops.Deep(linear, None, _pieces(array(h[here]), chunk.sizes))
-                        for linear, h in zip(linears, layers[1:], strict=True)
-                    ]
-                    blocks[:n, :p] = after[:n, :p]
-                    loops.forward_deep(engine, nonlinearity, steps, pieces, array(after), joined, deep, p)
-                else:
-                    blocks[:n] = after[:n]
-                    steps = _pieces(array(projected), chunk.sizes)
-                    results = loops.forward(engine, nonlinearity, steps, pieces, joined, p)
-                    if engine.fresh:
-                        torch.cat(results, out=blocks[n:])
-                    layers[0][here] = chunk.kept(blocks)[:, p:]
-                    after[: chunk.sizes[-1]] = blocks[blocks.shape[0] - chunk.sizes[-1] :]
-                memory[here] = blocks[n:, :p]
-        ctx.nonlinearity, ctx.output, ctx.sizes, ctx.choice = nonlinearity, output, sizes, choice
+            run = Forward(weights, nonlinearity, choice, batch)
+            after = run.start(m_0)
+            for chunk in chunks:
+                if not keep:
+                    borders.append(after[: chunk.sizes[0], : widths[0]].clone())
+                memory, *layers = (s[chunk.rows] if s.shape[0] == rows else s[: chunk.length] for s in states)
+                run.run(chunk, x[chunk.rows], after, memory, layers)
+                if not even:
+                    ending = (chunk.rows.start <= ends) & (ends < chunk.rows.stop)
+                    m_n[ending.to(x.device)] = memory[(ends[ending] - chunk.rows.start).to(x.device)]
+            if even:
+                m_n.copy_(after[:, : widths[0]])
+        ctx.nonlinearity, ctx.output, ctx.sizes, ctx.keep, ctx.choice = nonlinearity, output, sizes, keep, choice
+        ctx.chunks = chunks
         ctx.count = 2 + len(flat)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(x, m_0, *flat, memory, *layers)
-        m_n = memory[rows - batch :] if sizes[-1] == batch else memory[last_rows(sizes).to(x.device)]
-        return (layers[-1] if output == "functional" else memory), m_n.clone()
+        ctx.save_for_backward(x, m_0, *flat, *(states if keep else borders))
+        return states[given], m_n
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
-        saved, sizes, choice = ctx.saved_tensors, ctx.sizes, ctx.choice
-        arguments, (memory, *layers) = saved[: ctx.count], saved[ctx.count :]
+        saved, sizes = ctx.saved_tensors, ctx.sizes
+        arguments, states = saved[: ctx.count], list(saved[ctx.count :])
         if torch.is_grad_enabled():
-            return None, None, None, *_through_reference(ctx, arguments, grads)
+            return None, None, None, None, *_through_reference(ctx, arguments, grads)
         x, m_0, *flat = arguments
-        weights, slope = Weights.from_flat(flat), activation(ctx.nonlinearity).slope
-        engine, array, product = choice.loop, choice.loop.array, choice.product.product
-        (f, p), last = weights.mh.shape, weights.hm.shape[1]
-        batch = sizes[0]
-        grad_y, grad_m = grads
-        grad_h, grad_memory = (grad_y, None) if ctx.output == "functional" else (None, grad_y)
-        grad_memory = _with_last(grad_memory, grad_m, memory, sizes)
-        x_grad = torch.empty_like(x) if ctx.needs_input_grad[3] else None
-        joined_grad, xh_grad = x.new_zeros(p + f, p + last), torch.zeros_like(weights.xh)
-        through_joined, bias_h_grad = x.new_zeros(p + f), x.new_zeros(f)
-        deep_grads = [(torch.zeros_like(w), x.new_zeros(w.shape[0])) for w, _ in weights.deep]
+        weights, chunks = Weights.from_flat(flat), ctx.chunks
+        grad_h, grad_m = (grads[0], None) if ctx.output == "functional" else (None, grads[0])
+        grad_m = _with_last(grad_m, grads[1], (x.shape[0], m_0.shape[1]), sizes)
+        x_grad = torch.empty_like(x) if ctx.needs_input_grad[4] else None
         with blas_threads():
-            matrix = _joined(weights, choice)
-            joined = engine.linear(matrix.t(), None, batch)
-            linears = [engine.linear(w.t(), None, batch) for w, _ in weights.deep]
-            space = array(x.new_empty(batch, p + last))
-            spaces = [array(x.new_empty(batch, w.shape[1])) for w, _ in weights.deep]
-            first = x.new_zeros(0, p + f)  # the first block of the chunk after
-            for chunk in reversed(list(_chunks(sizes))):
+            again = Forward(weights, ctx.nonlinearity, ctx.choice, sizes[0])
+            back = Backward(weights, ctx.nonlinearity, ctx.choice, again.matrix, sizes[0])
+            for i, chunk in reversed(list(enumerate(chunks))):
                 here, n = chunk.rows, chunk.sizes[0]
-                blocks = x.new_empty(n + chunk.length, p + f)
-                blocks[:n, :p] = 0.0
-                blocks[n:, :p] = 0.0 if grad_memory is None else grad_memory[here]
-                end = blocks[blocks.shape[0] - chunk.sizes[-1] :]
-                end[:, p:] = 0.0
-                end[: first.shape[0]] += first
-                slopes = slope(layers[0][here])
-                if chunk.even:
-                    blocks[: chunk.length, p:] = slopes
+                if ctx.keep:
+                    memory, *layers = (s[here] for s in states)
+                    before = states[0][here.start - chunks[i - 1].sizes[-1] :][:n] if i else m_0
                 else:
-                    blocks[: blocks.shape[0] - chunk.sizes[-1], p:] = 0.0
-                    blocks[kept_rows(chunk.sizes).to(x.device), p:] = slopes
-                deltas = [slope(h[here]) for h in layers[1:]]
-                deep = [
-                    loops.Deep(linear, s, _pieces(array(delta), chunk.sizes))
-                    for linear, s, delta in zip(linears, spaces, deltas, strict=True)
-                ]
-                loops.backward(
-                    engine,
-                    _pieces(array(blocks), (n, *chunk.sizes)),
-                    chunk.sizes,
-                    None if grad_h is None else _pieces(array(grad_h[here]), chunk.sizes),
-                    joined,
-                    space,
-                    deep,
-                    p,
-                )
-                first, dv = blocks[:n], chunk.kept(blocks)[:, p:]
-                states = torch.cat([chunk.previous(m_0, memory), layers[-1][here]], 1)
-                joined_grad += product(blocks[n:].t(), states)
-                through_joined += blocks[n:].sum(0)
-                xh_grad += product(dv.t(), x[here])
-                bias_h_grad += dv.sum(0)
+                    before = states[i]
+                    memory, *layers = (x.new_empty(chunk.length, w) for w in (m_0.shape[1], *weights.widths))
+                    again.run(chunk, x[here], again.start(before), memory, layers)
+                outside = (None if g is None else g[here] for g in (grad_m, grad_h))
+                dv = back.run(chunk, x[here], before, memory, layers, *outside)
                 if x_grad is not None:
-                    x_grad[here] = product(dv, weights.xh)
-                for (weight_grad, bias_grad), delta, below in zip(deep_grads, deltas, layers[:-1], strict=True):
-                    weight_grad += product(delta.t(), below[here])
-                    bias_grad += delta.sum(0)
-            mh_grad = product(joined_grad[p:], matrix[:p].t()).addmm_(first[:, p:].t(), m_0)
-            memory_weights_grad = joined_grad[:p].addmm_(weights.mh.t(), joined_grad[p:])
-            through_m, through_v = through_joined.split([p, f])
-            if weights.bias_m is not None:
-                mh_grad.addr_(through_v, weights.bias_m)
-            found: list[Tensor | None] = [
-                x_grad,
-                torch.addmm(first[:, :p], first[:, p:], weights.mh) if ctx.needs_input_grad[4] else None,
-                xh_grad,
-                mh_grad,
-                memory_weights_grad[:, p:],
-                memory_weights_grad[:, :p],
-                None if weights.bias_h is None else bias_h_grad,
-                None if weights.bias_m is None else through_m + through_v @ weights.mh,
-            ]
-        for (_, bias), (weight_grad, bias_grad) in zip(weights.deep, deep_grads, strict=True):
-            found += [weight_grad, None if bias is None else bias_grad]
-        return None, None, None, *found
+                    x_grad[here] = ctx.choice.product.product(dv, weights.xh)
+            m_0_grad, weight_grads = back.finish(m_0)
+        return None, None, None, None, x_grad, m_0_grad, *weight_grads.flat()
 
 
-def _with_last(grad: Tensor | None, last: Tensor | None, memory: Tensor, sizes: Sequence[int]) -> Tensor | None:
+def _choice(x: Tensor, weights: Weights, sizes: Sequence[int]) -> Choice:
+    (f, p), last = weights.mh.shape, weights.hm.shape[1]
+    return choose(sizes[0], p + last, p + f, x.shape[0], x.dtype, x.device)
+
+
+def describe(x: Tensor, weights: Weights, batch_sizes: Sequence[int] | None = None) -> str:
+    """Which libraries multiply for this input, in words."""
+    sizes = batch_sizes if batch_sizes is not None else (x.shape[1],) * x.shape[0]
+    choice = _choice(x.reshape(-1, x.shape[-1]), weights, sizes)
+    return f"the loop by {choice.loop.name}, the products outside it by {choice.product.name}"
+
+
+def _with_last(grad: Tensor | None, last: Tensor | None, shape: tuple[int, int], sizes: Sequence[int]) -> Tensor | None:
     """The gradient of m of all steps, with that of m_n added at the end of each sequence."""
     if last is None:
         return grad
-    grad = torch.zeros_like(memory) if grad is None else grad.clone(memory_format=torch.contiguous_format)
+    grad = last.new_zeros(shape) if grad is None else grad.clone(memory_format=torch.contiguous_format)
     if sizes[-1] == sizes[0]:
         grad[grad.shape[0] - sizes[0] :] += last
     else:
@@ -264,7 +144,7 @@ def _through_reference(
     assert m_0 is not None
     result = reference.scan(x, m_0, Weights.from_flat(weights), ctx.nonlinearity, ctx.output, ctx.sizes)
     outputs = [(state, grad) for state, grad in zip(result, grads, strict=True) if grad is not None]
-    wanted = [i for i, a in enumerate(arguments) if a is not None and ctx.needs_input_grad[i + 3]]
+    wanted = [i for i, a in enumerate(arguments) if a is not None and ctx.needs_input_grad[i + 4]]
     inputs = [a for i, a in enumerate(arguments) if i in wanted and a is not None]
     found = torch.autograd.grad(
         [o for o, _ in outputs], inputs, [g for _, g in outputs], create_graph=True, allow_unused=True
@@ -284,7 +164,31 @@ def scan(
     batch_sizes: Sequence[int] | None = None,
 ) -> Result:
     """All steps, with the fused forward and backward; see :mod:`linmem.scan.signature`."""
+    return _scan(x, m_0, weights, nonlinearity, output, batch_sizes, keep=True)
+
+
+def scan_recomputing(
+    x: Tensor,
+    m_0: Tensor,
+    weights: Weights,
+    nonlinearity: str = "tanh",
+    output: str = "memory",
+    batch_sizes: Sequence[int] | None = None,
+) -> Result:
+    """The same, keeping only one memory for each chunk of steps: a third more time, for very long sequences."""
+    return _scan(x, m_0, weights, nonlinearity, output, batch_sizes, keep=False)
+
+
+def _scan(
+    x: Tensor,
+    m_0: Tensor,
+    weights: Weights,
+    nonlinearity: str,
+    output: str,
+    batch_sizes: Sequence[int] | None,
+    keep: bool,
+) -> Result:
     activation(nonlinearity)
     sizes = tuple(batch_sizes) if batch_sizes is not None else (x.shape[1],) * x.shape[0]
-    y, m_n = _Fused.apply(nonlinearity, output, sizes, x.reshape(-1, x.shape[-1]), m_0, *weights.flat())
+    y, m_n = _Fused.apply(nonlinearity, output, sizes, keep, x.reshape(-1, x.shape[-1]), m_0, *weights.flat())
     return Result(y.view(*x.shape[:-1], y.shape[-1]), m_n)

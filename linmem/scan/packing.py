@@ -27,8 +27,17 @@ def _steps_sequences_lengths(batch_sizes: Sequence[int]) -> tuple[Tensor, Tensor
     return step, sequence, torch.bincount(sequence)
 
 
+def steps_and_sequences(batch_sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Step and sequence of every row, (N,) each."""
+    step, sequence, _ = _steps_sequences_lengths(batch_sizes)
+    return step, sequence
+
+
 def last_rows(batch_sizes: Sequence[int]) -> Tensor:
     """Row of the last step of each sequence, (B,)."""
+    if batch_sizes[0] == batch_sizes[-1]:
+        rows = batch_sizes[0] * len(batch_sizes)
+        return torch.arange(rows - batch_sizes[0], rows)
     _, _, lengths = _steps_sequences_lengths(batch_sizes)
     return torch.as_tensor(step_starts(batch_sizes))[lengths - 1] + torch.arange(len(lengths))
 

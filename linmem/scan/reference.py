@@ -28,10 +28,10 @@ class States(NamedTuple):
 def step(x: Tensor, m: Tensor, weights: Weights, nonlinearity: str) -> States:
     """One step: x (B, a) and m_{t-1} (B, p) to h_t (B, f) and m_t (B, p). [L18], eqs. 11-12."""
     sigma = activation(nonlinearity).apply
-    h = sigma(F.linear(x, weights.xh, weights.bias_h) + F.linear(m, weights.mh))
+    h = sigma(torch.addmm(F.linear(x, weights.xh, weights.bias_h), m, weights.mh.t()))
     for weight, bias in weights.deep:
         h = sigma(F.linear(h, weight, bias))
-    return States(h, F.linear(h, weights.hm, weights.bias_m) + F.linear(m, weights.mm))
+    return States(h, torch.addmm(F.linear(h, weights.hm, weights.bias_m), m, weights.mm.t()))
 
 
 def scan(

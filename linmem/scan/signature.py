@@ -33,6 +33,11 @@ class Weights(NamedTuple):
     deep: tuple[tuple[Tensor, Tensor | None], ...] = ()  # (f_i, f_{i-1}), (f_i,) of each further functional layer
 
     @property
+    def widths(self) -> list[int]:
+        """Units of each functional layer."""
+        return [weight.shape[0] for weight in self.functional]
+
+    @property
     def functional(self) -> list[Tensor]:
         """The first weight of each functional layer, (f_i, ·)."""
         return [self.xh, *(weight for weight, _ in self.deep)]
