@@ -12,10 +12,12 @@ from pathlib import Path
 
 from linmem.data.chorales import load_chorales
 from linmem.data.folder import load_folder
+from linmem.data.handwriting import load_handwriting
 from linmem.data.mnist import load_digits, load_mnist
 from linmem.data.poly_music import REMOTE, load_poly_music
 from linmem.data.splits import LabelledSplits, PairedSplits, Splits
 from linmem.data.synthetic import MADE, load_generation, load_mackey_glass, load_made
+from linmem.data.timit import load_timit
 
 SETS: dict[str, Callable[[str | os.PathLike[str] | None], Splits]] = {
     "chorales": load_chorales,
@@ -23,6 +25,8 @@ SETS: dict[str, Callable[[str | os.PathLike[str] | None], Splits]] = {
     "smnist": partial(load_mnist, False),
     "psmnist": partial(load_mnist, True),
     "digits": load_digits,
+    "timit": load_timit,
+    "iam_ondb": load_handwriting,
     **{name: partial(load_made, name) for name in MADE},
     "generation": load_generation,
     "mackey_glass_17": partial(load_mackey_glass, 17),

@@ -1,0 +1,151 @@
+"""TIMIT: read speech, every frame to be named by its phone. For those who own the corpus; it is not downloaded.
+
+Put the folders TRAIN and TEST into $LINMEM_DATA/timit. A sentence is two files, `TRAIN/DR1/FCJF0/SX37.WAV` (NIST SPHERE
+or RIFF, 16-bit, 16 kHz) and `SX37.PHN`, whose lines are `first_sample last_sample phone`. Case does not matter.
+
+The two SA sentences, which everybody reads, are left out. Test is the core test set of 24 speakers, valid the 50
+other speakers of TEST that are customarily used so; train is all of TRAIN. The 61 phones are folded to 39 [Lee & Hon,
+IEEE ASSP 1989], the glottal stop q, which they drop, to silence.
+
+Letters: T frames, one every 10 ms; a = 13 mel cepstra; o = 39 phones.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import wave
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from linmem.data.cepstra import HOP, WINDOW, mel_cepstra
+from linmem.data.files import data_root
+from linmem.data.splits import SPLITS, PairedSplits
+
+SOURCE = "https://catalog.ldc.upenn.edu/LDC93S1"
+NAMES = "iy ih eh ey ae aa aw ay ah oy ow uh uw er jh ch b d g p t k dx s sh z f th v dh m n ng l r w y hh sil"
+PHONES = NAMES.split()
+FOLDED = {
+    "ao": "aa", "ax": "ah", "ax-h": "ah", "axr": "er", "hv": "hh", "ix": "ih", "el": "l", "em": "m", "en": "n",
+    "nx": "n", "eng": "ng", "zh": "sh", "ux": "uw", "pcl": "sil", "tcl": "sil", "kcl": "sil", "bcl": "sil",
+    "dcl": "sil", "gcl": "sil", "h#": "sil", "pau": "sil", "epi": "sil", "q": "sil",
+}  # fmt: skip
+CORE_SPEAKERS = """
+    mdab0 mwbt0 felc0 mtas1 mwew0 fpas0 mjmp0 mlnt0 fpkt0 mlll0 mtls0 fjlm0 mbpm0 mklt0 fnlp0 mcmj0 mjdh0 fmgd0 mgrt0
+    mnjm0 fdhc0 mjln0 mpam0 fmld0"""
+VALID_SPEAKERS = """
+    faks0 mmdb1 mbdg0 fedw0 mtdt0 fsem0 mdvc0 mrjm4 mjsw0 mteb0 fdac1 mmdm2 mbwm0 mgjf0 mthc0 mbns0 mers0 fcal1 mreb0
+    mjfc0 fjem0 mpdf0 mcsh0 mglb0 mwjg0 mmjr0 fmah0 mmwh0 fgjd0 mrjr0 mgwt0 fcmh0 fadg0 mrtk0 fnmr0 mdls0 fdrw0 fjsj0
+    fjmg0 fmml0 mjar0 fkms0 fdms0 mtaa0 frew0 mdlf0 mrcs0 majc0 mroa0 mrws1"""
+CORE_TEST, VALID = frozenset(CORE_SPEAKERS.split()), frozenset(VALID_SPEAKERS.split())
+
+
+def load_timit(root: str | os.PathLike[str] | None = None) -> PairedSplits:
+    """Mel cepstra (T, 13), each scaled to mean 0 and deviation 1 on train, and one-hot phones (T, 39).
+
+    Raises
+    ------
+    ValueError
+        The corpus is not there, or a file is damaged.
+    """
+    folder = data_root(root) / "timit"
+    chosen = sentences(folder)
+    for split in SPLITS:
+        if not chosen[split]:
+            raise ValueError(
+                f"{folder} has no sentences for {split}: put TRAIN and TEST of your copy of TIMIT ({SOURCE}) there, "
+                "or set LINMEM_DATA to a folder that has timit/TRAIN"
+            )
+    read = {split: [read_sentence(sound) for sound in chosen[split]] for split in SPLITS}
+    frames = torch.cat([cepstra for cepstra, _ in read["train"]])
+    mean, deviation = frames.mean(0), frames.std(0).clamp_min(1e-6)
+    return PairedSplits(
+        "timit",
+        **{split: [((cepstra - mean) / deviation).float() for cepstra, _ in read[split]] for split in SPLITS},
+        kind="series",
+        titles={
+            split: [sound.relative_to(folder).with_suffix("").as_posix() for sound in chosen[split]] for split in SPLITS
+        },
+        targets={split: [one_hot(phones, len(PHONES)).float() for _, phones in read[split]] for split in SPLITS},
+        provenance=f"TIMIT Acoustic-Phonetic Continuous Speech Corpus, {SOURCE}",
+    )
+
+
+def sentences(folder: Path) -> dict[str, list[Path]]:
+    """Sound files of each split, sorted by their names in lower case."""
+    chosen: dict[str, list[Path]] = {split: [] for split in SPLITS}
+    for sound in sorted(folder.rglob("*"), key=lambda path: path.as_posix().lower()):
+        parts = [part.lower() for part in sound.relative_to(folder).parts]
+        if len(parts) != 4 or sound.suffix.lower() != ".wav" or parts[3].startswith("sa"):
+            continue
+        if parts[0] == "train":
+            chosen["train"].append(sound)
+        elif parts[0] == "test" and parts[2] in VALID | CORE_TEST:
+            chosen["valid" if parts[2] in VALID else "test"].append(sound)
+    return chosen
+
+
+def read_sentence(sound: Path) -> tuple[Tensor, Tensor]:
+    """Cepstra (T, 13) float64 and phones (T,) int64, the phone being the one in the middle of each frame."""
+    samples, rate = read_sound(sound)
+    cepstra = torch.from_numpy(mel_cepstra(samples, rate))
+    starts, phones = read_phones(sound)
+    middle = (np.arange(len(cepstra)) * HOP + WINDOW / 2) * rate
+    return cepstra, torch.from_numpy(phones[(np.searchsorted(starts, middle, side="right") - 1).clip(0)])
+
+
+def read_phones(sound: Path) -> tuple[np.ndarray, np.ndarray]:
+    """First samples and numbers of the folded phones in the PHN file beside a sound."""
+    beside = [path for path in sound.parent.iterdir() if path.name.lower() == f"{sound.stem.lower()}.phn"]
+    if not beside:
+        raise ValueError(f"{sound.with_suffix('.PHN')} is missing: the phones of {sound.name} are wanted there")
+    starts, phones = [], []
+    for number, line in enumerate(beside[0].read_text(encoding="ascii", errors="replace").splitlines(), start=1):
+        parts = line.split()
+        phone = FOLDED.get(parts[-1], parts[-1]) if parts else ""
+        if len(parts) != 3 or not (parts[0] + parts[1]).isdigit() or phone not in PHONES:
+            raise ValueError(f"{beside[0]}, line {number} is {line!r}, but `first_sample last_sample phone` was wanted")
+        starts.append(int(parts[0]))
+        phones.append(PHONES.index(phone))
+    if not starts:
+        raise ValueError(f"{beside[0]} is empty, but lines `first_sample last_sample phone` were wanted")
+    return np.array(starts), np.array(phones)
+
+
+def read_sound(path: Path) -> tuple[np.ndarray, int]:
+    """Samples (n,) as float64 in [−1, 1) and their rate, of a 16-bit mono file in NIST SPHERE or RIFF format."""
+    content = path.read_bytes()
+    if content.startswith(b"NIST_1A\n"):
+        return _read_sphere(path, content)
+    try:
+        with wave.open(io.BytesIO(content)) as sound:
+            if (sound.getnchannels(), sound.getsampwidth()) != (1, 2):
+                raise ValueError(f"{path} is not 16-bit mono")
+            samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2")
+            return samples / 32768, sound.getframerate()
+    except (wave.Error, EOFError) as error:
+        raise ValueError(f"{path} is neither a NIST SPHERE nor a RIFF file ({error}): it is damaged") from error
+
+
+def _read_sphere(path: Path, content: bytes) -> tuple[np.ndarray, int]:
+    """NIST SPHERE: a text header of the size on its second line, `name -type value` a line, then the samples."""
+    try:
+        size = int(content[8:16])
+        lines = content[16:size].decode("ascii", "replace").split("end_head")[0].splitlines()
+        fields = {name: value for name, _, value in (line.split(None, 2) for line in lines if line.strip())}
+        rate, count = int(fields["sample_rate"]), int(fields["sample_count"])
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{path} has a damaged NIST SPHERE header ({error})") from error
+    coding, order = fields.get("sample_coding", "pcm"), fields.get("sample_byte_format", "01")
+    if coding != "pcm" or order not in ("01", "10") or fields.get("channel_count", "1") != "1":
+        raise ValueError(
+            f"{path} is {coding} of byte order {order}: 16-bit mono pcm was wanted, convert it with sph2pipe"
+        )
+    samples = np.frombuffer(content[size : size + 2 * count], "<i2" if order == "01" else ">i2")
+    if len(samples) != count:
+        raise ValueError(f"{path} says that it holds {count} samples, but has {len(samples)}: it is damaged")
+    return samples / 32768, rate
