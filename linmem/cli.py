@@ -14,6 +14,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
+from linmem import workers
 from linmem.model import MODELS, ModelOptions
 from linmem.run_folder import PretrainingOptions, RunOptions
 from linmem.training import TrainingOptions
@@ -28,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = options.command
     try:
         _use_threads(options[name].threads)
-        commands[name](options[name])
+        with workers.joined(options[name].device) as options[name].device:
+            commands[name](options[name])
     except _BAD_INPUT as error:
         if os.environ.get("LINMEM_TRACEBACK"):
             raise
@@ -54,6 +56,8 @@ def train(options: Namespace) -> None:
     summary = runs.run(
         run_options, folder, resume=options.resume, force=options.force, device=options.device, progress=True
     )
+    if workers.rank() > 0:
+        return
     name = run_options.model.model
     print(runs.scores_table({"persistence": summary.persistence, f"{name} (valid)": summary.scores}))
     print(f"\n{folder}: epoch {summary.best_epoch} of {summary.epochs} is kept; next: linmem evaluate {folder}")

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from linmem import data, tables
+from linmem import data, tables, workers
 from linmem.baselines import Persistence
 from linmem.data import Splits
 from linmem.data.splits import SPLITS
@@ -26,6 +26,7 @@ from linmem.run_folder import (
     RunOptions,
     claim,
     load_run,
+    read_options,
     write_config,
     write_json,
     write_lines,
@@ -72,8 +73,11 @@ def run(
     task.examples(splits.train)  # complain before anything is written
     features = splits.train[0].shape[1]
     model = build_model(options.model, features, features, options.training.seed)
-    options = claim(folder, options, resume=resume, force=force)
-    write_config(folder, options, features, features)
+    if workers.rank() == 0:
+        options = claim(folder, options, resume=resume, force=force)
+        write_config(folder, options, features, features)
+    workers.wait()
+    options = read_options(folder)
     if options.pretraining.pretrain != "none" and not (folder / STATE).exists():
         _pretrain(model, options, splits, folder, progress)
     history = train(
@@ -94,7 +98,8 @@ def run(
         history.seconds / len(history.epochs),
         _pretraining_seconds(folder),
     )
-    write_json(folder / SCORES, asdict(summary))
+    if workers.rank() == 0:
+        write_json(folder / SCORES, asdict(summary))
     return summary
 
 
@@ -145,7 +150,8 @@ def _pretrain(model: nn.Module, options: RunOptions, splits: Splits, folder: Pat
             progress=progress,
         )
         epochs = len(pretrained.history.epochs)
-    write_json(folder / PRETRAINING, {"seconds": time.perf_counter() - started, "epochs": epochs})
+    if workers.rank() == 0:
+        write_json(folder / PRETRAINING, {"seconds": time.perf_counter() - started, "epochs": epochs})
 
 
 def _pretraining_seconds(folder: Path) -> float:

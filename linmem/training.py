@@ -1,5 +1,7 @@
 """Training by gradient descent: Adam, clipped gradients, early stopping, and runs that can be cut and taken up again.
 
+Under `torchrun` every worker takes its part of each batch, and the result is that of one process: see `workers`.
+
 All randomness of an epoch (order, batches, dropout) is drawn from (seed, epoch) alone. So a run needs no generator's
 state to go on from where it was: weights, Adam's moments and the epoch's number suffice, and on a CPU the resumed run
 ends with the same bits as one that was never cut.
@@ -12,10 +14,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import reduce
-from itertools import chain
 from operator import add
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,15 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from linmem import workers
+from linmem.batches import Chunk, chunks, on_device, shuffled_buckets
 from linmem.checkpoint import Epoch, TrainingState, resume, save
 from linmem.metrics import FrameCounts, Scores, score
-from linmem.sequences import length_buckets, pad, valid_mask
+from linmem.model import SequenceModel
+from linmem.sequences import length_buckets
 from linmem.tasks import Examples, Task
+
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,10 @@ class TrainingOptions:
         Learning rate of a linear memory's own weights W_mm, relative to `learning_rate`; 0 leaves them as solved.
     averaging : float
         Decay per step of a running average of the weights, which is then what is validated and kept; 0: no average.
+    truncate : int
+        Backpropagate through so many steps at a time, the state carried on, a step of Adam for each; 0: through all.
+    precision : str
+        float32, or bfloat16 for the matrix products of forward and backward pass.
     seed : int
         Of the order of the batches and of dropout.
     """
@@ -66,6 +76,8 @@ class TrainingOptions:
     weight_decay: float = 0.0
     memory_rate: float = 1.0
     averaging: float = 0.0
+    truncate: int = 0
+    precision: str = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -74,7 +86,9 @@ class TrainingOptions:
                 raise ValueError(f"{name} is {getattr(self, name)}: a number above 0 was wanted")
         if not 0 <= self.averaging < 1:
             raise ValueError(f"averaging is {self.averaging}: a number from 0 to below 1 was wanted")
-        for name in ("weight_decay", "memory_rate"):
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision is {self.precision!r}: the known ones are {', '.join(PRECISIONS)}")
+        for name in ("weight_decay", "memory_rate", "truncate"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: 0 or more was wanted")
 
@@ -132,13 +146,24 @@ def train(
     """
     options = options or TrainingOptions()
     state = TrainingState(model, _adam(model, options), _average(model, options))
+    if options.truncate and not isinstance(model, SequenceModel):
+        raise ValueError(
+            f"truncate is {options.truncate}, but a {type(model).__name__} carries no state on: set it to 0"
+        )
     if checkpoint and checkpoint.exists():
         resume(state, asdict(options), checkpoint)
-    training, validation = (_on_device(model, task.examples(split)) for split in (splits.train, splits.valid))
-    bar = tqdm(total=options.max_epochs, initial=state.epoch, unit="epoch", disable=None if progress else True)
+    workers.wait()  # before the first of them writes
+    shared = workers.averaging_gradients(model)
+    training, validation = (on_device(model, task.examples(split)) for split in (splits.train, splits.valid))
+    bar = tqdm(
+        total=options.max_epochs,
+        initial=state.epoch,
+        unit="epoch",
+        disable=None if progress and workers.rank() == 0 else True,
+    )
     while not state.finished(options.max_epochs, options.patience):
         started = time.perf_counter()
-        train_nll = _train_epoch(state, training, task, options)
+        train_nll = _train_epoch(shared, state, training, task, options)
         seconds = time.perf_counter() - started
         if not math.isfinite(train_nll):
             _restore_best(state)
@@ -152,9 +177,9 @@ def train(
             state.epoch + 1, train_nll, valid.nll, valid.accuracy, valid.threshold, valid.accuracy_at_half, seconds
         )
         state.record(row)
-        if checkpoint:
+        if workers.rank() == 0 and checkpoint:
             save(state, asdict(options), checkpoint)
-        if after_epoch:
+        if workers.rank() == 0 and after_epoch:
             after_epoch(state)
         bar.update()
         bar.set_postfix(valid_nll=f"{valid.nll:.3f}", best=f"{state.best['nll'].value:.3f}")
@@ -164,16 +189,18 @@ def train(
 
 
 def count(model: nn.Module, examples: Examples, task: Task, batch_size: int = 64) -> FrameCounts:
-    """Count over `examples` what the metrics are made of; the model is left in the mode it was in."""
-    examples, was_training = _on_device(model, examples), model.training
+    """Count over `examples` what the metrics are made of, each worker a part; the model stays in the mode it was in."""
+    examples, was_training = on_device(model, examples), model.training
     model.eval()
-    lengths = [len(x) for x in examples.inputs]
+    buckets = length_buckets([len(x) for x in examples.inputs], batch_size)
     with torch.no_grad():
         parts = [
-            task.count(*_answers(model, batch)) for batch in _batches(examples, length_buckets(lengths, batch_size))
+            task.count(*_answers(model, chunk))
+            for bucket in buckets
+            for chunk in chunks(examples, bucket, 0, workers.rank(), workers.size())
         ]
     model.train(was_training)
-    return reduce(add, parts)
+    return workers.total(reduce(add, parts), examples.inputs[0].device)
 
 
 def evaluate(model: nn.Module, splits: Any, task: Task, split: str = "test") -> Scores:
@@ -199,48 +226,52 @@ def _average(model: nn.Module, options: TrainingOptions) -> AveragedModel | None
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.averaging))
 
 
-def _on_device(model: nn.Module, examples: Examples) -> Examples:
-    """Lay the examples where the model's weights are."""
-    device = next(chain(model.parameters(), model.buffers())).device
-    return Examples(*([tensor.to(device) for tensor in tensors] for tensors in examples))
-
-
-def _train_epoch(state: TrainingState, examples: Examples, task: Task, options: TrainingOptions) -> float:
-    """One pass over the training set; returns its loss per frame."""
-    model, optimizer = state.model.train(), state.optimizer
-    total, frames = 0.0, 0
+def _train_epoch(
+    model: nn.Module, state: TrainingState, examples: Examples, task: Task, options: TrainingOptions
+) -> float:
+    """One pass over the training set; returns its loss per frame. `model` is the state's, or all workers' as one."""
+    model.train()
+    summed = _Loss(0.0, 0)
     random = np.random.default_rng([options.seed, state.epoch])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(random.integers(2**63)))
-        for batch in _batches(examples, _shuffled_buckets(examples, options.batch_size, random)):
-            outputs, targets = _answers(model, batch)
-            loss = task.loss(outputs, targets)
-            optimizer.zero_grad()
-            (loss / len(targets)).backward()
-            nn.utils.clip_grad_norm_(model.parameters(), options.clip)
-            optimizer.step()
-            if state.average is not None:
-                state.average.update_parameters(model)
-            total, frames = total + loss.item(), frames + len(targets)
-    return total / frames
+    device = examples.inputs[0].device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(int(random.integers(2**62)) + workers.rank())
+        for bucket in shuffled_buckets(examples, options.batch_size, random):
+            memory: Any = None
+            for chunk in chunks(examples, bucket, options.truncate, workers.rank(), workers.size()):
+                with _precision(device, options):
+                    outputs, memory = model(chunk.values) if memory is None else model(chunk.values, _detached(memory))
+                loss = task.loss(outputs[chunk.real].float(), chunk.targets)
+                state.optimizer.zero_grad()
+                (loss * workers.size() / chunk.frames).backward()  # the workers' mean is the loss per frame of them all
+                nn.utils.clip_grad_norm_(model.parameters(), options.clip)
+                state.optimizer.step()
+                if state.average is not None:
+                    state.average.update_parameters(state.model)
+                summed = _Loss(summed.value + loss.item(), summed.frames + len(chunk.targets))
+    summed = workers.total(summed, device)
+    return summed.value / summed.frames
 
 
-def _shuffled_buckets(examples: Examples, batch_size: int, random: np.random.Generator) -> list[list[int]]:
-    """Batches of similar length whose members and order change with every epoch: lengths are blurred by 20 %."""
-    blurred = [int(1000 * len(x) * random.uniform(0.9, 1.1)) for x in examples.inputs]
-    buckets = length_buckets(blurred, batch_size)
-    return [buckets[i] for i in random.permutation(len(buckets))]
+@dataclass(frozen=True)
+class _Loss:
+    value: float
+    frames: int
 
 
-def _batches(examples: Examples, buckets: list[list[int]]) -> Iterator[Examples]:
-    return (Examples([examples.inputs[i] for i in b], [examples.targets[i] for i in b]) for b in buckets)
+def _precision(device: torch.device, options: TrainingOptions) -> torch.autocast:
+    """Float32 throughout, or matrix products in bfloat16; parameters, loss and metrics are float32 either way."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bfloat16")
 
 
-def _answers(model: nn.Module, batch: Examples) -> tuple[Tensor, Tensor]:
-    """Model outputs and targets of all real steps of a batch, padding cut away: two of (M, o)."""
-    values, lengths = pad(batch.inputs)
-    outputs, _ = model(values)
-    return outputs[valid_mask(lengths, values.shape[1])], torch.cat(batch.targets)
+def _detached(state: Any) -> Any:
+    """State whose past is no longer differentiated."""
+    return state.detach() if isinstance(state, Tensor) else type(state)(_detached(part) for part in state)
+
+
+def _answers(model: nn.Module, chunk: Chunk) -> tuple[Tensor, Tensor]:
+    """Model outputs and targets of the real steps of a batch: two of (M, o)."""
+    return model(chunk.values)[0][chunk.real], chunk.targets
 
 
 def _restore_best(state: TrainingState) -> None:

@@ -1,0 +1,105 @@
+"""Training at size: several workers are one, chunks carry their state, bfloat16 stays near float32."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from linmem.batches import chunks
+from linmem.data import Splits
+from linmem.model import ModelOptions, build_model
+from linmem.run_folder import load_run
+from linmem.tasks import Examples, NextFrame
+from linmem.training import TrainingOptions, train
+
+LENGTHS = (7, 2, 12, 5, 9)
+
+
+def rolls(seed=0, lengths=LENGTHS):
+    generator = torch.Generator().manual_seed(seed)
+    return [(torch.rand(length, 6, generator=generator) < 0.3).float() for length in lengths]
+
+
+def splits():
+    return Splits("random", rolls(0), rolls(1), rolls(2))
+
+
+def trained(name="lmn-b", **options):
+    model = build_model(ModelOptions(name, 5, 7), 6, 6, seed=3)
+    history = train(model, splits(), NextFrame(), replace(TrainingOptions(batch_size=3, max_epochs=3), **options))
+    return model, history
+
+
+@pytest.mark.parametrize("steps", [0, 1, 4, 50])
+@pytest.mark.parametrize("workers", [1, 2, 3, 7])
+def test_chunks_of_all_workers_are_the_batch(steps, workers):
+    examples = Examples(rolls(), rolls(1))
+    bucket = [3, 0, 2, 4, 1]
+    parts = [list(chunks(examples, bucket, steps, worker, workers)) for worker in range(workers)]
+    assert len({len(part) for part in parts}) == 1
+    for together in zip(*parts, strict=True):
+        assert sum(len(chunk.targets) for chunk in together) == together[0].frames
+        assert all(int(chunk.real.sum()) == len(chunk.targets) for chunk in together)
+    for side, tensors in (("inputs", examples.inputs), ("targets", examples.targets)):
+        seen = [chunk.values[chunk.real] if side == "inputs" else chunk.targets for part in parts for chunk in part]
+        wanted = torch.cat(tensors)
+        assert sum(map(len, seen)) == len(wanted)
+        torch.testing.assert_close(torch.cat(seen).sum(0), wanted.sum(0))
+
+
+@pytest.mark.parametrize("name", ["lmn-a", "lmn-b", "lstm", "gru", "rnn"])
+def test_truncation_carries_the_state(name):
+    """At a learning rate of next to nothing, chunks give the loss of the whole."""
+    _, whole = trained(name, learning_rate=1e-12)
+    _, cut = trained(name, learning_rate=1e-12, truncate=3)
+    assert [e.train_nll for e in cut.epochs] == pytest.approx([e.train_nll for e in whole.epochs], rel=1e-5)
+
+
+def test_a_chunk_that_holds_everything_changes_no_bit():
+    first, second = trained()[0].state_dict(), trained(truncate=50)[0].state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    third = trained(truncate=3)[0].state_dict()
+    assert not all(torch.equal(first[name], third[name]) for name in first)
+
+
+@pytest.mark.parametrize("name", ["lmn-b", "lstm"])
+def test_bfloat16_keeps_float32_weights_and_comes_close(name):
+    model, history = trained(name, precision="bfloat16")
+    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
+    _, exact = trained(name)
+    losses = [e.train_nll for e in exact.epochs]
+    assert [e.train_nll for e in history.epochs] == pytest.approx(losses, rel=2e-2)
+    assert [e.train_nll for e in history.epochs] != losses
+
+
+@pytest.mark.parametrize(
+    "options", [["--truncate=4"], ["--averaging=0.9", "--pretrain=unfolded", "--pretrain_epochs=1"]]
+)
+def test_two_workers_end_where_one_does(tmp_path, options):
+    random = np.random.default_rng(0)
+    (tmp_path / "pieces").mkdir()
+    for index in range(7):  # an odd number: one worker has a sequence more, and at times none
+        np.save(tmp_path / "pieces" / f"{index}.npy", (random.random((12, 88)) < 0.05).astype(np.float32))
+    common = ["train", str(tmp_path / "pieces"), "--hidden_size=6", "--memory_size=8", "--batch_size=4", "--lags=2"]
+    for workers in (1, 2):
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={workers}"]
+        out = ["--out", str(tmp_path / str(workers)), "--max_epochs=3"]
+        subprocess.run([*command, "-m", "linmem.cli", *common, *options, *out], check=True, capture_output=True)
+    one, two = (load_run(tmp_path / str(workers))[1].state_dict() for workers in (1, 2))
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], rtol=1e-5, atol=1e-5)
+    scores = [json.loads((tmp_path / str(workers) / "scores.json").read_text())["scores"]["nll"] for workers in (1, 2)]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-5)
+
+
+def test_bad_input_is_answered():
+    with pytest.raises(ValueError, match="precision is 'half': the known ones are float32, bfloat16"):
+        TrainingOptions(precision="half")
+    with pytest.raises(ValueError, match="truncate is -1: 0 or more"):
+        TrainingOptions(truncate=-1)
+    with pytest.raises(ValueError, match="truncate is 3, but a UnfoldedNetwork carries no state on"):
+        trained("unfolded", truncate=3)
