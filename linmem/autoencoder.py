@@ -8,7 +8,7 @@ Letters: a features, p memory units, L the longest length, n sequences. Sperduti
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import chain, islice
 from os import PathLike
 from typing import Any
@@ -23,6 +23,7 @@ from torch import Tensor
 from . import coding, storage
 from .closed_form import DECODERS, REFINEMENTS, ClosedForm, solve
 from .decoder import Moments, error, lag_errors, moments
+from .fitted import Fitted
 from .history import Gram, History
 from .sequences import check_sequences
 from .sketch import Centred, Sketch
@@ -36,7 +37,7 @@ KIND, VERSION = "LinearAutoencoder", 1
 SKETCH_CHUNK = 4_000_000  # numbers that a generator's chunk holds: 32 MB in float64
 
 
-class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class LinearAutoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Linear autoencoder for sequences, solved in closed form.
 
     Parameters
@@ -80,8 +81,6 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     _fitted: ClosedForm
     _sketch: Sketch
-    _given: Given
-    _mean: Tensor
 
     def __init__(
         self,
@@ -178,7 +177,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        self._fitted = _spread(fitted, heard, self.n_features_in_)
+        self._fitted = fitted.spread(heard, self.n_features_in_)
 
     def _result(self) -> ClosedForm:
         """Return the fit, after solving it from the chunks if `partial_fit` left that open."""
@@ -273,59 +272,6 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         checked = check_sequences(sequences, features=self.n_features_in_)
         return checked, Given.of(sequences)
 
-    # what was found
-
-    @property
-    def A_(self) -> Any:
-        """(p, a) input weights of the encoder."""
-        return self._given.back(self._result().A)
-
-    @property
-    def B_(self) -> Any:
-        """(p, p) transition of the encoder."""
-        return self._given.back(self._result().B)
-
-    @property
-    def C_(self) -> Any:
-        """(a + p, p) recurrent decoder, C_x over C_y."""
-        return self._given.back(self._result().C)
-
-    @property
-    def right_vectors_(self) -> Any:
-        """(L, a, p) right singular vectors U by lag."""
-        return self._given.back(self._result().right_vectors)
-
-    @property
-    def mean_(self) -> Any:
-        """(a,) mean step, zero without centring."""
-        self._result()
-        return self._given.back(self._mean)
-
-    @property
-    def singular_values_(self) -> Any:
-        """(p,) float64 singular values of Ξ."""
-        return replace(self._given, dtype=torch.float64).back(self._result().singular_values)
-
-    @property
-    def optimal_error_(self) -> float:
-        """The Eckart–Young bound at `memory_size_`."""
-        return self._result().optimal_error
-
-    @property
-    def training_error_(self) -> float:
-        """Relative reconstruction error on the sequences of fit."""
-        return self._result().training_error
-
-    @property
-    def memory_size_(self) -> int:
-        """The number of memory units, p."""
-        return len(self._result().A)
-
-    @property
-    def lags_(self) -> int:
-        """The longest length seen in fit, L."""
-        return len(self._result().right_vectors)
-
     @property
     def _n_features_out(self) -> int:
         return self.memory_size_
@@ -372,23 +318,6 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         given = config["given"]
         autoencoder._given = Given(given["torch"], getattr(torch, given["dtype"]), torch.device("cpu"))
         return autoencoder
-
-
-def _spread(fitted: ClosedForm, index: list[int], features: int) -> ClosedForm:
-    """Put the matrices of the kept features back among zeros for the others."""
-    if len(index) == features:
-        return fitted
-
-    def place(tensor: Tensor, axis: int) -> Tensor:
-        shape = list(tensor.shape)
-        shape[axis] = features
-        return tensor.new_zeros(shape).index_copy_(axis, torch.tensor(index, device=tensor.device), tensor)
-
-    C_x, C_y = fitted.decoder
-    lag_decoder = None if fitted.lag_decoder is None else place(fitted.lag_decoder, 1)
-    C = torch.cat([place(C_x, 0), C_y])
-    vectors = place(fitted.right_vectors, 1)
-    return replace(fitted, A=place(fitted.A, 1), C=C, lag_decoder=lag_decoder, right_vectors=vectors)
 
 
 def _floating(dtype: torch.dtype) -> torch.dtype:

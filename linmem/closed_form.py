@@ -6,7 +6,7 @@ U_{l,j}⟩. `R_row Ξ = Ξ R` holds for ragged sequences too, so at full rank th
 Letters: a features, p memory units, L lags. Sperduti 2013; [P14] sec. 2; METHODS 1.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -49,6 +49,25 @@ class ClosedForm:
             return self.decoder.blocks(lags)
         known = self.lag_decoder[:lags]
         return torch.cat([known, known.new_zeros(lags - len(known), *known.shape[1:])])
+
+    def spread(self, heard: list[int], features: int) -> "ClosedForm":
+        """Put the matrices of the features that were heard back among zeros for the silent ones."""
+        if len(heard) == features:
+            return self
+
+        def place(tensor: Tensor, axis: int) -> Tensor:
+            shape = list(tensor.shape)
+            shape[axis] = features
+            return tensor.new_zeros(shape).index_copy_(axis, torch.tensor(heard, device=tensor.device), tensor)
+
+        C_x, C_y = self.decoder
+        return replace(
+            self,
+            A=place(self.A, 1),
+            C=torch.cat([place(C_x, 0), C_y]),
+            lag_decoder=None if self.lag_decoder is None else place(self.lag_decoder, 1),
+            right_vectors=place(self.right_vectors, 1),
+        )
 
 
 def encoder(right_vectors: Tensor) -> tuple[Tensor, Tensor]:

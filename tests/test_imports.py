@@ -13,11 +13,13 @@ PACKAGE = Path(linmem.__file__).parent
 LADDER = [
     # mathematics: tensors, no nn.Module, no files but save and load
     ["storage", "sequences"],
-    ["fourier"],
+    ["fourier", "search", "survey", "coding"],
     ["history"],
-    ["svd"],
-    ["decoder", "refine", "coding", "sketch", "sources"],
+    ["svd", "decoder"],
+    ["stream", "distributed", "sketch", "filters", "refine"],
+    ["sources", "joint"],
     ["closed_form"],
+    ["fitted"],
     ["autoencoder", "capacity"],
     ["readouts"],
     # networks: no data, no optimizer
