@@ -2,7 +2,7 @@
 
     ∂L/∂m_t = W_mmᵀ ∂L/∂m_{t+1} + W_mhᵀ diag(σ′) ∂L/∂h_{t+1} + …,     ∂L/∂h_t = W_hmᵀ ∂L/∂m_t + …
 
-The first path is linear: with W_mm orthogonal it neither fades nor grows, whatever the inputs [S20, section 3].
+The first path is linear: with W_mm orthogonal it neither fades nor grows, whatever the inputs [S20].
 
 Letters: T steps, B sequences, a inputs, f functional units, p memory units.
 """

@@ -1,7 +1,7 @@
 """Next-frame prediction by an RNN-RBM: the same question as `NextFrame`, answered by a joint distribution over notes.
 
 Training follows contrastive divergence. The likelihood is estimated by annealed importance sampling, accuracy at a
-threshold from the notes' marginals, and expected accuracy from frames that are drawn whole [B12, section 6].
+threshold from the notes' marginals, and expected accuracy from frames that are drawn whole [B12].
 
 Letters: M frames, v notes.
 """

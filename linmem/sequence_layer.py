@@ -64,7 +64,14 @@ class SequenceLayer(nn.Module, ABC):
         ------
         ValueError
             Wrong shape, type or device of `x` or `state`, or sequences without a step.
+        TypeError
+            `x` is no tensor; a PackedSequence has to be padded.
         """
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"input is {type(x).__name__}, expected a torch.Tensor: unpack a PackedSequence with"
+                " torch.nn.utils.rnn.pad_packed_sequence, padding at the end changes nothing before it"
+            )
         if x.dim() not in (2, 3):
             raise ValueError(f"input must have 2 dimensions (unbatched) or 3, got shape {tuple(x.shape)}")
         batched = x.dim() == 3

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pack_sequence
 
 from linmem.baselines import (
     LMU,
@@ -228,6 +229,12 @@ def test_wrong_input_is_named(row):
     ):
         with pytest.raises(ValueError, match=message):
             layer(*arguments)
+
+
+@every_own_layer
+def test_a_packed_sequence_is_told_to_be_padded(row):
+    with pytest.raises(TypeError, match="input is PackedSequence, expected a torch.Tensor: unpack"):
+        layer_of(row)(pack_sequence([input_of(3, A), input_of(2, A)]))
 
 
 @pytest.mark.parametrize(

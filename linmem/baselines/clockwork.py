@@ -2,7 +2,7 @@
 
     h^i_t = σ(W_xh^i x_t + Σ_{j≥i} W_hh^{ij} h^j_{t-1} + b_h^i)     where 2^i divides t, else h^i_t = h^i_{t-1}
 
-Slower groups feed faster ones; the first step has t = 0 [Koutník, Greff, Gomez & Schmidhuber, ICML 2014, eqs. 1-3].
+Slower groups feed faster ones; the first step has t = 0 [Koutník, Greff, Gomez & Schmidhuber, ICML 2014].
 
 Letters: T steps, B sequences, a inputs, n hidden units in g groups of equal size.
 """

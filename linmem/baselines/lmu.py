@@ -2,7 +2,7 @@
 
     u_t = E_x x_t + E_h h_{t-1} + E_m m_{t-1}
     m_t = Ā m_{t-1} + B̄ u_t                                   in each of c channels
-    h_t = σ(W_xh x_t + W_hh h_{t-1} + W_mh m_t)        [Voelker, Kajić & Eliasmith, NeurIPS 2019, eqs. 1-2, 4, 7]
+    h_t = σ(W_xh x_t + W_hh h_{t-1} + W_mh m_t)        [Voelker, Kajić & Eliasmith, NeurIPS 2019]
 
     θ A_ij = (2i + 1) (−1 if i < j else (−1)^{i−j+1}),  θ B_i = (2i + 1) (−1)^i;  Ā, B̄ by zero-order hold over one step
 

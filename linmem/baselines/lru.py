@@ -1,7 +1,7 @@
 """Linear Recurrent Unit: a diagonal complex memory, so that all steps can be computed at once.
 
     s_t = λ ⊙ s_{t-1} + √(1 − |λ|²) ⊙ (W_xs x_t),   λ = exp(−e^ν + i e^θ)
-    y_t = σ(Re(W_sy s_t) + W_xy x_t + b_y)                      [Orvieto et al., ICML 2023, eqs. 5-7 and section 3.4]
+    y_t = σ(Re(W_sy s_t) + W_xy x_t + b_y)                      [Orvieto et al., ICML 2023]
 
 The layer is linear if σ is the identity; the paper stacks it with nonlinear layers, here a layer may bear its own σ.
 With |λ| < 1 for every ν the memory cannot explode, and √(1 − |λ|²) keeps its size that of its input.
@@ -118,7 +118,7 @@ class LRU(SequenceLayer):
         return self._output_size
 
     def reset_parameters(self) -> None:
-        """λ uniform in a ring of the unit disk [lemma 3.2 there], complex Gaussian maps of mean square 1/columns."""
+        """λ uniform in a ring of the unit disk, complex Gaussian maps of mean square 1/columns."""
         with torch.no_grad():
             radius = torch.rand_like(self.log_decay) * (self.largest**2 - self.smallest**2) + self.smallest**2
             self.log_decay.copy_((-0.5 * radius.clamp_min(1e-12).log()).log())

@@ -1,6 +1,6 @@
 """Restricted Boltzmann machines, many at once: one weight matrix, and biases of their own for every frame.
 
-    p(v) = exp(−F(v)) / Z,   F(v) = −b_vᵀ v − Σ_j log(1 + exp(b_h + W v)_j)                            [B12, section 3]
+    p(v) = exp(−F(v)) / Z,   F(v) = −b_vᵀ v − Σ_j log(1 + exp(b_h + W v)_j)                            [B12]
 
 Units are 0 or 1. Z is a sum over 2^h states: enumerated where there are few units, else estimated by annealed
 importance sampling [Salakhutdinov & Murray, ICML 2008], from the machine with W = 0 and b_h = 0, whose Z is known, by

@@ -1,6 +1,6 @@
 """RNN-RBM: a recurrent layer sets the biases of a restricted Boltzmann machine over the next frame.
 
-    p(x_{t+1} | x_1 … x_t) = RBM(W, b_v + W_v r_t, b_h + W_h r_t),   r_t the layer's output at step t   [B12, section 4]
+    p(x_{t+1} | x_1 … x_t) = RBM(W, b_v + W_v r_t, b_h + W_h r_t),   r_t the layer's output at step t   [B12]
 
 Where a sigmoid readout says of every note by itself how likely it is, this says which notes sound together. In the
 paper the layer is an Elman network; here it may be any layer.

@@ -1,7 +1,7 @@
 """IAM-OnDB: lines of handwriting on a whiteboard, as the pen moved. For those who registered; it is not downloaded.
 
 Put into $LINMEM_DATA/iam_ondb the folder lineStrokes (and ascii, for the text of the lines) and the lists of forms of
-the benchmark IAM-OnDB-t1: trainset.txt, testset_v.txt (valid) and testset_f.txt (test), a form such as `a01-000u` a line.
+the benchmark IAM-OnDB-t1: trainset.txt, testset_v.txt (valid) and testset_f.txt (test), one such as `a01-000u` a line.
 Line 1 of that form is `lineStrokes/a01/a01-000/a01-000u-01.xml`, with elements <Stroke> of <Point x= y=>.
 
 Letters: T points; a = 3 features: the steps in x and y since the point before, and 1 where the pen is lifted after it.

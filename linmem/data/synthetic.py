@@ -80,7 +80,7 @@ def adding(count: int, *, steps: int = 100, seed: int = 0) -> Paired:
 
 
 def generation(waveform: Tensor) -> Paired:
-    """Reproduce a waveform (T, o) without any input [Koutník et al. 2014, section 4.1]: inputs (T, 1) are zero."""
+    """Reproduce a waveform (T, o) without any input [Koutník et al. 2014]: inputs (T, 1) are zero."""
     if waveform.dim() != 2 or len(waveform) == 0:
         raise ValueError(f"waveform has shape {tuple(waveform.shape)}, wanted (steps, outputs)")
     return Paired([waveform.new_zeros(len(waveform), 1)], [waveform])
