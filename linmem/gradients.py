@@ -69,7 +69,7 @@ def state_gradient_norms(layer: nn.Module, x: Tensor, loss: Callable[[Tensor], T
     for x_t in x.split(1):
         y, state = layer(x_t, state)
         outputs.append(y)
-        states.append([part for part in (state if isinstance(state, tuple) else (state,)) if isinstance(part, Tensor)])
+        states.append([part for part in (state if isinstance(state, tuple) else (state,)) if part.requires_grad])
     parts = len(states[0])
     norms = _norms(loss(torch.cat(outputs)), [part for step in states[:-1] for part in step])
     return norms.view(-1, parts).square().sum(1).sqrt()

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from linmem.autoencoder import LinearAutoencoder
 from linmem.layers import LMN, OUTPUTS
 from linmem.scan.activations import activation
-from linmem.sequence_layer import Clocked, SequenceLayer
+from linmem.sequence_layer import Clocked, SequenceLayer, new_clock, read_clock
 
 
 class ModularStates(NamedTuple):
@@ -62,8 +62,8 @@ class MultiScaleLMN(SequenceLayer):
 
     Notes
     -----
-    A module costs something only when it moves: a step costs on average less than two modules' products. The state is
-    :class:`~linmem.sequence_layer.Clocked`: the memory of all modules (1, B, g·p), and the step.
+    A module costs something only when it moves: a step costs on average less than two modules' products. The state is a
+    tuple: the memory of all modules (1, B, g·p), and a clock (1, B).
     """
 
     def __init__(
@@ -122,13 +122,13 @@ class MultiScaleLMN(SequenceLayer):
 
     def start(self, x: Tensor) -> Clocked:
         """Zero memory at step 0."""
-        return Clocked(x.new_zeros(1, x.shape[1], self.scales * self.memory_size), 0)
+        return x.new_zeros(1, x.shape[1], self.scales * self.memory_size), new_clock(x)
 
     def recur(self, x: Tensor, state: Clocked) -> tuple[Tensor, Clocked]:
         """Outputs (T, B, ·) of x (T, B, a), and the state after it."""
         states = self.states(x, state)
         y = states.memory if self.output == "memory" else states.hidden
-        return y, Clocked(states.memory[-1:], state.clock + len(x))
+        return y, (states.memory[-1:], state[1] + len(x))
 
     def states(self, x: Tensor, state: Clocked) -> ModularStates:
         """Functional states (T, B, f) and the memory of all modules (T, B, g·p), of x (T, B, a).
@@ -141,11 +141,11 @@ class MultiScaleLMN(SequenceLayer):
         hm, bias_m = self._modules_of("weight_hm"), self._modules_of("bias_m")
         pairs = zip(self._modules_of("weight_mh"), self._modules_of("weight_mm"), strict=True)
         columns = [torch.cat(pair) for pair in pairs]  # (f + (j + 1) p, p)
-        memory = list(state.memory[0].split(p, -1))
+        memory = list(state[0][0].split(p, -1))
         read = [x.new_zeros(x.shape[1], f + (j + 1) * p) for j in range(g + 1)]
         hidden, memories = [], []
         moved = g
-        for t, x_t in enumerate(F.linear(x, self.weight_xh, self.bias_h).unbind(0), start=state.clock):
+        for t, x_t in enumerate(F.linear(x, self.weight_xh, self.bias_h).unbind(0), start=read_clock(state[1])):
             for j in reversed(range(moved)):
                 read[j] = F.linear(memory[j], columns[j]) + read[j + 1][:, : f + (j + 1) * p]
             h = sigma(x_t + read[0][:, :f])

@@ -1,8 +1,9 @@
 """The manners that all recurrent layers here share with `torch.nn.LSTM`; a layer itself writes its recurrence alone.
 
 Called `y, state = layer(x, state)`: x is (T, B, a), (B, T, a) if `batch_first`, or (T, a) unbatched. A state is a
-tensor (1, B, n), or a named tuple of such tensors and of clocks, (1, n) each where x is unbatched. Given back, it goes
-on where it was: a sequence in chunks gives what the whole sequence gives.
+tensor (1, B, n), or a tuple of such tensors, (1, n) each where x is unbatched. Given back, it goes on where it was: a
+sequence in chunks gives what the whole sequence gives. A layer whose parts move at different steps has a clock in its
+state, (1, B) int64 on the CPU: the steps that each sequence has behind it, the same for a whole batch.
 
 Letters: T steps, B sequences, a inputs, n numbers of a state.
 """
@@ -12,16 +13,27 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+Clocked = tuple[Tensor, Tensor]  # memory (1, B, n), clock (1, B)
 
-class Clocked(NamedTuple):
-    """The state of a layer whose parts move at different steps."""
 
-    memory: Tensor  # (1, B, n)
-    clock: int  # steps since the sequence began
+def new_clock(x: Tensor) -> Tensor:
+    """A clock (1, B) at 0 for sequences x (T, B, a)."""
+    return torch.zeros(1, x.shape[1], dtype=torch.int64)
+
+
+def read_clock(clock: Tensor) -> int:
+    """Steps that the sequences of a batch have behind them."""
+    steps = clock.unique().tolist()
+    if len(steps) != 1:
+        raise ValueError(
+            f"the clocks of this batch show {steps}: only sequences that are equally far can go on together"
+        )
+    return int(steps[0])
 
 
 class SequenceLayer(nn.Module, ABC):
@@ -81,8 +93,8 @@ class SequenceLayer(nn.Module, ABC):
         if state is None:
             state = begin
         else:
+            _check_state(state, begin if batched else _map(_without_batch, begin))
             state = state if batched else _map(_with_batch, state)
-            _check_state(state, begin)
         y, state = self.recur(rows, state)
         if not batched:
             return y.squeeze(1), _map(_without_batch, state)
@@ -109,11 +121,7 @@ class SequenceLayer(nn.Module, ABC):
 
 def _map(function: Callable[[Tensor], Tensor], state: Any) -> Any:
     """Apply a function to every tensor of a state."""
-    if isinstance(state, Tensor):
-        return function(state)
-    if isinstance(state, tuple):
-        return type(state)(*(_map(function, part) for part in state))
-    return state
+    return tuple(_map(function, part) for part in state) if isinstance(state, tuple) else function(state)
 
 
 def _with_batch(part: Tensor) -> Tensor:
@@ -132,7 +140,8 @@ def _check_state(state: Any, wanted: Any) -> None:
 
 def _describe(state: Any) -> str:
     if isinstance(state, Tensor):
-        return f"{state.dtype} {tuple(state.shape)} on {state.device}"
+        place = f" on {state.device}" if state.dtype != torch.int64 else ""  # a clock may be anywhere
+        return f"{state.dtype} {tuple(state.shape)}{place}"
     if isinstance(state, tuple):
-        return f"{type(state).__name__}({', '.join(map(_describe, state))})"
+        return f"({', '.join(map(_describe, state))})"
     return type(state).__name__

@@ -94,8 +94,7 @@ def input_of(*shape, seed=1, dtype=torch.float64):
 
 def tensors(state):
     """All tensors of a state, in order."""
-    parts = state if isinstance(state, tuple) else (state,)
-    return [part for part in parts if isinstance(part, torch.Tensor)]
+    return list(state) if isinstance(state, tuple) else [state]
 
 
 def trained(layer):
@@ -192,7 +191,7 @@ def test_types_follow_the_input(row):
 def test_nothing_is_computed_beside_the_parameters_device(row):
     layer = layer_of(row, device="meta")
     y, state = layer(torch.zeros(5, 2, A, dtype=torch.float64, device="meta"))
-    assert all(tensor.is_meta for tensor in [y, *tensors(state)])
+    assert all(tensor.is_meta or tensor.dtype == torch.int64 for tensor in [y, *tensors(state)])  # clocks are not
 
 
 @every_layer
@@ -229,6 +228,25 @@ def test_wrong_input_is_named(row):
     ):
         with pytest.raises(ValueError, match=message):
             layer(*arguments)
+
+
+@every_layer
+def test_a_state_is_cut_from_its_past_as_torchs_own_are(row):
+    """What truncated backpropagation does to the state of an LSTM works for all."""
+    layer, x = layer_of(row), input_of(5, 2, A).requires_grad_()
+    _, state = layer(x)
+    state = tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
+    y, _ = layer(x, state)
+    torch.testing.assert_close(y[-1], layer(torch.cat([x, x]))[0][-1])
+    assert not torch.autograd.grad(layer(x[:1], state)[0].sum(), x, allow_unused=True)[0][1:].any()
+
+
+@pytest.mark.parametrize("name", ["clockwork", "multi-scale"])
+def test_sequences_that_are_not_equally_far_cannot_go_on_together(name):
+    layer, x = layer_of(LAYERS[name]), input_of(5, 2, A)
+    memory, clock = layer(x)[1]
+    with pytest.raises(ValueError, match=r"the clocks of this batch show \[4, 5\]"):
+        layer(x, (memory, clock - torch.tensor([[0, 1]])))
 
 
 @every_own_layer

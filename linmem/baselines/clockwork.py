@@ -17,11 +17,11 @@ from torch.nn import functional as F
 
 from linmem.multiscale import moving
 from linmem.scan.activations import activation
-from linmem.sequence_layer import Clocked, SequenceLayer
+from linmem.sequence_layer import Clocked, SequenceLayer, new_clock, read_clock
 
 
 class ClockworkRNN(SequenceLayer):
-    """Clockwork RNN, called like :class:`linmem.LMN`.
+    """Clockwork RNN, called like :class:`linmem.LMN`; its state is (h, clock), (1, B, n) and (1, B).
 
     Parameters
     ----------
@@ -82,19 +82,19 @@ class ClockworkRNN(SequenceLayer):
 
     def start(self, x: Tensor) -> Clocked:
         """Zeros at step 0."""
-        return Clocked(x.new_zeros(1, x.shape[1], self.hidden_size), 0)
+        return x.new_zeros(1, x.shape[1], self.hidden_size), new_clock(x)
 
     def recur(self, x: Tensor, state: Clocked) -> tuple[Tensor, Clocked]:
         """Hidden states (T, B, n) of x (T, B, a); only the groups that move are computed."""
         sigma, size = activation(self.nonlinearity).apply, self.hidden_size // self.groups
         weight_hh = self.weight_hh * self.mask
-        h, hidden = state.memory[0], []
-        for t, x_t in enumerate(F.linear(x, self.weight_xh, self.bias_h).unbind(0), start=state.clock):
+        h, hidden = state[0][0], []
+        for t, x_t in enumerate(F.linear(x, self.weight_xh, self.bias_h).unbind(0), start=read_clock(state[1])):
             rows = size * moving(t, self.groups)
             moved = sigma(x_t[:, :rows] + F.linear(h, weight_hh[:rows]))
             h = torch.cat([moved, h[:, rows:]], -1)
             hidden.append(h)
-        return torch.stack(hidden), Clocked(h.unsqueeze(0), state.clock + len(x))
+        return torch.stack(hidden), (h.unsqueeze(0), state[1] + len(x))
 
     def extra_repr(self) -> str:
         """Sizes."""

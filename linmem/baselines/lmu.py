@@ -31,13 +31,6 @@ class LinearSystem(NamedTuple):
     B: Tensor  # (d,)
 
 
-class LMUState(NamedTuple):
-    """Where an LMU stands."""
-
-    hidden: Tensor  # (1, B, n)
-    memory: Tensor  # (1, B, c·d), channel by channel
-
-
 def legendre_system(order: int, window: float) -> LinearSystem:
     """Continuous-time system of d units whose state is the last `window` time units of u; float64."""
     i = torch.arange(order, dtype=torch.float64)
@@ -66,7 +59,7 @@ def legendre_readout(order: int, places: Tensor) -> Tensor:
 
 
 class LMU(SequenceLayer):
-    """Legendre Memory Unit, called like :class:`linmem.LMN`; its state is (h, m), each (1, B, ·).
+    """Legendre Memory Unit, called like :class:`linmem.LMN`; its state is (h, m), (1, B, n) and (1, B, c·d).
 
     Parameters
     ----------
@@ -142,25 +135,25 @@ class LMU(SequenceLayer):
                 bound = math.sqrt(3 / parameter.shape[1])
                 nn.init.uniform_(parameter, -bound, bound)
 
-    def start(self, x: Tensor) -> LMUState:
+    def start(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Zeros."""
         h = x.new_zeros(1, x.shape[1], self.hidden_size)
-        return LMUState(h, x.new_zeros(1, x.shape[1], self.channels * self.order))
+        return h, x.new_zeros(1, x.shape[1], self.channels * self.order)
 
-    def recur(self, x: Tensor, state: LMUState) -> tuple[Tensor, LMUState]:
+    def recur(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Hidden states (T, B, n) of x (T, B, a)."""
         sigma, shape = activation(self.nonlinearity).apply, (-1, self.channels, self.order)
         weight_u, weight_h = (
             torch.cat([getattr(self, f"weight_h{k}"), getattr(self, f"weight_m{k}")], 1) for k in "uh"
         )
-        h, m = state.hidden[0], state.memory[0]
+        h, m = state[0][0], state[1][0]
         hidden = []
         for x_u, x_h in zip(F.linear(x, self.weight_xu).unbind(0), F.linear(x, self.weight_xh).unbind(0), strict=True):
             u = x_u + F.linear(torch.cat([h, m], -1), weight_u)
             m = (m.view(shape) @ self.transition.T + u[..., None] * self.write).flatten(1)
             h = sigma(x_h + F.linear(torch.cat([h, m], -1), weight_h))
             hidden.append(h)
-        return torch.stack(hidden), LMUState(h.unsqueeze(0), m.unsqueeze(0))
+        return torch.stack(hidden), (h.unsqueeze(0), m.unsqueeze(0))
 
     def extra_repr(self) -> str:
         """Sizes."""
