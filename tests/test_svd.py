@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from linmem.history import History
-from linmem.svd import SOLVERS, Randomized, Slices, choose_solver, exact, fix_signs
+from linmem.svd import SOLVERS, Randomized, Remembered, Slices, choose_solver, exact, fix_signs
 from linmem.svd.size import knee, leading
 
 SOLVER_CASES = {
@@ -147,3 +147,19 @@ def test_slices_lose_what_they_say_and_spare_directions_win_it_back():
         assert -1e-9 * history.energy < lost[-1] <= found.residual * history.energy + 1e-9 * history.energy
     assert lost == sorted(lost, reverse=True)
     assert lost[-1] < 1e-3 * lost[0]
+
+
+def test_remembered_solves_once_and_answers_as_its_solver_would(monkeypatch):
+    calls = []
+
+    def counted(history, size, generator):
+        calls.append(size)
+        return exact(history, size, generator)
+
+    solver, history = Remembered(counted), HISTORIES["smooth"]
+    for size in (9, 4, 9, 2):
+        found = run(solver, history, size)
+        assert torch.equal(found.right_vectors[:, :, :size], run(exact, history, size).right_vectors[:, :, :size])
+    assert calls == [9]
+    run(solver, HISTORIES["noise"], 3)  # another history is another problem
+    assert calls == [9, 3]

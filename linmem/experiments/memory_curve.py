@@ -20,6 +20,7 @@ from linmem import data, plots, tables
 from linmem.autoencoder import LinearAutoencoder
 from linmem.experiments.folders import claim, figure
 from linmem.run_folder import write_json, write_text
+from linmem.svd import Remembered
 
 SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)  # of the largest memory asked for
 
@@ -44,9 +45,11 @@ def curve(
 ) -> list[Point]:
     """Fit at each of `sizes`, with a tied decoder and with that of `autoencoder`, which itself stays as it is."""
     points = []
-    for size in tqdm(sizes, unit="fit", disable=None if progress else True):
-        ours = clone(autoencoder).set_params(memory_size=size).fit(train)
-        tied = clone(ours).set_params(decoder="tied", refine=None).fit(train)
+    solver = Remembered(autoencoder.solver)  # one decomposition, at the largest size, serves all
+    for size in tqdm(sorted(sizes, reverse=True), unit="fit", disable=None if progress else True):
+        ours, tied = clone(autoencoder), clone(autoencoder).set_params(decoder="tied", refine=None)
+        for one in (ours, tied):
+            one.set_params(memory_size=size, solver=solver).fit(train)
         points.append(
             Point(
                 size,
@@ -57,7 +60,7 @@ def curve(
                 ours.reconstruction_error(valid),
             )
         )
-    return points
+    return points[::-1]
 
 
 def table(points: Sequence[Point]) -> str:

@@ -1,29 +1,20 @@
-"""Solvers: a history in, its leading singular values and right vectors out. A new one is a file and a row here."""
+"""Solvers: a history in, its singular values and right vectors out. A new one is a file, and a row in `choose`."""
 
-from collections.abc import Callable
-
-from ..history import Gram
+from .choose import SOLVERS, choose_solver
 from .exact import exact
 from .randomized import Randomized
+from .remembered import Remembered
 from .slices import Slices
 from .spectrum import Solver, Spectrum, fix_signs
 
-SOLVERS: dict[str, Callable[[], Solver]] = {"exact": lambda: exact, "slices": Slices, "randomized": Randomized}
-DENSE_NUMBERS, DENSE_SIDE = 20_000_000, 700  # an exact decomposition within these takes less than a second
-
-__all__ = ["SOLVERS", "Randomized", "Slices", "Solver", "Spectrum", "choose_solver", "exact", "fix_signs"]
-
-
-def choose_solver(solver: "str | Solver", history: Gram) -> tuple[str, Solver]:
-    """Return the solver and its name; "auto" is "exact" where Ξ is small or at hand as a small factor."""
-    if not isinstance(solver, str):
-        return type(solver).__name__.lower(), solver
-    if solver == "auto":
-        rows, columns = history.rows, history.lags * history.features
-        factored = hasattr(history, "dense") and not hasattr(history, "sequences")
-        small = rows * columns <= DENSE_NUMBERS and min(rows, columns) <= DENSE_SIDE
-        solver = "exact" if factored or small else "randomized"
-    if solver not in SOLVERS:
-        known = ", ".join(repr(name) for name in ["auto", *SOLVERS])
-        raise ValueError(f"solver is {solver!r}, wanted one of {known}, or a solver object")
-    return solver, SOLVERS[solver]()
+__all__ = [
+    "SOLVERS",
+    "Randomized",
+    "Remembered",
+    "Slices",
+    "Solver",
+    "Spectrum",
+    "choose_solver",
+    "exact",
+    "fix_signs",
+]
