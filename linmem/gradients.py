@@ -66,7 +66,7 @@ def state_gradient_norms(layer: nn.Module, x: Tensor, loss: Callable[[Tensor], T
     outputs: list[Tensor] = []
     states: list[list[Tensor]] = []
     state: Any = None
-    for x_t in x.split(1):
+    for x_t in x.detach().requires_grad_().split(1):  # so that states have gradients even if no weight is trained
         y, state = layer(x_t, state)
         outputs.append(y)
         states.append([part for part in (state if isinstance(state, tuple) else (state,)) if part.requires_grad])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from linmem.baselines import LMU, LRU, ClockworkRNN, linear_, orthogonal_
+from linmem.baselines import LMU, LRU, ClockworkRNN, echo_state_, linear_, orthogonal_
 from linmem.gradients import gradient_norms, spectrum, state_gradient_norms
 from linmem.layers import LMN
 from linmem.multiscale import MultiScaleLMN
@@ -70,7 +70,7 @@ def test_through_the_carried_state_it_is_the_gradient_of_the_memory():
 @pytest.mark.parametrize(
     "build",
     [nn.RNN, nn.GRU, nn.LSTM, LMU, LRU, lambda a, n, **kind: ClockworkRNN(a, n, 2, **kind)]
-    + [lambda a, n, **kind: MultiScaleLMN(a, n, 5, 3, **kind)],
+    + [lambda a, n, **kind: MultiScaleLMN(a, n, 5, 3, **kind), lambda a, n, **kind: echo_state_(LMN(a, n, n, **kind))],
 )
 def test_every_layer_can_be_measured(build):
     torch.manual_seed(0)
