@@ -10,7 +10,8 @@ closest to the principal ones, V Σ, so that U still decodes them.
 Letters: a features, p memory units, L lags. METHODS 1 (joint refinement).
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,6 +38,9 @@ class Autoencoder(NamedTuple):
     def decoder(self) -> Decoder:
         """(C_x, C_y)."""
         return Decoder(self.C_x, self.C_y)
+
+
+SumsOf = Callable[[Autoencoder, Tensor], Sums]  # of an autoencoder and W
 
 
 def refine_joint(history: Gram, start: Autoencoder, known: Moments) -> tuple[Autoencoder, Moments]:
@@ -67,12 +71,12 @@ def refine_joint(history: Gram, start: Autoencoder, known: Moments) -> tuple[Aut
     return (candidate, found) if stable and better else (start, known)
 
 
-def error_and_gradients(sums_of: Any, matrices: Autoencoder, lags: int, energy: float) -> tuple[float, list[Tensor]]:
+def error_and_gradients(sums_of: SumsOf, matrices: Autoencoder, lags: int, energy: float) -> tuple[float, list[Tensor]]:
     """Relative error and its gradients; the small part through W is left to autograd."""
     with torch.enable_grad():
         C_x, C_y = (matrix.detach().requires_grad_() for matrix in matrices.decoder)
         weight = lag_sum(C_x.T @ C_x, C_y, lags)
-        sums: Sums = sums_of(matrices, weight.detach())
+        sums = sums_of(matrices, weight.detach())
         states = sums.states.to(weight)
         through_weight = torch.autograd.grad(
             (states * weight).sum(), (C_x, C_y), allow_unused=True, materialize_grads=True
@@ -102,9 +106,9 @@ def towards_principal(matrices: Autoencoder, found: Moments, known: Moments) -> 
     return changed, Moments(found.energy, found.encoder @ back, found.cross @ back, there @ found.states @ back)
 
 
-def _sums_function(history: Gram, dtype: torch.dtype) -> Any:
+def _sums_function(history: Gram, dtype: torch.dtype) -> SumsOf:
     if not isinstance(history, History):
-        return lambda matrices, weight: gram_sums(history, matrices.A, matrices.B, matrices.decoder, weight)
+        return lambda given, weight: gram_sums(history, given.A, given.B, given.decoder, weight)
     packed = Packed(history, dtype)
 
     def sums_of(matrices: Autoencoder, weight: Tensor) -> Sums:
