@@ -9,8 +9,7 @@ Letters: n_t rows of step t; p memory units.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -62,14 +61,3 @@ def chunks_of(sizes: tuple[int, ...]) -> list[Chunk]:
             first, start = step, stop
         stop += size
     return [*chunks, Chunk(sizes[first:], slice(start, stop))]
-
-
-def pieces_of(array: Any, sizes: Sequence[int]) -> list[Any]:
-    """Consecutive rows, as views."""
-    if isinstance(array, Tensor):
-        return list(array.split(list(sizes)))
-    pieces, row = [], 0
-    for size in sizes:
-        pieces.append(array[row : row + size])
-        row += size
-    return pieces

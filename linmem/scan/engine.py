@@ -1,36 +1,29 @@
-"""Which library multiplies the matrices of a time loop: NumPy on views of the same memory, torch, or oneDNN.
+"""Libraries that multiply the matrices of a time loop: torch, NumPy on views of the same memory, oneDNN.
 
 A step of a recurrent network is a small product, far below what a BLAS is tuned for, and libraries differ twofold
 there. On one core of an AMD EPYC (Zen 5, float32), products of 16 rows with a 350 x 350 or 750 x 750 matrix ran at
 85 GFLOP/s in torch (MKL), 95 in NumPy (OpenBLAS) and 140-190 in oneDNN with a prepacked weight; but a call costs
-1 µs in NumPy and 10 in oneDNN, which decides at one row. On other machines the order may be another. So the first
-batch of each size is timed with all of them and the answer kept for the process (`choose`). NumPy is taken unless
-another is clearly faster, so that the choice, and with it the last bit of a result, does not hang on a busy machine;
-``LINMEM_ENGINE=numpy`` (or ``torch``, ``onednn``) in the environment, or
-``torch.use_deterministic_algorithms(True)``, which means NumPy, settle it without a race.
+1 µs in NumPy and 10 in oneDNN, which decides at one row. Which one to take is measured: :mod:`linmem.scan.choice`.
 
 Letters: n rows, i inputs and o outputs of a product.
 """
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import threadpoolctl  # type: ignore[import-untyped]
 import torch
 from torch import Tensor
 
+from linmem.scan import loops
 from linmem.scan.activations import ACTIVATIONS, SELU_FLOOR, SELU_SCALE
 
-OTHERS_MUST_WIN_BY = 1.15
-ROWS_OF_A_TRIAL = 1024
-Linear = Callable[[Any, Any], Any]  # (rows (n, i), space (n, o)) -> result (n, o), in that space or in one of its own
+Linear = loops.Linear
 
 
 class Engine:
@@ -42,8 +35,8 @@ class Engine:
     multiply: Callable[..., Any] = staticmethod(torch.mul)
     sigma_: dict[str, Callable[[Any], Any]] = {name: activation.apply_ for name, activation in ACTIVATIONS.items()}  # noqa: RUF012
 
-    def knows(self, dtype: torch.dtype, device: torch.device) -> bool:
-        """Whether it can compute there."""
+    def knows(self, dtype: torch.dtype, device: torch.device, deep: bool = False) -> bool:
+        """Whether it can compute there, with several functional layers if `deep`."""
         return True
 
     def array(self, tensor: Tensor) -> Any:
@@ -60,6 +53,34 @@ class Engine:
     def product(self, left: Tensor, right: Tensor) -> Tensor:
         """``left right`` once, (n, k) x (k, m), as a new tensor."""
         return torch.mm(left, right)
+
+    def forward(
+        self, nonlinearity: str, sizes: Sequence[int], projected: Tensor, blocks: Tensor, joined: Linear, p: int
+    ) -> None:
+        """The time loop of one functional layer over one chunk; see :func:`linmem.scan.loops.forward`."""
+        pieces = self.split(blocks, (sizes[0], *sizes))
+        results = loops.forward(self, nonlinearity, self.split(projected, sizes), pieces, joined, p)
+        if self.fresh:
+            torch.cat(results, out=blocks[sizes[0] :])
+
+    def backward(
+        self,
+        sizes: Sequence[int],
+        blocks: Tensor,
+        grad_hidden: Tensor | None,
+        joined: Linear,
+        space: Tensor,
+        deep: list[loops.Deep],
+        p: int,
+    ) -> None:
+        """The time loop back over one chunk; see :func:`linmem.scan.loops.backward`."""
+        pieces = self.split(blocks, (sizes[0], *sizes))
+        outside = None if grad_hidden is None else self.split(grad_hidden, sizes)
+        loops.backward(self, pieces, sizes, outside, joined, self.array(space), deep, p)
+
+    def split(self, tensor: Tensor, sizes: Sequence[int]) -> list[Any]:
+        """Consecutive rows, as views."""
+        return list(self.array(tensor).split(list(sizes)))
 
 
 def _selu_(v: Any) -> Any:
@@ -84,13 +105,21 @@ class NumpyEngine(Engine):
         "identity": lambda v: v,
     }
 
-    def knows(self, dtype: torch.dtype, device: torch.device) -> bool:
+    def knows(self, dtype: torch.dtype, device: torch.device, deep: bool = False) -> bool:
         """NumPy's BLAS computes in float32 and float64."""
         return device.type == "cpu" and dtype in (torch.float32, torch.float64)
 
     def array(self, tensor: Tensor) -> Any:
         """A NumPy view."""
         return tensor.detach().numpy()
+
+    def split(self, tensor: Tensor, sizes: Sequence[int]) -> list[Any]:
+        """See :meth:`Engine.split`."""
+        array, pieces, row = self.array(tensor), [], 0
+        for size in sizes:
+            pieces.append(array[row : row + size])
+            row += size
+        return pieces
 
     def linear(self, weight: Tensor, bias: Tensor | None, rows: int) -> Linear:
         """See :meth:`Engine.linear`."""
@@ -119,7 +148,7 @@ class OneDnnEngine(Engine):
     fresh = True
     rows_at_once = 512  # of a long inner dimension; 180 GFLOP/s instead of 100 at 50,176 rows
 
-    def knows(self, dtype: torch.dtype, device: torch.device) -> bool:
+    def knows(self, dtype: torch.dtype, device: torch.device, deep: bool = False) -> bool:
         """float32 on the CPU, where torch was built with oneDNN's linear operators."""
         if device.type != "cpu" or dtype != torch.float32 or not torch.backends.mkldnn.is_available():
             return False
@@ -143,76 +172,6 @@ class OneDnnEngine(Engine):
             total = part if total is None else total.add_(part)
         assert total is not None
         return total
-
-
-ENGINES: dict[str, Engine] = {engine.name: engine for engine in (NumpyEngine(), Engine(), OneDnnEngine())}
-
-
-class Choice(NamedTuple):
-    """Who runs the loop, and who the products outside it."""
-
-    loop: Engine
-    product: Engine
-
-
-def choose(rows: int, inner: int, outer: int, total: int, dtype: torch.dtype, device: torch.device) -> Choice:
-    """The fastest engines for a loop of products (rows, inner) x (inner, outer), `total` rows in all.
-
-    Measured once for each size, rounded up to powers of two; see the head of this file.
-    """
-    wished = os.environ.get("LINMEM_ENGINE") or ("numpy" if torch.are_deterministic_algorithms_enabled() else None)
-    if wished is not None and wished not in ENGINES:
-        raise ValueError(f"LINMEM_ENGINE is {wished!r}, but it must be one of {', '.join(map(repr, ENGINES))}")
-    able = tuple(name for name, engine in ENGINES.items() if engine.knows(dtype, device))
-    if wished in able:
-        return Choice(ENGINES[wished], ENGINES[wished])
-    if len(able) == 1 or device.type != "cpu":
-        return Choice(ENGINES["torch"], ENGINES["torch"])
-    threads = torch.get_num_threads()
-    return Choice(
-        ENGINES[_race("loop", able, _rounded(rows), inner, outer, dtype, threads)],
-        ENGINES[_race("product", able, min(_rounded(total), ROWS_OF_A_TRIAL), inner, outer, dtype, threads)],
-    )
-
-
-def _rounded(count: int) -> int:
-    return 1 << (count - 1).bit_length()
-
-
-@cache
-def _race(
-    kind: str, names: tuple[str, ...], rows: int, inner: int, outer: int, dtype: torch.dtype, threads: int
-) -> str:
-    """Run all in turn and compare the best times; milliseconds."""
-    z, weight, space = (torch.ones(shape, dtype=dtype) for shape in ((rows, inner), (outer, inner), (rows, outer)))
-    best = dict.fromkeys(names, float("inf"))
-    with torch.no_grad(), blas_threads():
-        runs = {name: _trial(ENGINES[name], kind, z, weight, space) for name in names}
-        for _ in range(6):
-            for name, run in runs.items():
-                start = time.perf_counter()
-                run()
-                best[name] = min(best[name], time.perf_counter() - start)
-    first, *others = names
-    winner = min(others, key=best.__getitem__)
-    return winner if best[winner] * OTHERS_MUST_WIN_BY < best[first] else first
-
-
-def _trial(engine: Engine, kind: str, z: Tensor, weight: Tensor, space: Tensor) -> Callable[[], object]:
-    if kind == "product":
-        return lambda: engine.product(z.t(), space)
-    linear, add, tanh_ = engine.linear(weight, None, z.shape[0]), engine.add, engine.sigma_["tanh"]
-    rows, out = engine.array(z), engine.array(space)
-    half = space.shape[1] // 2
-    projected = engine.array(space[:, half:].clone())
-
-    def steps() -> None:
-        for _ in range(6):
-            h = linear(rows, out)[:, half:]
-            add(h, projected, out=h)
-            tanh_(h)
-
-    return steps
 
 
 @cache

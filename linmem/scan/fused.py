@@ -31,8 +31,9 @@ from torch import Tensor
 
 from linmem.scan import reference
 from linmem.scan.activations import activation
+from linmem.scan.choice import Choice, choose
 from linmem.scan.chunks import chunks_of
-from linmem.scan.engine import Choice, blas_threads, choose
+from linmem.scan.engine import blas_threads
 from linmem.scan.packing import last_rows
 from linmem.scan.passes import Backward, Forward
 from linmem.scan.signature import Result, Weights
@@ -112,8 +113,7 @@ class _Fused(torch.autograd.Function):
 
 
 def _choice(x: Tensor, weights: Weights, sizes: Sequence[int]) -> Choice:
-    (f, p), last = weights.mh.shape, weights.hm.shape[1]
-    return choose(sizes[0], p + last, p + f, x.shape[0], x.dtype, x.device)
+    return choose(sizes[0], sum(weights.mh.shape), x.shape[0], bool(weights.deep), x.dtype, x.device)
 
 
 def describe(x: Tensor, weights: Weights, batch_sizes: Sequence[int] | None = None) -> str:

@@ -8,10 +8,13 @@ Letters: v the value before σ, δ a gradient; f units of the first, f' of the l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from linmem.scan.engine import Engine, Linear
+if TYPE_CHECKING:
+    from linmem.scan.engine import Engine
+
+Linear = Callable[[Any, Any], Any]  # (rows (n, i), space (n, o)) -> result (n, o), in that space or in one of its own
 
 
 class Deep(NamedTuple):

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from linmem.scan import loops
 from linmem.scan.activations import activation
-from linmem.scan.chunks import Chunk, pieces_of
-from linmem.scan.engine import Choice, Linear
+from linmem.scan.choice import Choice
+from linmem.scan.chunks import Chunk
 from linmem.scan.packing import kept_rows
 from linmem.scan.signature import Weights
 
@@ -31,14 +31,14 @@ class Forward:
         self.batch = batch
 
     @cached_property
-    def joined(self) -> Linear:
+    def joined(self) -> loops.Linear:
         """[m_{t-1}, h_t] to [m_t, v_{t+1} - x̂_{t+1}]."""
         weights = self.weights
         bias = None if weights.bias_m is None else torch.cat([weights.bias_m, weights.mh @ weights.bias_m])
         return self.choice.loop.linear(self.matrix, bias, self.batch)
 
     @cached_property
-    def deep(self) -> list[Linear]:
+    def deep(self) -> list[loops.Linear]:
         """The further functional layers, before σ."""
         return [self.choice.loop.linear(w, b, self.batch) for w, b in self.weights.deep]
 
@@ -54,20 +54,17 @@ class Forward:
         if weights.bias_h is not None:
             projected += weights.bias_h
         blocks = x.new_empty(n + chunk.length, p + last)
-        pieces = pieces_of(engine.array(blocks), (n, *chunk.sizes))
         if weights.deep:
             layers[0].copy_(projected)
-            first, *others = (pieces_of(engine.array(h), chunk.sizes) for h in layers)
+            first, *others = (engine.split(h, chunk.sizes) for h in layers)
+            pieces = engine.split(blocks, (n, *chunk.sizes))
             deep = [loops.Deep(linear, None, steps) for linear, steps in zip(self.deep, others, strict=True)]
             blocks[:n, :p] = after[:n, :p]
             state = engine.array(after)
             loops.forward_deep(engine, self.nonlinearity, first, pieces, state, self.joined, deep, p)
         else:
             blocks[:n] = after[:n]
-            steps = pieces_of(engine.array(projected), chunk.sizes)
-            results = loops.forward(engine, self.nonlinearity, steps, pieces, self.joined, p)
-            if engine.fresh:
-                torch.cat(results, out=blocks[n:])
+            engine.forward(self.nonlinearity, chunk.sizes, projected, blocks, self.joined, p)
             layers[0].copy_(chunk.kept(blocks)[:, p:])
             after[: chunk.sizes[-1]] = blocks[blocks.shape[0] - chunk.sizes[-1] :]
         memory.copy_(blocks[n:, :p])
@@ -114,12 +111,10 @@ class Backward:
             blocks[kept_rows(chunk.sizes).to(x.device), p:] = self.slope(layers[0])
         deltas = [self.slope(h) for h in layers[1:]]
         deep = [
-            loops.Deep(linear, engine.array(space), pieces_of(engine.array(delta), chunk.sizes))
+            loops.Deep(linear, engine.array(space), engine.split(delta, chunk.sizes))
             for linear, space, delta in zip(self.deep, self.spaces, deltas, strict=True)
         ]
-        outside = None if grad_hidden is None else pieces_of(engine.array(grad_hidden), chunk.sizes)
-        pieces, space = pieces_of(engine.array(blocks), (n, *chunk.sizes)), engine.array(self.space)
-        loops.backward(engine, pieces, chunk.sizes, outside, self.joined, space, deep, p)
+        engine.backward(chunk.sizes, blocks, grad_hidden, self.joined, self.space, deep, p)
         dv = chunk.kept(blocks)[:, p:]
         self.first = blocks[:n]
         self.joined_grad += product(blocks[n:].t(), chunk.states(before, memory, layers[-1]))

@@ -1,0 +1,88 @@
+"""Which engine runs a time loop, found by a race.
+
+The first batch of each size is run with every engine that can, and the answer is kept for the process. NumPy is taken
+unless another is clearly faster, so that the choice, and with it the last bit of a result, does not hang on a busy
+machine. ``LINMEM_ENGINE=numpy`` (``torch``, ``onednn``, ``native``) in the environment, or
+``torch.use_deterministic_algorithms(True)``, which means NumPy, settle it without a race.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from linmem.scan.engine import Engine, NumpyEngine, OneDnnEngine, blas_threads
+from linmem.scan.native import NativeEngine
+
+OTHERS_MUST_WIN_BY = 1.15
+ROWS_OF_A_TRIAL = 1024
+STEPS_OF_A_TRIAL = 6
+
+ENGINES: dict[str, Engine] = {
+    engine.name: engine for engine in (NumpyEngine(), Engine(), OneDnnEngine(), NativeEngine())
+}
+
+
+class Choice(NamedTuple):
+    """Who runs the loop, and who the products outside it."""
+
+    loop: Engine
+    product: Engine
+
+
+def choose(rows: int, width: int, total: int, deep: bool, dtype: torch.dtype, device: torch.device) -> Choice:
+    """The fastest engines for a loop of products (rows, width) x (width, width), `total` rows in all.
+
+    `deep` says whether there are several functional layers. Measured once for each size, rows rounded up to a power
+    of two; see the head of this file.
+    """
+    wished = os.environ.get("LINMEM_ENGINE") or ("numpy" if torch.are_deterministic_algorithms_enabled() else None)
+    if wished is not None and wished not in ENGINES:
+        raise ValueError(f"LINMEM_ENGINE is {wished!r}, but it must be one of {', '.join(map(repr, ENGINES))}")
+    able = tuple(name for name, engine in ENGINES.items() if engine.knows(dtype, device, deep))
+    if wished in able:
+        return Choice(ENGINES[wished], ENGINES[wished])
+    if len(able) == 1 or device.type != "cpu":
+        return Choice(ENGINES["torch"], ENGINES["torch"])
+    threads, others = torch.get_num_threads(), tuple(name for name in able if name != "native")  # it has loops only
+    return Choice(
+        ENGINES[_race("loop", able, _rounded(rows), width, dtype, threads)],
+        ENGINES[_race("product", others, min(_rounded(total), ROWS_OF_A_TRIAL), width, dtype, threads)],
+    )
+
+
+def _rounded(count: int) -> int:
+    return 1 << (count - 1).bit_length()
+
+
+@cache
+def _race(kind: str, names: tuple[str, ...], rows: int, width: int, dtype: torch.dtype, threads: int) -> str:
+    """Run all in turn and compare the best times; milliseconds."""
+    z, weight, space = (torch.ones(shape, dtype=dtype) for shape in ((rows, width), (width, width), (rows, width)))
+    best = dict.fromkeys(names, float("inf"))
+    clock = time.thread_time if threads == 1 else time.perf_counter  # the first leaves out what others do meanwhile
+    with torch.no_grad(), blas_threads():
+        runs = {name: _trial(ENGINES[name], kind, z, weight, space) for name in names}
+        for _ in range(6):
+            for name, run in runs.items():
+                start = clock()
+                run()
+                best[name] = min(best[name], clock() - start)
+    first, *others = names
+    winner = min(others, key=best.__getitem__)
+    return winner if best[winner] * OTHERS_MUST_WIN_BY < best[first] else first
+
+
+def _trial(engine: Engine, kind: str, z: Tensor, weight: Tensor, space: Tensor) -> Callable[[], object]:
+    if kind == "product":
+        return lambda: engine.product(z.t(), space)
+    linear, rows, width = engine.linear(weight, None, z.shape[0]), z.shape[0], weight.shape[0]
+    f = width // 2
+    projected, blocks = z.new_zeros(STEPS_OF_A_TRIAL * rows, f), z.new_zeros((STEPS_OF_A_TRIAL + 1) * rows, width)
+    return lambda: engine.forward("tanh", [rows] * STEPS_OF_A_TRIAL, projected, blocks, linear, width - f)
