@@ -60,7 +60,7 @@ def main() -> None:
                 begin(model.recurrent)
             options = TrainingOptions(max_epochs=arguments.max_epochs, patience=15, seed=seed)
             history = train(model, splits, NextFrame(), options)
-            losses.append(history.best.valid_nll)
+            losses.append(history.best.valid_loss)
             epochs.append(history.best_epoch)
         rows.append(
             {

@@ -1,6 +1,6 @@
 """Examples become batches: sequences of similar length together, long ones in chunks, and each worker its part.
 
-Letters: B sequences of a batch, T steps, S steps of a chunk, M real steps among B · S, a inputs, o outputs.
+Letters: B sequences of a batch, T steps, S steps of a chunk, M answers asked for in it, a inputs, o outputs.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Chunk(NamedTuple):
     """Some steps of a padded batch."""
 
     values: Tensor  # (B, S, a)
-    real: Tensor  # (B, S) bool, false where a step is padding
-    targets: Tensor  # (M, o), sequence by sequence
-    frames: int  # real steps of all workers' parts
+    asked: Tensor  # (B, S) bool, true where an answer is asked for; never in the padding
+    targets: Tensor  # (M, o) or (M,), sequence by sequence
+    answers: int  # asked for in all workers' parts
 
 
 def shuffled_buckets(examples: Examples, batch_size: int, random: np.random.Generator) -> list[list[int]]:
@@ -41,21 +41,32 @@ def select(examples: Examples, indices: list[int]) -> Examples:
 def chunks(examples: Examples, bucket: list[int], steps: int = 0, worker: int = 0, workers: int = 1) -> Iterator[Chunk]:
     """Cut one batch, or a worker's part of it, into chunks of `steps` steps; 0 takes it whole.
 
-    Every worker gets as many chunks as the others, some without a real step: all take part in every sum of gradients.
+    Every worker gets as many chunks as the others, some without an answer: all take part in every sum of gradients.
+    Chunks in which no worker is asked for anything come too, their `answers` 0: they carry the state.
     """
-    lengths = [len(examples.inputs[i]) for i in bucket]
-    longest = max(lengths)
+    spans = [(len(examples.inputs[i]) - len(examples.targets[i]), len(examples.inputs[i])) for i in bucket]
+    longest = max(end for _, end in spans)
     steps = steps or longest
     mine = bucket[worker::workers]
-    batch = select(examples, mine or bucket[:1])
-    values, sizes = pad(batch.inputs)
-    real = valid_mask(sizes, values.shape[1]) if mine else valid_mask(sizes * 0, values.shape[1])
+    values, lengths = pad(select(examples, mine or bucket[:1]).inputs)
+    targets = torch.cat([examples.targets[i] for i in mine or bucket[:1]])
+    asked = valid_mask(lengths, longest) & ~valid_mask(
+        lengths - _counts(examples, mine or bucket[:1], lengths), longest
+    )
+    step_of = asked.nonzero()[:, 1]
+    values = nn.functional.pad(values, (0, 0, 0, longest - values.shape[1]))
     for start in range(0, longest, steps):
-        within = slice(start, start + steps) if start < values.shape[1] else slice(0, steps)  # a step to go through
-        here = real[:, within] if start < values.shape[1] else torch.zeros_like(real[:, within])
-        targets = torch.cat([y[within][: int(n)] for y, n in zip(batch.targets, here.sum(1), strict=True)])
-        frames = sum(min(max(length - start, 0), steps) for length in lengths)
-        yield Chunk(values[:, within], here, targets, frames)
+        here = slice(start, start + steps)
+        among = (start <= step_of) & (step_of < start + steps)
+        answers = sum(max(min(end, start + steps) - max(first, start), 0) for first, end in spans)
+        if mine:
+            yield Chunk(values[:, here], asked[:, here], targets[among], answers)
+        else:
+            yield Chunk(values[:, here], torch.zeros_like(asked[:, here]), targets[:0], answers)
+
+
+def _counts(examples: Examples, indices: list[int], like: Tensor) -> Tensor:
+    return torch.tensor([len(examples.targets[i]) for i in indices]).to(like)
 
 
 def on_device(model: nn.Module, examples: Examples) -> Examples:

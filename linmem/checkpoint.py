@@ -22,14 +22,12 @@ FREE_TO_CHANGE = ("max_epochs", "patience")  # a longer run is the same run
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of a history: epoch counted from 1, NLL in nats per frame, seconds of training without validation."""
+    """One line of a history: epoch counted from 1, losses per answer, metrics by name, seconds without validation."""
 
     epoch: int
-    train_nll: float
-    valid_nll: float
-    valid_accuracy: float
-    threshold: float
-    valid_accuracy_at_half: float
+    train_loss: float
+    valid_loss: float
+    valid: dict[str, float]
     seconds: float
 
 
@@ -50,7 +48,7 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     average: AveragedModel | None = None
     history: list[Epoch] = field(default_factory=list)
-    best: dict[str, Best] = field(default_factory=lambda: {"nll": Best(), "accuracy": Best()})
+    best: dict[str, Best] = field(default_factory=lambda: {"loss": Best(), "accuracy": Best()})
 
     @property
     def judged(self) -> nn.Module:
@@ -63,13 +61,13 @@ class TrainingState:
         return len(self.history)
 
     def finished(self, max_epochs: int, patience: int) -> bool:
-        """Whether the epochs are used up, or the validation NLL has not improved for `patience` of them."""
-        return self.epoch >= max_epochs or self.epoch - self.best["nll"].epoch >= patience
+        """Whether the epochs are used up, or the validation loss has not improved for `patience` of them."""
+        return self.epoch >= max_epochs or self.epoch - self.best["loss"].epoch >= patience
 
     def record(self, epoch: Epoch) -> None:
         """Add an epoch, and keep its weights where it is the best by a criterion."""
         self.history.append(epoch)
-        for name, value in (("nll", epoch.valid_nll), ("accuracy", -epoch.valid_accuracy)):
+        for name, value in (("loss", epoch.valid_loss), ("accuracy", -epoch.valid["accuracy"])):
             if value < self.best[name].value:
                 weights = {key: tensor.detach().clone() for key, tensor in self.judged.state_dict().items()}
                 self.best[name] = Best(epoch.epoch, value, weights)
@@ -126,8 +124,8 @@ def resume(state: TrainingState, options: dict[str, Any], path: Path) -> None:
     }
 
 
-def best_weights(path: Path, best_by: str = "nll") -> dict[str, Tensor]:
-    """Weights of the best epoch by validation "nll" or "accuracy" of the run kept in `path`.
+def best_weights(path: Path, best_by: str = "loss") -> dict[str, Tensor]:
+    """Weights of the best epoch by validation "loss" or "accuracy" of the run kept in `path`.
 
     Raises
     ------

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from linmem import workers
 from linmem.model import MODELS, ModelOptions
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def train(options: Namespace) -> None:
-    """Train a model to predict the next frame, with or without pretraining."""
+    """Train a model on the task that a data set sets, with or without pretraining."""
     from linmem import runs
 
     run_options = RunOptions(
@@ -59,7 +60,7 @@ def train(options: Namespace) -> None:
     if workers.rank() > 0:
         return
     name = run_options.model.model
-    print(runs.scores_table({"persistence": summary.persistence, f"{name} (valid)": summary.scores}))
+    print(runs.scores_table({summary.simplest_name: summary.simplest, f"{name} (valid)": summary.scores}))
     print(f"\n{folder}: epoch {summary.best_epoch} of {summary.epochs} is kept; next: linmem evaluate {folder}")
 
 
@@ -110,8 +111,16 @@ def demo(options: Namespace) -> None:
     print(f"table, pictures and music: {options.out}")
 
 
+class _AsWritten(RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Help whose description keeps its lines."""
+
+
 def _parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], None]]]:
-    parser = ArgumentParser(prog="linmem", description="Linear Memory Networks: memory that is solved, not trained.")
+    parser = ArgumentParser(
+        prog="linmem",
+        description="Linear Memory Networks: memory that is solved, not trained.",
+        formatter_class=_AsWritten,
+    )
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subcommands(required=True, dest="command")
     functions: dict[str, Callable[[Namespace], None]] = {}
@@ -123,7 +132,7 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], None]]]:
         (demo, _demo_arguments),
     ):
         name = function.__name__
-        command = ArgumentParser(description=function.__doc__)
+        command = ArgumentParser(description=function.__doc__, formatter_class=_AsWritten)
         build(command)
         command.add_argument("--config", action="config", help="options from a YAML file")
         command.add_argument("--threads", type=int, default=1, help="CPU threads; small steps gain nothing from more")
@@ -154,7 +163,7 @@ def _fit_arguments(command: ArgumentParser) -> None:
 
 
 def _train_arguments(command: ArgumentParser) -> None:
-    known = "\n".join(f"  {name}: {line}" for name, (_, line) in MODELS.items())
+    known = "\n".join(f"  {name:<{max(map(len, MODELS))}}  {line}" for name, (_, line) in MODELS.items())
     command.description = f"{train.__doc__}\n\nmodels:\n{known}"
     command.add_argument("data", type=str, help=_DATA)
     command.add_argument("--out", type=str, default=None, help="the run's folder; by default runs/DATA-MODEL-…")
@@ -167,7 +176,7 @@ def _train_arguments(command: ArgumentParser) -> None:
 def _evaluate_arguments(command: ArgumentParser) -> None:
     command.add_argument("run", type=str, help="folder that `linmem train` wrote")
     command.add_argument("--split", type=str, default="test", help="train, valid or test")
-    command.add_argument("--best_by", type=str, default="nll", help="weights of the best epoch by nll or accuracy")
+    command.add_argument("--best_by", type=str, default="loss", help="weights of the best epoch by loss or accuracy")
     command.add_argument("--seed", type=int, default=0, help="no effect: evaluation draws nothing")
 
 

@@ -66,7 +66,7 @@ def train_growing(
         raise ValueError(
             f"scales is {scales} and epochs {epochs}: more than the layer's {layer.scales}, and 1, were wanted"
         )
-    inputs = [x.to(layer.bias_h) for x in task.examples(splits.train).inputs]
+    inputs = [x.to(layer.bias_h) for x in task.examples(splits, "train").inputs]
     stage = replace(options, max_epochs=epochs)
     histories = [train(model, splits, task, stage, progress=progress)]
     while layer.scales < scales:

@@ -1,4 +1,4 @@
-"""Frame metrics: counts first, ratios after.
+"""Metrics: counts first, ratios after. Frames of notes, classes, and numbers.
 
 With TP, FP, FN counted at one threshold over all notes of all frames of a split,
 
@@ -6,18 +6,23 @@ With TP, FP, FN counted at one threshold over all notes of all frames of a split
     expected accuracy  = the same ratio of the expected counts when every note is drawn with its own probability [B12]
     NLL                = −Σ_t Σ_j log p(x_tj) / frames                  nats a frame, summed over the notes
 
-Counts add up, so a split is measured batch by batch. Letters: M frames, a notes, K thresholds.
+For classes: the share of right answers, and NLL in nats an answer; for real numbers: mean squared error and R².
+
+Counts add up, so a split is measured batch by batch. Letters: M frames or answers, a notes, K thresholds, o outputs.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-THRESHOLDS = torch.arange(1, 100, dtype=torch.float64) / 100  # K = 99: 0.01 … 0.99; a note is predicted where its probability exceeds it
+THRESHOLDS = (
+    torch.arange(1, 100, dtype=torch.float64) / 100
+)  # K = 99: 0.01 … 0.99; a note is predicted where its probability exceeds it
 HALF = 49  # THRESHOLDS[HALF] is 0.5
 
 
@@ -43,16 +48,29 @@ class FrameCounts:
         union = self.true_positive + self.false_positive + self.false_negative
         return torch.where(union > 0, self.true_positive.double() / union.clamp(min=1), 1.0)
 
-    def best_threshold(self) -> int:
+    def choice(self) -> int:
         """Index of the threshold with the highest pooled accuracy; the one nearest 0.5 among equals."""
         accuracy = self.accuracy()
         best = torch.nonzero(accuracy == accuracy.max()).flatten()
         return int(best[(best - HALF).abs().argmin()])
 
+    def scores(self, choice: int) -> FrameScores:
+        """Turn counts into metrics, with the accuracy taken at `THRESHOLDS[choice]`."""
+        accuracy, frames = self.accuracy(), max(self.frames, 1)
+        return FrameScores(
+            accuracy=float(accuracy[choice]),
+            threshold=round(float(THRESHOLDS[choice]), 2),
+            accuracy_at_half=float(accuracy[HALF]),
+            mean_frame_accuracy=float(self.frame_ratio[choice]) / frames,
+            expected_accuracy=self.expected_true_positive / max(self.expected_union, 1e-12),
+            nll=self.nll / frames,
+            frames=self.frames,
+        )
+
 
 @dataclass(frozen=True)
-class Scores:
-    """The metrics of one model on one split; accuracies in [0, 1], NLL in nats a frame."""
+class FrameScores:
+    """The metrics of one model on one split of piano rolls; accuracies in [0, 1], NLL in nats a frame."""
 
     accuracy: float  # at `threshold`, which is to be chosen on the validation split
     threshold: float
@@ -62,9 +80,114 @@ class Scores:
     nll: float
     frames: int
 
-    def to_dict(self) -> dict[str, float]:
-        """Return the metrics by name."""
-        return asdict(self)
+    @property
+    def loss(self) -> float:
+        """What training lowers: the NLL."""
+        return self.nll
+
+    def row(self) -> dict[str, float]:
+        """Return the metrics under the headings of a table."""
+        return {
+            "accuracy %": 100 * self.accuracy,
+            "at threshold": self.threshold,
+            "accuracy % at 0.5": 100 * self.accuracy_at_half,
+            "expected %": 100 * self.expected_accuracy,
+            "mean of frames %": 100 * self.mean_frame_accuracy,
+            "NLL": self.nll,
+        }
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """Answers that name one of several classes; `+` joins two parts."""
+
+    correct: int
+    nll: float
+    answers: int
+
+    def __add__(self, other: ClassCounts) -> ClassCounts:
+        return ClassCounts(self.correct + other.correct, self.nll + other.nll, self.answers + other.answers)
+
+    def choice(self) -> None:
+        """Nothing is left to be chosen on the validation split."""
+
+    def scores(self, choice: None) -> ClassScores:
+        """Turn counts into metrics."""
+        answers = max(self.answers, 1)
+        return ClassScores(self.correct / answers, self.nll / answers, self.answers)
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """The metrics of one model on one split of a classification; NLL in nats an answer."""
+
+    accuracy: float
+    nll: float
+    answers: int
+
+    @property
+    def loss(self) -> float:
+        """What training lowers: the NLL."""
+        return self.nll
+
+    def row(self) -> dict[str, float]:
+        """Return the metrics under the headings of a table."""
+        return {"accuracy %": 100 * self.accuracy, "NLL": self.nll}
+
+
+@dataclass(frozen=True)
+class ValueCounts:
+    """Answers that are real numbers; `+` joins two parts."""
+
+    squared_error: float
+    total: float
+    squared_total: float
+    answers: int
+
+    def __add__(self, other: ValueCounts) -> ValueCounts:
+        mine, theirs = vars(self), vars(other)
+        return ValueCounts(**{name: mine[name] + theirs[name] for name in mine})
+
+    def choice(self) -> None:
+        """Nothing is left to be chosen on the validation split."""
+
+    def scores(self, choice: None) -> ValueScores:
+        """Turn counts into metrics."""
+        answers = max(self.answers, 1)
+        variance = max(self.squared_total / answers - (self.total / answers) ** 2, 1e-12)
+        error = self.squared_error / answers
+        return ValueScores(error, 1 - error / variance, self.answers)
+
+
+@dataclass(frozen=True)
+class ValueScores:
+    """The metrics of one model on one split of a regression."""
+
+    mse: float  # mean squared error of a number
+    accuracy: float  # R², the share of the variance that is explained
+    answers: int
+
+    @property
+    def loss(self) -> float:
+        """What training lowers: the mean squared error."""
+        return self.mse
+
+    def row(self) -> dict[str, float]:
+        """Return the metrics under the headings of a table."""
+        return {"R² %": 100 * self.accuracy, "MSE": self.mse}
+
+
+class Counts(Protocol):
+    """What a task counts: it adds up, chooses on the validation split what is left open, and becomes scores."""
+
+    def choice(self) -> Any:
+        """What only the validation split may decide."""
+
+    def scores(self, choice: Any) -> Scores:
+        """Turn counts into metrics."""
+
+
+Scores: TypeAlias = FrameScores | ClassScores | ValueScores
 
 
 def count_frames(logits: Tensor, targets: Tensor) -> FrameCounts:
@@ -92,18 +215,17 @@ def count_frames(logits: Tensor, targets: Tensor) -> FrameCounts:
     )
 
 
-def score(counts: FrameCounts, threshold: int) -> Scores:
-    """Turn counts into metrics, with the accuracy taken at `THRESHOLDS[threshold]`."""
-    accuracy = counts.accuracy()
-    return Scores(
-        accuracy=float(accuracy[threshold]),
-        threshold=round(float(THRESHOLDS[threshold]), 2),
-        accuracy_at_half=float(accuracy[HALF]),
-        mean_frame_accuracy=float(counts.frame_ratio[threshold]) / max(counts.frames, 1),
-        expected_accuracy=counts.expected_true_positive / max(counts.expected_union, 1e-12),
-        nll=counts.nll / max(counts.frames, 1),
-        frames=counts.frames,
-    )
+def count_classes(outputs: Tensor, targets: Tensor) -> ClassCounts:
+    """Count what (M, o) logits say of (M,) classes."""
+    nll = float(cross_entropy(outputs.double(), targets, reduction="sum"))
+    return ClassCounts(int((outputs.argmax(1) == targets).sum()), nll, len(targets))
+
+
+def count_values(outputs: Tensor, targets: Tensor) -> ValueCounts:
+    """Count what (M, o) numbers say of (M, o) numbers."""
+    outputs, targets = outputs.double(), targets.double()
+    squared_error = float((outputs - targets).square().sum())
+    return ValueCounts(squared_error, float(targets.sum()), float(targets.square().sum()), targets.numel())
 
 
 def _above(levels: Tensor, keep: Tensor) -> Tensor:

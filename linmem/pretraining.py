@@ -10,16 +10,16 @@ Letters: a inputs, f functional units, p memory units, k lags, o outputs.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from linmem.autoencoder import LinearAutoencoder
-from linmem.data import Splits
+from linmem.data import PairedSplits
 from linmem.initialize import fit_readout_, from_autoencoder_, from_unfolded_
 from linmem.layers import LMN
-from linmem.tasks import PairedFrames, Task
+from linmem.tasks import GivenFrames, Task
 from linmem.training import History, TrainingOptions, train
 from linmem.unfolded import UnfoldedNetwork
 
@@ -95,7 +95,7 @@ def pretrain(
     if autoencoder is None:  # only its encoder is needed
         autoencoder = LinearAutoencoder(lmn.memory_size, decoder="tied", random_state=options.seed)
     model = _Dropping(unfolded, *dropout)
-    history = train(model, splits, task or PairedFrames(), options, checkpoint=checkpoint, progress=progress)
+    history = train(model, splits, task or GivenFrames(), options, checkpoint=checkpoint, progress=progress)
     autoencoder.fit(hidden_states(unfolded, sequences))
     from_unfolded_(lmn, readout, unfolded, autoencoder, fading)
     return Pretrained(unfolded, autoencoder, history)
@@ -158,11 +158,17 @@ def hidden_states(unfolded: UnfoldedNetwork, sequences: list[Tensor]) -> list[Te
 
 def _as_splits(
     sequences: list[Tensor], targets: list[Tensor], valid: tuple[list[Tensor], list[Tensor]] | None
-) -> Splits:
-    pairs: list[Any] = list(zip(sequences, targets, strict=True))
+) -> PairedSplits:
     if valid is not None:
-        return Splits("pairs", pairs, list[Any](zip(*valid, strict=True)), [])
-    if len(pairs) < 2:
-        raise ValueError(f"{len(pairs)} sequence(s) came: at least 2 are wanted to hold one out, or give valid=")
-    held_out = range(0, len(pairs), 10)
-    return Splits("pairs", [pairs[i] for i in range(len(pairs)) if i not in held_out], [pairs[i] for i in held_out], [])
+        return PairedSplits("pairs", sequences, valid[0], [], targets={"train": targets, "valid": valid[1]})
+    if len(sequences) < 2:
+        raise ValueError(f"{len(sequences)} sequence(s) came: at least 2 are wanted to hold one out, or give valid=")
+    held = list(range(0, len(sequences), 10))
+    kept = [i for i in range(len(sequences)) if i % 10]
+    return PairedSplits(
+        "pairs",
+        [sequences[i] for i in kept],
+        [sequences[i] for i in held],
+        [],
+        targets={"train": [targets[i] for i in kept], "valid": [targets[i] for i in held]},
+    )

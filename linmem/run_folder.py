@@ -3,7 +3,7 @@
     config.json             options, sizes, versions, commit
     unfolded.safetensors    state of the pretraining's unfolded network, where there is one
     pretraining.json        its epochs and seconds
-    state.safetensors       state after the last epoch, with the best weights by validation NLL and by accuracy
+    state.safetensors       state after the last epoch, with the best weights by validation loss and by accuracy
     history.jsonl           a line an epoch
     scores.json             metrics on the validation split, persistence first
 
@@ -119,8 +119,8 @@ def read_options(folder: Path) -> RunOptions:
     )
 
 
-def load_run(folder: Path, best_by: str = "nll") -> tuple[RunOptions, nn.Module]:
-    """Options and model of a run, the model with the weights of its best epoch by validation "nll" or "accuracy".
+def load_run(folder: Path, best_by: str = "loss") -> tuple[RunOptions, nn.Module]:
+    """Options and model of a run, the model with the weights of its best epoch by validation "loss" or "accuracy".
 
     Raises
     ------

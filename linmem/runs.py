@@ -11,12 +11,13 @@ from typing import Any
 from torch import nn
 
 from linmem import data, tables, workers
-from linmem.baselines import Persistence
+from linmem.baselines import RNNRBM, Persistence
 from linmem.data import Splits
 from linmem.data.splits import SPLITS
-from linmem.metrics import Scores
+from linmem.metrics import FrameScores, Scores
 from linmem.model import SequenceModel, build_model, parameter_count
 from linmem.pretraining import pretrain, pretrain_on_inputs
+from linmem.rbm_task import NextFrameRBM
 from linmem.run_folder import (
     HISTORY,
     PRETRAINING,
@@ -31,7 +32,7 @@ from linmem.run_folder import (
     write_json,
     write_lines,
 )
-from linmem.tasks import NextFrame
+from linmem.tasks import Task, task_of
 from linmem.training import evaluate, train
 
 _FILLED_BY = {"unfolded": ("lmn-b",), "inputs": ("lmn-b", "rnn")}
@@ -42,7 +43,8 @@ class Summary:
     """What a finished run reports; seconds are of training alone, to be compared within one table of one machine."""
 
     scores: Scores  # on the validation split
-    persistence: Scores
+    simplest: Scores  # of the model that every other has to beat, on the same split
+    simplest_name: str
     parameters: int
     epochs: int
     best_epoch: int
@@ -69,17 +71,18 @@ def run(
         The options contradict each other, the data, or the run to go on with.
     """
     _check_pretraining(options)
-    splits, task = data.load(options.data), NextFrame()
-    task.examples(splits.train)  # complain before anything is written
-    features = splits.train[0].shape[1]
-    model = build_model(options.model, features, features, options.training.seed)
+    splits = data.load(options.data)
+    outputs = task_of(splits).output_size(splits)
+    model = build_model(options.model, splits.features, outputs, options.training.seed)
+    task = task_for(model, splits)
+    task.examples(splits, "train")  # complain before anything is written
     if workers.rank() == 0:
         options = claim(folder, options, resume=resume, force=force)
-        write_config(folder, options, features, features)
+        write_config(folder, options, splits.features, outputs)
     workers.wait()
     options = read_options(folder)
     if options.pretraining.pretrain != "none" and not (folder / STATE).exists():
-        _pretrain(model, options, splits, folder, progress)
+        _pretrain(model, options, splits, task, folder, progress)
     history = train(
         model.to(device),
         splits,
@@ -89,9 +92,11 @@ def run(
         after_epoch=lambda state: write_lines(folder / HISTORY, state.history),
         progress=progress,
     )
+    name, simplest = simplest_scores(splits, "valid")
     summary = Summary(
         evaluate(model, splits, task, "valid"),
-        persistence_scores(splits, "valid"),
+        simplest,
+        name,
         parameter_count(model),
         len(history.epochs),
         history.best_epoch,
@@ -103,16 +108,25 @@ def run(
     return summary
 
 
-def persistence_scores(splits: Splits, split: str) -> Scores:
-    """Metrics of copying the last frame, the accuracies those of the copy itself, whatever the threshold.
+def task_for(model: nn.Module, splits: Splits) -> Task:
+    """Return the task that the data set sets; an RNN-RBM answers it as it alone can."""
+    return NextFrameRBM(model) if isinstance(model, RNNRBM) else task_of(splits)
 
-    NLL and expected accuracy come from the two rates at which notes stay and start in the training set.
+
+def simplest_scores(splits: Splits, split: str) -> tuple[str, Scores]:
+    """Name and metrics of what every model has to beat: the copy of the last frame, the most frequent class, the mean.
+
+    For frames of notes the accuracies are those of the copy itself, whatever the threshold; NLL and expected accuracy
+    come from the two rates at which notes stay and start in the training set.
     """
-    task = NextFrame()
-    model = Persistence(*task.examples(splits.train))
-    likelihood = evaluate(model, splits, task, split)
-    copy = evaluate(model.certain(), splits, task, split)
-    return replace(copy, nll=likelihood.nll, expected_accuracy=likelihood.expected_accuracy)
+    task = task_of(splits)
+    name, model = task.simplest(splits)
+    scores = evaluate(model, splits, task, split)
+    if isinstance(model, Persistence) and isinstance(scores, FrameScores):
+        copy = evaluate(model.certain(), splits, task, split)
+        assert isinstance(copy, FrameScores)
+        scores = replace(copy, nll=scores.nll, expected_accuracy=scores.expected_accuracy)
+    return name, scores
 
 
 def _check_pretraining(options: RunOptions) -> None:
@@ -123,12 +137,12 @@ def _check_pretraining(options: RunOptions) -> None:
         raise ValueError(f"pretrain={scheme} fills {' or '.join(_FILLED_BY[scheme])}, not {options.model.model}")
 
 
-def _pretrain(model: nn.Module, options: RunOptions, splits: Splits, folder: Path, progress: bool) -> None:
+def _pretrain(model: nn.Module, options: RunOptions, splits: Splits, task: Task, folder: Path, progress: bool) -> None:
     """Begin as `options.pretraining` says, and note what it took."""
     assert isinstance(model, SequenceModel)
     layer: Any = model.recurrent
     started, epochs = time.perf_counter(), 0
-    training, valid = (NextFrame().examples(part) for part in (splits.train, splits.valid))
+    training, valid = (task.examples(splits, split) for split in ("train", "valid"))
     if options.pretraining.pretrain == "inputs":
         pretrain_on_inputs(layer, model.readout, *training, seed=options.training.seed)
     else:
@@ -159,8 +173,8 @@ def _pretraining_seconds(folder: Path) -> float:
     return float(json.loads(path.read_text())["seconds"]) if path.exists() else 0.0
 
 
-def evaluate_run(folder: Path, split: str = "test", best_by: str = "nll", device: str = "cpu") -> dict[str, Scores]:
-    """Metrics of a finished run on one split, persistence first; the threshold is the validation split's.
+def evaluate_run(folder: Path, split: str = "test", best_by: str = "loss", device: str = "cpu") -> dict[str, Scores]:
+    """Metrics of a finished run on one split, the simplest model's first; a threshold is the validation split's.
 
     Raises
     ------
@@ -173,23 +187,12 @@ def evaluate_run(folder: Path, split: str = "test", best_by: str = "nll", device
         raise ValueError(f"split is {split!r}: the known ones are {', '.join(SPLITS)}")
     options, model = load_run(folder, best_by)
     splits = data.load(options.data)
+    task = task_for(model, splits)
     name = options.model.model + ("" if options.pretraining.pretrain == "none" else f", {options.pretraining.pretrain}")
-    model = model.to(device)
-    return {"persistence": persistence_scores(splits, split), name: evaluate(model, splits, NextFrame(), split)}
+    simplest, scores = simplest_scores(splits, split)
+    return {simplest: scores, name: evaluate(model.to(device), splits, task, split)}
 
 
 def scores_table(scores: dict[str, Scores]) -> str:
-    """Return a Markdown table, a model a row; accuracies in per cent, NLL in nats a frame."""
-    return tables.markdown([{"model": name} | scores_row(score) for name, score in scores.items()], {"NLL": 3})
-
-
-def scores_row(score: Scores) -> dict[str, float]:
-    """One model's metrics under the headings of a table."""
-    return {
-        "accuracy %": 100 * score.accuracy,
-        "at threshold": score.threshold,
-        "accuracy % at 0.5": 100 * score.accuracy_at_half,
-        "expected %": 100 * score.expected_accuracy,
-        "mean of frames %": 100 * score.mean_frame_accuracy,
-        "NLL": score.nll,
-    }
+    """Return a Markdown table, a model a row; shares in per cent, NLL in nats an answer (for music, a frame)."""
+    return tables.markdown([{"model": name} | score.row() for name, score in scores.items()], {"NLL": 3, "MSE": 5})

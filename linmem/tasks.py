@@ -1,48 +1,55 @@
 """Tasks: what is asked of a model, and how an answer is measured. They turn sequences into inputs and targets.
 
-A task knows nothing of models and optimizers: `train` and `evaluate` ask it for examples, a loss, and counts.
+A task knows nothing of optimizers: `train` and `evaluate` ask it for examples, a loss, and counts. A sequence with n
+targets is asked for them in its last n steps: all of them frame by frame, the last one for a class.
 
-Letters: M steps of a batch without padding, o outputs.
+Letters: T steps, M answers of a batch, o outputs.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss, one_hot
 
-from linmem.metrics import FrameCounts, count_frames
+from linmem.baselines import Persistence
+from linmem.data import LabelledSplits, PairedSplits, Splits
+from linmem.metrics import ClassCounts, FrameCounts, ValueCounts, count_classes, count_frames, count_values
 from linmem.sequences import check_sequences
 
 
 class Examples(NamedTuple):
-    """What goes in and what should come out, sequence by sequence: lists of (T_i, a) and (T_i, o)."""
+    """What goes in and what should come out, sequence by sequence."""
 
-    inputs: list[Tensor]
-    targets: list[Tensor]
+    inputs: list[Tensor]  # (T_i, a)
+    targets: list[Tensor]  # (n_i, o) numbers or (n_i,) classes, n_i ≤ T_i, for the last n_i steps
 
 
 class Task(Protocol):
     """What `train` needs to know of a task."""
 
-    def examples(self, sequences: list[Tensor]) -> Examples:
-        """Split sequences into inputs and targets."""
-        ...
+    def examples(self, splits: Any, split: str) -> Examples:
+        """Turn one split into inputs and targets."""
+
+    def output_size(self, splits: Any) -> int:
+        """How many outputs, o, a model needs."""
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Sum the loss of (M, o) model outputs over all steps."""
-        ...
+        """Sum the loss of (M, o) model outputs over all answers."""
 
-    def count(self, outputs: Tensor, targets: Tensor) -> FrameCounts:
-        """Count what the metrics are made of."""
-        ...
+    def count(self, outputs: Tensor, targets: Tensor) -> Any:
+        """Count what the metrics are made of: see `metrics.Counts`."""
+
+    def simplest(self, splits: Any) -> tuple[str, nn.Module]:
+        """Name and build, from the training split, the model that every other has to beat."""
 
 
 class NextFrame:
     """Predict each frame of a piano roll from all before it [B12; L18 §5]: frames 2..T, a note a Bernoulli variable."""
 
-    def examples(self, sequences: list[Tensor]) -> Examples:
+    def examples(self, splits: Any, split: str) -> Examples:
         """Inputs x_1..x_{T-1}, targets x_2..x_T.
 
         Raises
@@ -50,11 +57,15 @@ class NextFrame:
         ValueError
             A sequence has a single frame, or an entry that is neither 0 nor 1.
         """
-        sequences = check_sequences(sequences, min_length=2)
+        sequences = check_sequences(getattr(splits, split), min_length=2)
         for index, roll in enumerate(sequences):
             if not ((roll == 0) | (roll == 1)).all():
                 raise ValueError(f"sequence {index} has entries other than 0 and 1: a piano roll was wanted")
         return Examples([roll[:-1] for roll in sequences], [roll[1:] for roll in sequences])
+
+    def output_size(self, splits: Any) -> int:
+        """One output a note."""
+        return splits.features
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Negative log-likelihood of `targets` (M, o) in nats, summed over notes and frames."""
@@ -64,14 +75,127 @@ class NextFrame:
         """Count hits and misses at every threshold, and the likelihood."""
         return count_frames(outputs, targets)
 
+    def simplest(self, splits: Any) -> tuple[str, nn.Module]:
+        """Copy the last frame."""
+        return "persistence", Persistence(*self.examples(splits, "train"))
 
-class PairedFrames(NextFrame):
-    """Frames to predict that are given, not shifted: each sequence is a pair (inputs (T_i, a), targets (T_i, o))."""
 
-    def examples(self, sequences: list[Tensor]) -> Examples:
-        """Take the pairs apart; lengths must agree pair by pair."""
-        inputs, targets = (check_sequences(list(part)) for part in zip(*sequences, strict=True))
-        for index, (x, y) in enumerate(zip(inputs, targets, strict=True)):
-            if len(x) != len(y):
-                raise ValueError(f"sequence {index} has {len(x)} input steps but {len(y)} target steps: one a step")
-        return Examples(inputs, targets)
+class GivenFrames(NextFrame):
+    """Frames of zeros and ones that are given beside the inputs, not their future."""
+
+    def examples(self, splits: Any, split: str) -> Examples:
+        """Take the pairs apart."""
+        return _given(splits, split)
+
+    def output_size(self, splits: Any) -> int:
+        """One output a column of the targets."""
+        return splits.targets["train"][0].shape[-1]
+
+
+class NextValue:
+    """Predict each step of a series of real numbers from all before it: mean squared error."""
+
+    def examples(self, splits: Any, split: str) -> Examples:
+        """Inputs x_1..x_{T-1}, targets x_2..x_T."""
+        sequences = check_sequences(getattr(splits, split), min_length=2)
+        return Examples([x[:-1] for x in sequences], [x[1:] for x in sequences])
+
+    def output_size(self, splits: Any) -> int:
+        """One output a feature."""
+        return splits.features
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Squared error, a mean over outputs, summed over steps."""
+        return mse_loss(outputs, targets, reduction="sum") / targets.shape[-1]
+
+    def count(self, outputs: Tensor, targets: Tensor) -> ValueCounts:
+        """Count squared errors, and what the variance is made of."""
+        return count_values(outputs, targets)
+
+    def simplest(self, splits: Any) -> tuple[str, nn.Module]:
+        """Copy the last step."""
+        return "persistence", _Constant(torch.zeros(splits.features), keep=1.0)
+
+
+class GivenValues(NextValue):
+    """Real numbers that are given: after every step, or after the last one."""
+
+    def examples(self, splits: Any, split: str) -> Examples:
+        """Take the pairs apart."""
+        return _given(splits, split)
+
+    def output_size(self, splits: Any) -> int:
+        """One output a column of the targets."""
+        return splits.targets["train"][0].shape[-1]
+
+    def simplest(self, splits: Any) -> tuple[str, nn.Module]:
+        """Answer the mean."""
+        return "mean", _Constant(torch.cat(self.examples(splits, "train").targets).mean(0))
+
+
+class Classes:
+    """Name the class of a sequence after its last step, or of every step."""
+
+    def examples(self, splits: Any, split: str) -> Examples:
+        """Sequences with their labels, or with the class of every step where the targets are one-hot."""
+        if isinstance(splits, LabelledSplits):
+            return Examples(check_sequences(getattr(splits, split)), list(splits.labels[split].reshape(-1, 1)))
+        inputs, targets = _given(splits, split)
+        return Examples(inputs, [y.argmax(-1) for y in targets])
+
+    def output_size(self, splits: Any) -> int:
+        """One output a class."""
+        if isinstance(splits, LabelledSplits):
+            return splits.classes
+        return splits.targets["train"][0].shape[-1]
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Negative log-likelihood of the classes `targets` (M,) in nats, summed."""
+        return cross_entropy(outputs, targets, reduction="sum")
+
+    def count(self, outputs: Tensor, targets: Tensor) -> ClassCounts:
+        """Count right answers, and the likelihood."""
+        return count_classes(outputs, targets)
+
+    def simplest(self, splits: Any) -> tuple[str, nn.Module]:
+        """Answer the most frequent class, with the certainty seen in training."""
+        seen = torch.cat(self.examples(splits, "train").targets)
+        rates = one_hot(seen, self.output_size(splits)).double().sum(0) + 0.5
+        return "most frequent", _Constant((rates / rates.sum()).log().float())
+
+
+def task_of(splits: Splits) -> Task:
+    """Return the task that a data set sets by its kind."""
+    if isinstance(splits, LabelledSplits):
+        return Classes()
+    if isinstance(splits, PairedSplits):
+        first = torch.cat([y.reshape(-1, y.shape[-1]) for y in splits.targets["train"]])
+        choice = first.shape[1] > 1 and bool((((first == 0) | (first == 1)).all(1) & (first.sum(1) == 1)).all())
+        return Classes() if choice else GivenValues()
+    return NextFrame() if splits.kind == "piano_roll" else NextValue()
+
+
+class _Constant(nn.Module):
+    """Always the same answer, plus `keep` times the input."""
+
+    def __init__(self, answer: Tensor, keep: float = 0.0) -> None:
+        super().__init__()
+        self.register_buffer("answer", answer)
+        self.answer: Tensor
+        self.keep = keep
+
+    def forward(self, x: Tensor, state: None = None) -> tuple[Tensor, None]:
+        answer = self.answer.expand(*x.shape[:-1], -1)
+        return (answer + self.keep * x if self.keep else answer), state
+
+
+def _given(splits: PairedSplits, split: str) -> Examples:
+    """Inputs, and targets as (n_i, o): n_i = T_i, or 1 where there is one answer after the last step."""
+    inputs = check_sequences(getattr(splits, split))
+    targets = check_sequences([y.reshape(-1, y.shape[-1]) for y in splits.targets[split]])
+    if len(inputs) != len(targets):
+        raise ValueError(f"{len(inputs)} sequences came with {len(targets)} targets: one for each was wanted")
+    for index, (x, y) in enumerate(zip(inputs, targets, strict=True)):
+        if len(y) not in (1, len(x)):
+            raise ValueError(f"sequence {index} has {len(x)} steps but {len(y)} targets: one a step or one was wanted")
+    return Examples(inputs, targets)

@@ -6,8 +6,8 @@ All randomness of an epoch (order, batches, dropout) is drawn from (seed, epoch)
 state to go on from where it was: weights, Adam's moments and the epoch's number suffice, and on a CPU the resumed run
 ends with the same bits as one that was never cut.
 
-The loss is the negative log-likelihood in nats per frame, averaged over the frames of a batch; padding is cut away
-before any loss or metric sees it.
+The loss is averaged over the answers that a batch asks for, for music the frames, so it is in nats per frame; padding
+is cut away before any loss or metric sees it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from linmem import workers
+from linmem.baselines import RNNRBM, orthogonality_penalty
 from linmem.batches import Chunk, chunks, on_device, shuffled_buckets
 from linmem.checkpoint import Epoch, TrainingState, resume, save
-from linmem.metrics import FrameCounts, Scores, score
+from linmem.metrics import Scores
 from linmem.model import SequenceModel
+from linmem.scan.choice import settled
 from linmem.sequences import length_buckets
 from linmem.tasks import Examples, Task
 
@@ -51,7 +53,7 @@ class TrainingOptions:
     max_epochs : int
         Passes over the training set at most.
     patience : int
-        Epochs without a better validation NLL before training stops.
+        Epochs without a better validation loss before training stops.
     clip : float
         Largest norm of the gradient.
     weight_decay : float
@@ -60,6 +62,8 @@ class TrainingOptions:
         Learning rate of a linear memory's own weights W_mm, relative to `learning_rate`; 0 leaves them as solved.
     averaging : float
         Decay per step of a running average of the weights, which is then what is validated and kept; 0: no average.
+    orthogonality : float
+        λ of the penalty λ ‖W_mmᵀ W_mm − I‖² on linear memories [S20: 1e-4 … 1e-1].
     truncate : int
         Backpropagate through so many steps at a time, the state carried on, a step of Adam for each; 0: through all.
     precision : str
@@ -76,6 +80,7 @@ class TrainingOptions:
     weight_decay: float = 0.0
     memory_rate: float = 1.0
     averaging: float = 0.0
+    orthogonality: float = 0.0
     truncate: int = 0
     precision: str = "float32"
     seed: int = 0
@@ -88,14 +93,14 @@ class TrainingOptions:
             raise ValueError(f"averaging is {self.averaging}: a number from 0 to below 1 was wanted")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision is {self.precision!r}: the known ones are {', '.join(PRECISIONS)}")
-        for name in ("weight_decay", "memory_rate", "truncate"):
+        for name in ("weight_decay", "memory_rate", "orthogonality", "truncate"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: 0 or more was wanted")
 
 
 @dataclass(frozen=True)
 class History:
-    """What a training run leaves behind: a row an epoch, and the best epoch by validation NLL."""
+    """What a training run leaves behind: a row an epoch, and the best epoch by validation loss."""
 
     epochs: list[Epoch]
     best_epoch: int
@@ -103,10 +108,11 @@ class History:
 
     @property
     def best(self) -> Epoch:
-        """The epoch with the lowest validation NLL."""
+        """The epoch with the lowest validation loss."""
         return self.epochs[self.best_epoch - 1]
 
 
+@settled()
 def train(
     model: nn.Module,
     splits: Any,
@@ -117,7 +123,7 @@ def train(
     after_epoch: Callable[[TrainingState], None] | None = None,
     progress: bool = False,
 ) -> History:
-    """Train `model`; leave it with the weights of the epoch with the lowest validation NLL.
+    """Train `model`; leave it with the weights of the epoch with the lowest validation loss.
 
     Parameters
     ----------
@@ -146,7 +152,11 @@ def train(
     """
     options = options or TrainingOptions()
     state = TrainingState(model, _adam(model, options), _average(model, options))
-    if options.truncate and not isinstance(model, SequenceModel):
+    if options.averaging and isinstance(model, RNNRBM):
+        raise ValueError(
+            f"averaging is {options.averaging}, but an RNN-RBM's task reads the trained weights: set it to 0"
+        )
+    if options.truncate and not isinstance(model, SequenceModel | RNNRBM):
         raise ValueError(
             f"truncate is {options.truncate}, but a {type(model).__name__} carries no state on: set it to 0"
         )
@@ -154,7 +164,7 @@ def train(
         resume(state, asdict(options), checkpoint)
     workers.wait()  # before the first of them writes
     shared = workers.averaging_gradients(model)
-    training, validation = (on_device(model, task.examples(split)) for split in (splits.train, splits.valid))
+    training, validation = (on_device(model, task.examples(splits, split)) for split in ("train", "valid"))
     bar = tqdm(
         total=options.max_epochs,
         initial=state.epoch,
@@ -163,32 +173,31 @@ def train(
     )
     while not state.finished(options.max_epochs, options.patience):
         started = time.perf_counter()
-        train_nll = _train_epoch(shared, state, training, task, options)
+        train_loss = _train_epoch(shared, state, training, task, options)
         seconds = time.perf_counter() - started
-        if not math.isfinite(train_nll):
+        if not math.isfinite(train_loss):
             _restore_best(state)
             raise ValueError(
-                f"the training loss became {train_nll} in epoch {state.epoch + 1}: lower learning_rate or clip"
+                f"the training loss became {train_loss} in epoch {state.epoch + 1}: lower learning_rate or clip"
                 f" (learning_rate is {options.learning_rate}, clip {options.clip})"
             )
         counts = count(state.judged, validation, task, options.batch_size)
-        valid = score(counts, counts.best_threshold())
-        row = Epoch(
-            state.epoch + 1, train_nll, valid.nll, valid.accuracy, valid.threshold, valid.accuracy_at_half, seconds
-        )
+        valid = counts.scores(counts.choice())
+        row = Epoch(state.epoch + 1, train_loss, valid.loss, asdict(valid), seconds)
         state.record(row)
         if workers.rank() == 0 and checkpoint:
             save(state, asdict(options), checkpoint)
         if workers.rank() == 0 and after_epoch:
             after_epoch(state)
         bar.update()
-        bar.set_postfix(valid_nll=f"{valid.nll:.3f}", best=f"{state.best['nll'].value:.3f}")
+        bar.set_postfix(valid_loss=f"{valid.loss:.4g}", best=f"{state.best['loss'].value:.4g}")
     bar.close()
     _restore_best(state)
-    return History(state.history, state.best["nll"].epoch, sum(row.seconds for row in state.history))
+    return History(state.history, state.best["loss"].epoch, sum(row.seconds for row in state.history))
 
 
-def count(model: nn.Module, examples: Examples, task: Task, batch_size: int = 64) -> FrameCounts:
+@settled()
+def count(model: nn.Module, examples: Examples, task: Task, batch_size: int = 64) -> Any:
     """Count over `examples` what the metrics are made of, each worker a part; the model stays in the mode it was in."""
     examples, was_training = on_device(model, examples), model.training
     model.eval()
@@ -204,9 +213,10 @@ def count(model: nn.Module, examples: Examples, task: Task, batch_size: int = 64
 
 
 def evaluate(model: nn.Module, splits: Any, task: Task, split: str = "test") -> Scores:
-    """Metrics of `model` on one split, the threshold chosen on the validation split."""
-    threshold = count(model, task.examples(splits.valid), task).best_threshold()
-    return score(count(model, task.examples(getattr(splits, split)), task), threshold)
+    """Metrics of `model` on one split; what is left to be chosen, as a threshold, is chosen on the validation split."""
+    choice = count(model, task.examples(splits, "valid"), task).choice()
+    scores: Scores = count(model, task.examples(splits, split), task).scores(choice)
+    return scores
 
 
 def _adam(model: nn.Module, options: TrainingOptions) -> torch.optim.Adam:
@@ -229,7 +239,7 @@ def _average(model: nn.Module, options: TrainingOptions) -> AveragedModel | None
 def _train_epoch(
     model: nn.Module, state: TrainingState, examples: Examples, task: Task, options: TrainingOptions
 ) -> float:
-    """One pass over the training set; returns its loss per frame. `model` is the state's, or all workers' as one."""
+    """One pass over the training set; returns its loss per answer. `model` is the state's, or all workers' as one."""
     model.train()
     summed = _Loss(0.0, 0)
     random = np.random.default_rng([options.seed, state.epoch])
@@ -241,22 +251,32 @@ def _train_epoch(
             for chunk in chunks(examples, bucket, options.truncate, workers.rank(), workers.size()):
                 with _precision(device, options):
                     outputs, memory = model(chunk.values) if memory is None else model(chunk.values, _detached(memory))
-                loss = task.loss(outputs[chunk.real].float(), chunk.targets)
+                if chunk.answers == 0:
+                    continue
+                loss = task.loss(outputs[chunk.asked].float(), chunk.targets)
                 state.optimizer.zero_grad()
-                (loss * workers.size() / chunk.frames).backward()  # the workers' mean is the loss per frame of them all
+                # The workers' mean is the loss per answer of them all, to which each adds the same penalty.
+                (loss * workers.size() / chunk.answers + _penalty(state.model, options)).backward()
                 nn.utils.clip_grad_norm_(model.parameters(), options.clip)
                 state.optimizer.step()
                 if state.average is not None:
                     state.average.update_parameters(state.model)
-                summed = _Loss(summed.value + loss.item(), summed.frames + len(chunk.targets))
+                summed = _Loss(summed.value + loss.item(), summed.answers + len(chunk.targets))
     summed = workers.total(summed, device)
-    return summed.value / summed.frames
+    return summed.value / summed.answers
 
 
 @dataclass(frozen=True)
 class _Loss:
     value: float
-    frames: int
+    answers: int
+
+
+def _penalty(model: nn.Module, options: TrainingOptions) -> Tensor | float:
+    if options.orthogonality == 0:
+        return 0.0
+    memories = [weight for name, weight in model.named_parameters() if "weight_mm" in name]
+    return options.orthogonality * sum(orthogonality_penalty(weight) for weight in memories)
 
 
 def _precision(device: torch.device, options: TrainingOptions) -> torch.autocast:
@@ -270,10 +290,10 @@ def _detached(state: Any) -> Any:
 
 
 def _answers(model: nn.Module, chunk: Chunk) -> tuple[Tensor, Tensor]:
-    """Model outputs and targets of the real steps of a batch: two of (M, o)."""
-    return model(chunk.values)[0][chunk.real], chunk.targets
+    """Model outputs and targets of the steps of a batch that are asked for an answer: (M, …) each."""
+    return model(chunk.values)[0][chunk.asked], chunk.targets
 
 
 def _restore_best(state: TrainingState) -> None:
-    if state.best["nll"].weights:
-        state.model.load_state_dict(state.best["nll"].weights)
+    if state.best["loss"].weights:
+        state.model.load_state_dict(state.best["loss"].weights)

@@ -1,6 +1,7 @@
 """The command line as a user meets it: a whole session on small data, and bad input answered by one line."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def test_train_leaves_a_run_that_can_be_read(trained):
     assert config["versions"]["torch"] == torch.__version__
     epochs = [json.loads(line) for line in (trained / "history.jsonl").read_text().splitlines()]
     assert [epoch["epoch"] for epoch in epochs] == [1, 2]
-    assert json.loads((trained / "scores.json").read_text())["persistence"]["nll"] > 0
+    assert json.loads((trained / "scores.json").read_text())["simplest"]["nll"] > 0
 
 
 def test_evaluate_prints_persistence_first(trained, capsys):
@@ -64,7 +65,7 @@ def test_generate_writes_music_that_opens_and_a_picture(trained, tmp_path, capsy
     roll = midi.piano_roll(sound)
     assert roll.shape == (17, 88)
     assert roll[5:].sum(1).max() <= 3
-    assert open(picture, "rb").read(8) == b"\x89PNG\r\n\x1a\n"
+    assert Path(picture).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     run(capsys, "generate", trained, "--out", tmp_path / "b", "--heard=5", "--steps=12", "--voices=3")
     assert torch.equal(midi.piano_roll(tmp_path / "b" / "continuation.mid"), roll)
     status, _, err = run(capsys, "generate", trained, "--out", tmp_path / "a", "--heard=5")
@@ -136,7 +137,10 @@ def altered(run_folder, tmp_path):
         (["train", "{pieces}", "--pretrain=inputs", *SMALL], "hidden_size is 6, wanted 8"),
         (["train", "{pieces}", "--learning_rate=0"], "learning_rate is 0"),
         (["train", "{pieces}", "--out", "{trained}"], "already holds a run (config.json): --resume goes on with it"),
-        (["train", "{pieces}", "--out", "{trained}", "--resume", "--model=lstm"], "was run with model=lmn-b, now it is"),
+        (
+            ["train", "{pieces}", "--out", "{trained}", "--resume", "--model=lstm"],
+            "was run with model=lmn-b, now it is",
+        ),
         (["train", "{broken}"], "broken.npy"),
         (["evaluate", "{pieces}"], "holds no run"),
         (["evaluate", "{trained}", "--split=dev"], "split is 'dev': the known ones are train, valid, test"),

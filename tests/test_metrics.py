@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from linmem.metrics import HALF, THRESHOLDS, count_frames, score
+from linmem.metrics import HALF, THRESHOLDS, count_frames
 
 
 def random_frames(frames=40, notes=88, seed=0, density=0.05):
@@ -47,13 +47,13 @@ def test_expected_accuracy_is_what_sampling_tends_to():
         drawn = torch.rand(logits.shape, generator=generator) < probabilities
         hits += float((drawn & (targets > 0)).sum())
         union += float((drawn | (targets > 0)).sum())
-    assert score(count_frames(logits, targets), HALF).expected_accuracy == pytest.approx(hits / union, abs=2e-3)
+    assert count_frames(logits, targets).scores(HALF).expected_accuracy == pytest.approx(hits / union, abs=2e-3)
 
 
 def test_a_case_by_hand():
     targets = torch.tensor([[1.0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0]])
     probabilities = torch.tensor([[0.9, 0.2, 0.7, 0.1], [0.1, 0.1, 0.1, 0.1], [0.1, 0.1, 0.6, 0.1]])
-    scores = score(count_frames(torch.logit(probabilities), targets), HALF)
+    scores = count_frames(torch.logit(probabilities), targets).scores(HALF)
     assert scores.accuracy_at_half == pytest.approx(2 / 4)  # TP 1 + 0 + 1, FP 1, FN 1
     assert scores.mean_frame_accuracy == pytest.approx((1 / 3 + 1 + 1) / 3)  # silence, predicted right, is right
     likelihood = torch.where(targets > 0, probabilities, 1 - probabilities)
@@ -69,8 +69,8 @@ def test_a_note_must_exceed_the_threshold():
 def test_best_threshold_is_the_best_and_among_equals_the_middle_one():
     logits, targets = random_frames()
     accuracy = count_frames(logits, targets).accuracy()
-    assert accuracy[count_frames(logits, targets).best_threshold()] == accuracy.max()
+    assert accuracy[count_frames(logits, targets).choice()] == accuracy.max()
     certain = torch.where(targets > 0, torch.inf, -torch.inf)
     counts = count_frames(certain, targets)
-    assert counts.best_threshold() == HALF
-    assert score(counts, HALF).accuracy == 1.0
+    assert counts.choice() == HALF
+    assert counts.scores(HALF).accuracy == 1.0

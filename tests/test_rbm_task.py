@@ -63,4 +63,4 @@ def test_it_is_trained_and_evaluated_by_the_common_loop():
     assert before.nll > 3.5
     assert after.nll < 1.5  # two chords: log 2 = 0.69; notes by themselves: 4.16
     assert after.expected_accuracy == pytest.approx(1 / 3, abs=0.06)  # half the chords are right: 1.5 notes of 4.5
-    assert history.best.valid_nll < history.epochs[0].valid_nll
+    assert history.best.valid_loss < history.epochs[0].valid_loss

@@ -20,8 +20,9 @@ def rolls(seed=0, lengths=LENGTHS, notes=6):
     return [(torch.rand(length, notes, generator=generator) < 0.3).float() for length in lengths]
 
 
-def splits():
-    return Splits("random", rolls(0), rolls(1), rolls(2))
+def splits(dtype=torch.float32):
+    parts = ([roll.to(dtype) for roll in rolls(seed)] for seed in range(3))
+    return Splits("random", *parts, kind="piano_roll")
 
 
 def model(name="lmn-b", **options):
@@ -39,7 +40,7 @@ def same_weights(first, second):
 
 @pytest.mark.parametrize("name", ["lmn-a", "lmn-b", "lstm", "gru", "rnn", "unfolded"])
 def test_metrics_do_not_see_the_padding(name):
-    network, task, examples = model(name).double(), NextFrame(), NextFrame().examples(rolls())
+    network, task, examples = model(name).double(), NextFrame(), NextFrame().examples(splits(), "train")
     examples = type(examples)(*([tensor.double() for tensor in part] for part in examples))
     alone, together = (count(network, examples, task, batch_size) for batch_size in (1, len(LENGTHS)))
     assert together.frames == sum(length - 1 for length in LENGTHS)
@@ -49,7 +50,7 @@ def test_metrics_do_not_see_the_padding(name):
 
 @pytest.mark.parametrize("name", ["lmn-a", "lmn-b", "lstm", "unfolded"])
 def test_gradients_do_not_see_the_padding(name):
-    network, examples = model(name).double().eval(), NextFrame().examples([roll.double() for roll in rolls()])
+    network, examples = model(name).double().eval(), NextFrame().examples(splits(torch.float64), "train")
 
     def gradients(batches):
         network.zero_grad()
@@ -105,8 +106,8 @@ def test_training_learns_a_rule_and_keeps_the_best_epoch():
     history = train(network, data, NextFrame(), TrainingOptions(learning_rate=3e-2, batch_size=3, max_epochs=60))
     scores = evaluate(network, data, NextFrame())
     assert scores.accuracy_at_half == 1.0
-    assert scores.nll == pytest.approx(history.best.valid_nll, rel=1e-6)
-    assert history.best.valid_nll == min(row.valid_nll for row in history.epochs)
+    assert scores.nll == pytest.approx(history.best.valid_loss, rel=1e-6)
+    assert history.best.valid_loss == min(row.valid_loss for row in history.epochs)
 
 
 def test_the_running_average_is_what_is_validated_and_kept():
@@ -120,7 +121,18 @@ def test_the_running_average_is_what_is_validated_and_kept():
     for name, average in seen[1][1].items():
         torch.testing.assert_close(average, 0.75 * seen[0][0][name] + 0.25 * seen[1][0][name])
         assert torch.equal(network.state_dict()[name], seen[history.best_epoch - 1][1][name])
-    assert evaluate(network, splits(), NextFrame(), "valid").nll == history.best.valid_nll
+    assert evaluate(network, splits(), NextFrame(), "valid").nll == history.best.valid_loss
+
+
+def test_the_penalty_draws_the_memory_towards_an_orthogonal_one():
+    def distance(weight):
+        return float((weight.T @ weight - torch.eye(len(weight))).square().sum())
+
+    free, drawn = model(), model()
+    train(free, splits(), NextFrame(), OPTIONS)
+    train(drawn, splits(), NextFrame(), replace(OPTIONS, orthogonality=1.0))
+    wanted = 0.8 * distance(free.recurrent.weight_mm_l0.detach())
+    assert distance(drawn.recurrent.weight_mm_l0.detach()) < wanted
 
 
 def test_early_stopping_waits_for_its_patience():

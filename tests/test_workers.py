@@ -42,10 +42,10 @@ def test_chunks_of_all_workers_are_the_batch(steps, workers):
     parts = [list(chunks(examples, bucket, steps, worker, workers)) for worker in range(workers)]
     assert len({len(part) for part in parts}) == 1
     for together in zip(*parts, strict=True):
-        assert sum(len(chunk.targets) for chunk in together) == together[0].frames
-        assert all(int(chunk.real.sum()) == len(chunk.targets) for chunk in together)
+        assert sum(len(chunk.targets) for chunk in together) == together[0].answers
+        assert all(int(chunk.asked.sum()) == len(chunk.targets) for chunk in together)
     for side, tensors in (("inputs", examples.inputs), ("targets", examples.targets)):
-        seen = [chunk.values[chunk.real] if side == "inputs" else chunk.targets for part in parts for chunk in part]
+        seen = [chunk.values[chunk.asked] if side == "inputs" else chunk.targets for part in parts for chunk in part]
         wanted = torch.cat(tensors)
         assert sum(map(len, seen)) == len(wanted)
         torch.testing.assert_close(torch.cat(seen).sum(0), wanted.sum(0))
@@ -56,7 +56,7 @@ def test_truncation_carries_the_state(name):
     """At a learning rate of next to nothing, chunks give the loss of the whole."""
     _, whole = trained(name, learning_rate=1e-12)
     _, cut = trained(name, learning_rate=1e-12, truncate=3)
-    assert [e.train_nll for e in cut.epochs] == pytest.approx([e.train_nll for e in whole.epochs], rel=1e-5)
+    assert [e.train_loss for e in cut.epochs] == pytest.approx([e.train_loss for e in whole.epochs], rel=1e-5)
 
 
 def test_a_chunk_that_holds_everything_changes_no_bit():
@@ -71,9 +71,9 @@ def test_bfloat16_keeps_float32_weights_and_comes_close(name):
     model, history = trained(name, precision="bfloat16")
     assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
     _, exact = trained(name)
-    losses = [e.train_nll for e in exact.epochs]
-    assert [e.train_nll for e in history.epochs] == pytest.approx(losses, rel=2e-2)
-    assert [e.train_nll for e in history.epochs] != losses
+    losses = [e.train_loss for e in exact.epochs]
+    assert [e.train_loss for e in history.epochs] == pytest.approx(losses, rel=2e-2)
+    assert [e.train_loss for e in history.epochs] != losses
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from linmem import data, plots, runs, tables
 from linmem.autoencoder import LinearAutoencoder
 from linmem.experiments import continuation, memory_curve
 from linmem.experiments.folders import figure
-from linmem.metrics import Scores
+from linmem.metrics import FrameScores
 from linmem.model import ModelOptions
 from linmem.run_folder import HISTORY, PretrainingOptions, RunOptions, read_lines, write_json, write_text
 from linmem.training import TrainingOptions
@@ -47,13 +47,15 @@ def run(folder: Path, *, seed: int = 0, quick: bool = False, force: bool = False
     force : bool
         Train again what was trained before.
     """
-    summaries, scores = {}, {}
+    summaries: dict[str, runs.Summary] = {}
+    scores: dict[str, FrameScores] = {}
     for name, options in MODELS.items():
         _announce(f"training {name}")
         where = _run_folder(folder, name)
         summaries[name] = runs.run(_adapted(options, seed, quick), where, resume=not force, force=force, progress=True)
-        rows = runs.evaluate_run(where, "test")
-        scores["persistence"], scores[name] = rows.values()
+        for row, score in zip(("persistence", name), runs.evaluate_run(where, "test").values(), strict=True):
+            assert isinstance(score, FrameScores)
+            scores[row] = score
     text = table(scores, summaries)
     write_text(folder / "table.md", text + "\n")
     write_json(folder / "table.json", _rows(scores, summaries))
@@ -74,12 +76,12 @@ def _announce(what: str) -> None:
         print(what, file=sys.stderr)
 
 
-def table(scores: dict[str, Scores], summaries: dict[str, runs.Summary]) -> str:
+def table(scores: dict[str, FrameScores], summaries: dict[str, runs.Summary]) -> str:
     """Return the demo's table as Markdown: the test split, persistence first."""
     return tables.markdown(_rows(scores, summaries), {"NLL": 3})
 
 
-def _rows(scores: dict[str, Scores], summaries: dict[str, runs.Summary]) -> list[dict[str, Any]]:
+def _rows(scores: dict[str, FrameScores], summaries: dict[str, runs.Summary]) -> list[dict[str, Any]]:
     rows = []
     for name, score in scores.items():
         summary = summaries.get(name)
@@ -106,7 +108,7 @@ def _adapted(options: RunOptions, seed: int, quick: bool) -> RunOptions:
 
 
 def _draw_learning(folder: Path) -> None:
-    curves = {name: [row["valid_nll"] for row in read_lines(_run_folder(folder, name) / HISTORY)] for name in MODELS}
+    curves = {name: [row["valid_loss"] for row in read_lines(_run_folder(folder, name) / HISTORY)] for name in MODELS}
     with figure(folder / "learning_curves.png", 1) as axes:
         plots.learning_curves(axes[0], curves)
 

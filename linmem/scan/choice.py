@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import NamedTuple
 
@@ -43,11 +45,12 @@ def choose(rows: int, width: int, total: int, deep: bool, dtype: torch.dtype, de
     of two; see the head of this file.
     """
     wished = os.environ.get("LINMEM_ENGINE") or ("numpy" if torch.are_deterministic_algorithms_enabled() else None)
+    wished = wished or (_without_race(dtype, device, deep) if _settled.get() else None)
     if wished is not None and wished not in ENGINES:
         raise ValueError(f"LINMEM_ENGINE is {wished!r}, but it must be one of {', '.join(map(repr, ENGINES))}")
     able = tuple(name for name, engine in ENGINES.items() if engine.knows(dtype, device, deep))
     if wished in able:
-        return Choice(ENGINES[wished], ENGINES[wished])
+        return Choice(ENGINES[wished], ENGINES["numpy" if wished == "native" else wished])
     if len(able) == 1 or device.type != "cpu":
         return Choice(ENGINES["torch"], ENGINES["torch"])
     threads, others = torch.get_num_threads(), tuple(name for name in able if name != "native")  # it has loops only
@@ -55,6 +58,23 @@ def choose(rows: int, width: int, total: int, deep: bool, dtype: torch.dtype, de
         ENGINES[_race("loop", able, _rounded(rows), width, dtype, threads)],
         ENGINES[_race("product", others, min(_rounded(total), ROWS_OF_A_TRIAL), width, dtype, threads)],
     )
+
+
+@contextmanager
+def settled() -> Iterator[None]:
+    """No races inside, so that the same seed gives the same bits in every process: compiled loops, else NumPy's."""
+    token = _settled.set(True)
+    try:
+        yield
+    finally:
+        _settled.reset(token)
+
+
+_settled: ContextVar[bool] = ContextVar("settled", default=False)
+
+
+def _without_race(dtype: torch.dtype, device: torch.device, deep: bool) -> str:
+    return next((name for name in ("native", "numpy") if ENGINES[name].knows(dtype, device, deep)), "torch")
 
 
 def _rounded(count: int) -> int:
