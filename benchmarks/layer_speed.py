@@ -6,6 +6,7 @@ busy machine slows all of them alike. Ratios are torch.nn.LSTM's time over the L
     python benchmarks/layer_speed.py                      # one thread
     python benchmarks/layer_speed.py --threads 2
     python benchmarks/layer_speed.py --clock cpu          # CPU time of the process: on a machine that others use too
+    LINMEM_NATIVE=0 python benchmarks/layer_speed.py      # as where there is no C compiler
 
 Letters: T steps, B sequences, a inputs, f functional units, p memory units.
 """
@@ -24,7 +25,8 @@ import torch
 from torch import nn
 
 from linmem.layers import LMN
-from linmem.scan import engine
+from linmem.scan.choice import ENGINES
+from linmem.scan.engine import blas_threads
 
 SIZES = [  # T, B, a, f, p
     (160, 16, 88, 50, 100),
@@ -73,24 +75,17 @@ def race(runs: dict[str, Run], rounds: int, clock: Callable[[], float]) -> dict[
 
 
 def gemm_peak(batch: int, inner: int, outer: int, clock: Callable[[], float]) -> float:
-    """GFLOP/s of the best product (batch, inner) x (inner, outer) that any library here reaches."""
-    a, w, out = torch.randn(batch, inner), torch.randn(inner, outer), torch.empty(batch, outer)
-    packed = (
-        torch.ops.mkldnn._reorder_linear_weight(w.t().contiguous(), batch)
-        if torch.backends.mkldnn.is_available()
-        else None
-    )
-    calls = [lambda e=e: e.matmul(e.array(a), e.array(w), out=e.array(out)) for e in (engine.NUMPY, engine.TORCH)]
-    if packed is not None:
-        calls.append(lambda: torch.ops.mkldnn._linear_pointwise(a, packed, None, "none", [], ""))
-    best = float("inf")
-    repeat = max(3, int(2e9 / (2 * batch * inner * outer)) // 10)
-    with torch.no_grad(), engine.blas_threads(torch.get_num_threads()):
+    """GFLOP/s of the best product (batch, inner) x (inner, outer) among NumPy, torch (MKL) and oneDNN."""
+    a, w, out = torch.randn(batch, inner), torch.randn(outer, inner), torch.empty(batch, outer)
+    able = [e for e in ENGINES.values() if e.name != "native" and e.knows(torch.float32, torch.device("cpu"))]
+    repeat, best = max(3, int(2e8 / (2 * batch * inner * outer))), float("inf")
+    with torch.no_grad(), blas_threads():
+        calls = [(e.linear(w, None, batch), e.array(a), e.array(out)) for e in able]
         for _ in range(10):
-            for call in calls:
+            for linear, left, space in calls:
                 start = clock()
                 for _ in range(repeat):
-                    call()
+                    linear(left, space)
                 best = min(best, (clock() - start) / repeat)
     return 2e-9 * batch * inner * outer / best
 

@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from linmem.scan.activations import activation
+from linmem.scan.choice import choose_for_steps
+from linmem.scan.engine import blas_threads
 
 
 def unfolded_reference(projected: Tensor, weight_hh: Tensor, nonlinearity: str) -> Tensor:
@@ -39,21 +41,24 @@ class _Unfolded(torch.autograd.Function):
     """The same with one product a step: the last k states lie side by side in the buffer, (B, k·f).
 
     The buffer of states begins with k zero steps, the buffer of gradients ends with them. The weight gradients are k
-    products after the loop, over all sequences and steps at once.
+    products after the loop, over all sequences and steps at once. Who multiplies: :mod:`linmem.scan.choice`.
     """
 
     @staticmethod
     def forward(ctx: Any, projected: Tensor, weight_hh: Tensor, nonlinearity: str) -> Tensor:
-        sigma_ = activation(nonlinearity).apply_
         (batch, steps, f), k = projected.shape, len(weight_hh)
-        oldest_first = weight_hh.flip(0).transpose(1, 2).reshape(k * f, f)
+        choice = choose_for_steps(batch, k * f, f, batch * steps, projected.dtype, projected.device)
+        engine, array = choice.loop, choice.loop.array
+        oldest_first = weight_hh.flip(0).transpose(0, 1).reshape(f, k * f)
         states = projected.new_zeros(batch, k + steps, f)
         states[:, k:] = projected
-        pitch = states.stride(0)
-        for t in range(steps):
-            past = states.as_strided((batch, k * f), (pitch, 1), t * f)
-            sigma_(states[:, k + t].addmm_(past, oldest_first))
-        ctx.nonlinearity = nonlinearity
+        sigma_, space = engine.sigma_[nonlinearity], array(projected.new_empty(batch, f))
+        with blas_threads():
+            linear = engine.linear(oldest_first, None, batch)
+            for past, h in zip(array(_windows(states, k)[:steps]), array(states[:, k:].transpose(0, 1)), strict=True):
+                engine.add(h, linear(past, space), out=h)
+                sigma_(h)
+        ctx.nonlinearity, ctx.choice = nonlinearity, choice
         ctx.save_for_backward(projected, weight_hh, states)
         return states[:, k:]
 
@@ -66,18 +71,30 @@ class _Unfolded(torch.autograd.Function):
             wanted = [a for a, needed in zip((projected, weight_hh), ctx.needs_input_grad, strict=False) if needed]
             found = iter(torch.autograd.grad(hidden, wanted, grad, create_graph=True))
             return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
-        slope = activation(ctx.nonlinearity).slope
+        engine, array, product = ctx.choice.loop, ctx.choice.loop.array, ctx.choice.product.product
         (batch, steps, f), k = projected.shape, len(weight_hh)
-        nearest_first = weight_hh.reshape(k * f, f)
+        nearest_first = weight_hh.permute(2, 0, 1).reshape(f, k * f)
+        slopes = activation(ctx.nonlinearity).slope(states[:, k:])
         deltas = states.new_zeros(batch, steps + k, f)
         deltas[:, :steps] = grad
-        pitch = deltas.stride(0)
-        for t in reversed(range(steps)):
-            future = deltas.as_strided((batch, k * f), (pitch, 1), (t + 1) * f)
-            deltas[:, t].addmm_(future, nearest_first).mul_(slope(states[:, k + t]))
-        rows, flat, flat_states = batch * (steps + k), deltas.view(-1, f), states.view(-1, f)
-        weight_grad = torch.stack([flat[: rows - (k - i)].t() @ flat_states[k - i :] for i in range(1, k + 1)])
+        space = array(projected.new_empty(batch, f))
+        time_first = (deltas[:, :steps].transpose(0, 1), _windows(deltas, k)[1:], slopes.transpose(0, 1))
+        with blas_threads():
+            linear = engine.linear(nearest_first, None, batch)
+            deltas_, futures, slopes_ = (list(array(values)) for values in time_first)
+            for delta, future, slope in zip(deltas_[::-1], futures[::-1], slopes_[::-1], strict=True):
+                engine.add(delta, linear(future, space), out=delta)
+                engine.multiply(delta, slope, out=delta)
+            rows, flat, flat_states = batch * (steps + k), deltas.view(-1, f), states.view(-1, f)
+            pairs = ((flat[: rows - (k - i)], flat_states[k - i :]) for i in range(1, k + 1))
+            weight_grad = torch.stack([product(delta.t(), state) for delta, state in pairs])
         return deltas[:, :steps], weight_grad, None
+
+
+def _windows(buffer: Tensor, lags: int) -> Tensor:
+    """Every k steps in a row of (B, n, f), as overlapping views: (n - k + 1, B, k·f)."""
+    batch, steps, f = buffer.shape
+    return buffer.as_strided((steps - lags + 1, batch, lags * f), (f, steps * f, 1))
 
 
 class UnfoldedNetwork(nn.Module):

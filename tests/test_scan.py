@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_sequence
 
 from linmem import scan
 from linmem.scan import Weights, chunks
-from linmem.scan.choice import ENGINES, choose
+from linmem.scan.choice import ENGINES, choose, settled
 from linmem.scan.engine import _blas_of_numpy, blas_threads
 
 NONLINEARITIES = ("tanh", "relu", "selu", "identity")
@@ -302,6 +302,11 @@ def test_engines_are_chosen_once_and_can_be_settled(monkeypatch):
     with pytest.raises(ValueError, match="LINMEM_ENGINE is 'blas'.*'numpy', 'torch', 'onednn', 'native'"):
         choose(*arguments, torch.float32, cpu)
     monkeypatch.delenv("LINMEM_ENGINE")
+    with settled():
+        here = choose(*arguments, torch.float32, cpu)
+        assert here.loop.name == ("native" if ENGINES["native"].knows(torch.float32, cpu) else "numpy")
+        assert choose(*arguments, torch.float64, cpu).loop.name == "numpy"
+        assert choose(16, 30, 160, True, torch.float32, cpu).loop.name == "numpy"
     torch.use_deterministic_algorithms(True)
     try:
         assert choose(*arguments, torch.float32, cpu).loop.name == "numpy"

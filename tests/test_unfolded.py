@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from linmem.scan.choice import ENGINES
 from linmem.unfolded import ExplicitMemoryNetwork, UnfoldedNetwork, unfolded_reference
 
 # B, T, a, f, o, k
@@ -93,6 +94,21 @@ def test_hidden_states_equal_the_plain_loop_in_float32(size):
     network, x = network_of(size, dtype=torch.float32), input_of(size, torch.float32)
     plain = unfolded_reference(x @ network.weight_xh.t() + network.bias_h, network.weight_hh, "selu")
     torch.testing.assert_close(network.hidden_states(x), plain)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "torch", "onednn"])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_every_engine_computes_the_same(monkeypatch, engine, size):
+    if not ENGINES[engine].knows(torch.float32, torch.device("cpu")):
+        pytest.skip(f"{engine} is not part of this build of torch")
+    network, x = network_of(size, dtype=torch.float32), input_of(size, torch.float32)
+    double = network_of(size)
+    double.load_state_dict(network.state_dict())
+    monkeypatch.setenv("LINMEM_ENGINE", engine)
+    found = results_and_gradients(network, x)
+    monkeypatch.setenv("LINMEM_ENGINE", "numpy")
+    for one, other in zip(found, results_and_gradients(double, x.double()), strict=True):
+        assert (one - other).norm() <= 1e-5 * other.norm()
 
 
 def test_padding_at_the_end_changes_nothing_before_it():

@@ -3,7 +3,7 @@
 The first batch of each size is run with every engine that can, and the answer is kept for the process. NumPy is taken
 unless another is clearly faster, so that the choice, and with it the last bit of a result, does not hang on a busy
 machine. ``LINMEM_ENGINE=numpy`` (``torch``, ``onednn``, ``native``) in the environment, or
-``torch.use_deterministic_algorithms(True)``, which means NumPy, settle it without a race.
+``torch.use_deterministic_algorithms(True)``, which means NumPy, settle it without a race, and so does :func:`settled`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from linmem.scan.native import NativeEngine
 OTHERS_MUST_WIN_BY = 1.15
 ROWS_OF_A_TRIAL = 1024
 STEPS_OF_A_TRIAL = 6
+LARGE_WEIGHT = 2**17  # entries, from which oneDNN led without a race
 
 ENGINES: dict[str, Engine] = {
     engine.name: engine for engine in (NumpyEngine(), Engine(), OneDnnEngine(), NativeEngine())
@@ -44,8 +45,20 @@ def choose(rows: int, width: int, total: int, deep: bool, dtype: torch.dtype, de
     `deep` says whether there are several functional layers. Measured once for each size, rows rounded up to a power
     of two; see the head of this file.
     """
+    return _choice("loop", rows, width, width, total, deep, dtype, device)
+
+
+def choose_for_steps(
+    rows: int, inputs: int, outputs: int, total: int, dtype: torch.dtype, device: torch.device
+) -> Choice:
+    """The same for a loop that calls ``engine.linear`` itself, (rows, inputs) x (inputs, outputs) a step."""
+    return _choice("linear", rows, inputs, outputs, total, True, dtype, device)
+
+
+def _choice(
+    kind: str, rows: int, inputs: int, outputs: int, total: int, deep: bool, dtype: torch.dtype, device: torch.device
+) -> Choice:
     wished = os.environ.get("LINMEM_ENGINE") or ("numpy" if torch.are_deterministic_algorithms_enabled() else None)
-    wished = wished or (_without_race(dtype, device, deep) if _settled.get() else None)
     if wished is not None and wished not in ENGINES:
         raise ValueError(f"LINMEM_ENGINE is {wished!r}, but it must be one of {', '.join(map(repr, ENGINES))}")
     able = tuple(name for name, engine in ENGINES.items() if engine.knows(dtype, device, deep))
@@ -53,16 +66,20 @@ def choose(rows: int, width: int, total: int, deep: bool, dtype: torch.dtype, de
         return Choice(ENGINES[wished], ENGINES["numpy" if wished == "native" else wished])
     if len(able) == 1 or device.type != "cpu":
         return Choice(ENGINES["torch"], ENGINES["torch"])
+    if _settled.get():
+        large = "onednn" if rows >= 8 and inputs * outputs >= LARGE_WEIGHT else "numpy"
+        return Choice(_first(able, "native", large), _first(able, "onednn"))
     threads, others = torch.get_num_threads(), tuple(name for name in able if name != "native")  # it has loops only
+    many = min(_rounded(total), ROWS_OF_A_TRIAL)
     return Choice(
-        ENGINES[_race("loop", able, _rounded(rows), width, dtype, threads)],
-        ENGINES[_race("product", others, min(_rounded(total), ROWS_OF_A_TRIAL), width, dtype, threads)],
+        ENGINES[_race(kind, able, _rounded(rows), inputs, outputs, dtype, threads)],
+        ENGINES[_race("product", others, many, outputs, outputs, dtype, threads)],
     )
 
 
 @contextmanager
 def settled() -> Iterator[None]:
-    """No races inside, so that the same seed gives the same bits in every process: compiled loops, else NumPy's."""
+    """No races inside, so that the same seed gives the same bits in every process: an order that suits most machines."""
     token = _settled.set(True)
     try:
         yield
@@ -73,8 +90,8 @@ def settled() -> Iterator[None]:
 _settled: ContextVar[bool] = ContextVar("settled", default=False)
 
 
-def _without_race(dtype: torch.dtype, device: torch.device, deep: bool) -> str:
-    return next((name for name in ("native", "numpy") if ENGINES[name].knows(dtype, device, deep)), "torch")
+def _first(able: tuple[str, ...], *wished: str) -> Engine:
+    return ENGINES[next((name for name in wished if name in able), "numpy")]
 
 
 def _rounded(count: int) -> int:
@@ -82,9 +99,11 @@ def _rounded(count: int) -> int:
 
 
 @cache
-def _race(kind: str, names: tuple[str, ...], rows: int, width: int, dtype: torch.dtype, threads: int) -> str:
+def _race(
+    kind: str, names: tuple[str, ...], rows: int, inputs: int, outputs: int, dtype: torch.dtype, threads: int
+) -> str:
     """Run all in turn and compare the best times; milliseconds."""
-    z, weight, space = (torch.ones(shape, dtype=dtype) for shape in ((rows, width), (width, width), (rows, width)))
+    z, weight, space = (torch.ones(n, m, dtype=dtype) for n, m in ((rows, inputs), (outputs, inputs), (rows, outputs)))
     best = dict.fromkeys(names, float("inf"))
     clock = time.thread_time if threads == 1 else time.perf_counter  # the first leaves out what others do meanwhile
     with torch.no_grad(), blas_threads():
@@ -103,6 +122,9 @@ def _trial(engine: Engine, kind: str, z: Tensor, weight: Tensor, space: Tensor) 
     if kind == "product":
         return lambda: engine.product(z.t(), space)
     linear, rows, width = engine.linear(weight, None, z.shape[0]), z.shape[0], weight.shape[0]
+    if kind == "linear":
+        left, right = engine.array(z), engine.array(space)
+        return lambda: [linear(left, right) for _ in range(STEPS_OF_A_TRIAL)]
     f = width // 2
     projected, blocks = z.new_zeros(STEPS_OF_A_TRIAL * rows, f), z.new_zeros((STEPS_OF_A_TRIAL + 1) * rows, width)
     return lambda: engine.forward("tanh", [rows] * STEPS_OF_A_TRIAL, projected, blocks, linear, width - f)
