@@ -20,7 +20,7 @@ from torch import Tensor
 from . import fourier
 from .sequences import pad, valid_mask
 
-BLOCK = 32  # columns transformed at once: a (3457, 88, 32) spectrum takes 156 MB
+BLOCK = 16  # columns transformed at once: a (3457, 88, 16) spectrum takes 78 MB
 KEPT_BYTES = 2_000_000_000
 BATCH_NUMBERS = 4_000_000  # at most so many real numbers in one transformed batch of states: 32 MB
 TRANSFORM_COST, PRODUCT_COST = 1.25, 0.067  # ns a number (times log2 n) and a multiplication, measured on one core

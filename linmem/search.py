@@ -21,6 +21,7 @@ FLOOR = (
     1e-6  # eigenvalues of a factor below this share of its largest count as that: they are directions without weight
 )
 HISTORY = 20
+FIRST_STEP = 1e-4  # change of the objective, of order 1, that the first trial step may make
 
 Objective = Callable[[list[Tensor]], tuple[float, list[Tensor]]]
 
@@ -55,19 +56,22 @@ def descend(
     `objective` takes and returns float64 matrices like `start`; its value should be of order 1 at the start.
     """
     sizes = [matrix.numel() for matrix in start]
+    stretch = FIRST_STEP**-0.5  # L-BFGS starts with a step of length 1
 
     def unpack(packed: np.ndarray) -> list[Tensor]:
         parts = torch.from_numpy(packed).to(start[0]).split(sizes)
-        return [s.out_of(part.view_as(m)) for part, m, s in zip(parts, start, scales, strict=True)]
+        return [s.out_of(part.view_as(m)) / stretch for part, m, s in zip(parts, start, scales, strict=True)]
 
     def function(packed: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradients = objective(unpack(packed))
         if not np.isfinite(value):  # an unstable trial step: send the line search back
             return 1e10, np.zeros_like(packed)
         scaled = [s.out_of(gradient).flatten() for s, gradient in zip(scales, gradients, strict=True)]
-        return value, torch.cat(scaled).cpu().numpy()
+        return value, torch.cat(scaled).cpu().numpy() / stretch
 
-    packed = torch.cat([s.into(matrix).flatten() for s, matrix in zip(scales, start, strict=True)]).cpu().numpy()
+    packed = (
+        torch.cat([s.into(matrix).flatten() for s, matrix in zip(scales, start, strict=True)]).cpu().numpy() * stretch
+    )
     options = {"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": HISTORY, "ftol": tolerance, "gtol": 0.0}
     found = scipy.optimize.minimize(function, packed, jac=True, method="L-BFGS-B", options=options)
     return unpack(found.x)

@@ -17,7 +17,7 @@ from .history import History
 from .sequences import check_sequence
 from .survey import Survey
 
-CHUNK_NUMBERS = 1_000_000  # 8 MB in float64, some 40 MB with its spectrum and the states of a block
+CHUNK_NUMBERS = 500_000  # 4 MB in float64, some 20 MB with its spectrum and the states of a block
 
 
 def chunks(source: Iterable[Any], features: int | None = None, numbers: int = CHUNK_NUMBERS) -> Iterator[list[Tensor]]:
@@ -39,7 +39,7 @@ def chunks(source: Iterable[Any], features: int | None = None, numbers: int = CH
 class Stream:
     """Ξ of a source that is read again for every product."""
 
-    block = 64  # a pass over the files costs more than the products with what they hold
+    block = 32  # each pass reads and transforms the inputs anew: worth more columns than in memory
 
     def __init__(
         self, source: Iterable[Any], survey: Survey, *, mean: Tensor | None = None, features: list[int] | None = None
@@ -52,7 +52,7 @@ class Stream:
         self.energy = survey.energy(mean)
 
     def gram(self, block: Tensor) -> Tensor:
-        """Return Ξᵀ(Ξ Z) of Z (L, a, q), one pass for up to 64 columns."""
+        """Return Ξᵀ(Ξ Z) of Z (L, a, q), one pass for up to 32 columns."""
         out = torch.zeros_like(block)
         for start in range(0, block.shape[2], self.block):
             columns = block[:, :, start : start + self.block]

@@ -140,3 +140,22 @@ def test_decoder_is_shaped_by_its_own_parts():
     given = matrices()
     assert isinstance(given.decoder, Decoder)
     assert given.decoder.blocks(5).shape == (5, 3, 4)
+
+
+def test_first_step_of_a_descent_is_small_in_any_units():
+    """A first trial step of length 1 in coordinates of order 1 once threw the recurrence out of its stable region."""
+    goal = torch.ones(3, 2, dtype=torch.float64)
+    for unit in (1e-6, 1.0, 1e6):
+        seen = []
+
+        def objective(given, unit=unit, seen=seen):
+            rest = given[0] - goal / unit
+            seen.append(float((rest * unit).square().sum()))
+            return seen[-1], [2 * rest * unit**2]
+
+        eye = torch.eye(3, dtype=torch.float64)
+        scale = Scale.of(eye * unit**2, torch.eye(2, dtype=torch.float64))
+        start = torch.zeros(3, 2, dtype=torch.float64)
+        found = descend(objective, [start], [scale], 30, 1e-15)
+        torch.testing.assert_close(found[0] * unit, goal)
+        assert abs(seen[1] - seen[0]) < 0.1
