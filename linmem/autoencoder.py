@@ -76,7 +76,7 @@ class LinearAutoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     Notes
     -----
     Arrays come back in the kind (NumPy or torch), type and device of the sequences. Time O(N log L) a direction;
-    memory for about 4 p vectors of L·a numbers and 2.5 copies of the sequences, never Ξ.
+    memory for about 4 p + 200 vectors of L·a numbers and 20 bytes for each number of the sequences, never for Ξ.
     """
 
     _fitted: ClosedForm

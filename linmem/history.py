@@ -88,8 +88,8 @@ class History:
     features : sequence of int, optional
         Keep these features only.
     keep : bool, optional
-        Keep the spectra of the sequences, 16 bytes a number and about 2.5 N a in all, from one product to the next; by
-        default while they take at most 2 GB.
+        Keep the spectra of the sequences, about 20 bytes for each of their N a numbers, from one product to the next;
+        by default while they take at most 2 GB.
 
     Notes
     -----

@@ -59,8 +59,8 @@ class Randomized:
             grown = basis.grow()
             if not grown or (basis.size >= size and basis.size - checked >= max(basis.block, size // 10)):
                 values = basis.values()[:size]
-                previous, captured, checked = captured, float(values.sum()), basis.size
-                change, last = captured - previous, change
+                before, captured, checked = captured, float(values.sum()), basis.size
+                change, last = (captured - before if before else math.inf), change
                 ratio = min(max(change / last, 0.0), 0.9) if 0 < last < math.inf else 0.9
                 missing = change * ratio / (1 - ratio) / max(history.energy, torch.finfo(torch.float64).tiny)
                 if not grown or (step > 2 and missing < self.tolerance):
