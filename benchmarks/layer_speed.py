@@ -101,7 +101,7 @@ def layers_of(features: int, f: int, p: int, compiled: bool) -> dict[str, nn.Mod
         "RNN(f+p)": nn.RNN(features, f + p),
     }
     if compiled:
-        layers["compiled loop"] = torch.compile(LMN(features, f, p, backend="reference"))  # type: ignore[assignment]
+        layers["compiled loop"] = torch.compile(LMN(features, f, p, backend="reference"))
     return layers
 
 
@@ -126,6 +126,37 @@ def streaming(rounds: int, clock: Callable[[], float]) -> None:
             found = race({"ours": ours, "theirs": theirs}, rounds, clock)
         a, b = (1e3 * found[name] / 300 for name in ("ours", "theirs"))
         print(f"| {features}, ({f}, {p}) | {a:.1f} | {b:.1f} | {b / a:.2f} |", flush=True)
+
+
+def kept(layer: nn.Module, x: torch.Tensor) -> float:
+    """MiB that the forward pass keeps for the backward pass, besides parameters and input."""
+    sizes: dict[int, int] = {}
+    given = {t.untyped_storage().data_ptr() for t in (x, *layer.parameters())}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.is_mkldnn:
+            sizes[id(tensor)] = tensor.numel() * tensor.element_size()
+        elif (address := tensor.untyped_storage().data_ptr()) not in given:
+            sizes[address] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        layer(x)
+    return sum(sizes.values()) / 2**20
+
+
+def memory() -> None:
+    """What each layer keeps for its backward pass."""
+    print("\nKept for the backward pass, MiB\n")
+    print("| T, B, a, (f, p) | LMN | LMN(backend='recompute') | LSTM(f+p) | LSTM(p) |\n|---|---|---|---|---|")
+    for steps, batch, features, f, p in SIZES[:5]:
+        x = torch.randn(steps, batch, features)
+        layers = (
+            LMN(features, f, p), LMN(features, f, p, backend="recompute"),
+            nn.LSTM(features, f + p), nn.LSTM(features, p),
+        )  # fmt: skip
+        found = " | ".join(f"{kept(layer, x):.1f}" for layer in layers)
+        print(f"| {steps}, {batch}, {features}, ({f}, {p}) | {found} |", flush=True)
 
 
 def main() -> None:
@@ -166,6 +197,7 @@ def main() -> None:
             flush=True,
         )
     streaming(arguments.rounds, clock)
+    memory()
 
 
 if __name__ == "__main__":

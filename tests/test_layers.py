@@ -370,6 +370,24 @@ def test_parallel_form_refuses_feedback():
         layer_of("parallel")(input_of(4, 2, 3))
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_torch_compile_goes_around_the_loop():
+    layer, x = layer_of(dtype=torch.float32), input_of(5, 2, 3, dtype=torch.float32)
+    graphs = []
+
+    def backend(graph, _):
+        graphs.append(len(graph.graph.nodes))
+        return graph.forward
+
+    compiled = torch.compile(lambda x: 2 * layer(x)[0], backend=backend)
+    for steps in (5, 3):
+        y = compiled(x[:steps])
+        torch.testing.assert_close(y, 2 * layer(x[:steps])[0])
+    y.sum().backward()
+    assert layer.weight_mm_l0.grad is not None
+    assert max(graphs) < 40  # no step was unrolled
+
+
 def test_spectral_radius_of_the_memory():
     layer = LMN(3, 4, 2, num_layers=2, bidirectional=True)
     with torch.no_grad():

@@ -61,6 +61,8 @@ def choose(x: Tensor, weights: Weights, batch_sizes: Sequence[int] | None = None
 def _unless_fused(x: Tensor, weights: Weights) -> Choice | None:
     if _exporting():
         return Choice("export", "the model is being exported")
+    if torch.compiler.is_compiling():
+        return None
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return Choice("reference", "inside a torch.func transform")
     if forward_ad._current_level >= 0:

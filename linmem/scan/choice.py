@@ -79,7 +79,7 @@ def _choice(
 
 @contextmanager
 def settled() -> Iterator[None]:
-    """No races inside, so that the same seed gives the same bits in every process: an order that suits most machines."""
+    """No races inside, so the same seed gives the same bits in every process: an order that suits most machines."""
     token = _settled.set(True)
     try:
         yield

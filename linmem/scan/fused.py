@@ -23,6 +23,7 @@ p memory units.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -190,5 +191,19 @@ def _scan(
 ) -> Result:
     activation(nonlinearity)
     sizes = tuple(batch_sizes) if batch_sizes is not None else (x.shape[1],) * x.shape[0]
-    y, m_n = _Fused.apply(nonlinearity, output, sizes, keep, x.reshape(-1, x.shape[-1]), m_0, *weights.flat())
+    apply = _Fused.apply if "torch._dynamo" not in sys.modules else _outside_torch_compile()
+    y, m_n = apply(nonlinearity, output, sizes, keep, x.reshape(-1, x.shape[-1]), m_0, *weights.flat())
     return Result(y.view(*x.shape[:-1], y.shape[-1]), m_n)
+
+
+_hidden: list[Any] = []
+
+
+def _outside_torch_compile() -> Any:
+    """``_Fused.apply`` hidden from torch.compile, which would unroll all steps, anew for each length."""
+    if not _hidden:
+        _hidden.append(torch.compiler.disable(_Fused.apply))
+    return _hidden[0]
+
+
+_scan._torchdynamo_disable = True  # type: ignore[attr-defined]
