@@ -33,7 +33,7 @@ LADDER = [
     ["metrics", "midi"],
     ["data"],
     ["tasks"],
-    ["checkpoint", "rbm_task"],
+    ["checkpoint", "rbm_task", "batches", "workers"],
     ["training"],
     ["pretraining", "growing"],
     ["tables", "plots", "run_folder"],
