@@ -2,7 +2,7 @@
 
 The first batch of each size is run with every engine that can, and the answer is kept for the process. NumPy is taken
 unless another is clearly faster, so that the choice, and with it the last bit of a result, does not hang on a busy
-machine. ``LINMEM_ENGINE=numpy`` (``torch``, ``onednn``, ``native``) in the environment, or
+machine. ``LINMEM_ENGINE=numpy`` (``torch``, ``onednn``, ``native``, ``triton``) in the environment, or
 ``torch.use_deterministic_algorithms(True)``, which means NumPy, settle it without a race, and so does :func:`settled`.
 """
 
@@ -19,16 +19,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from linmem.scan.cuda import TritonEngine
 from linmem.scan.engine import Engine, NumpyEngine, OneDnnEngine, blas_threads
 from linmem.scan.native import NativeEngine
 
 OTHERS_MUST_WIN_BY = 1.15
 ROWS_OF_A_TRIAL = 1024
 STEPS_OF_A_TRIAL = 6
+_OUTSIDE = {"native": "numpy", "triton": "torch"}  # these two run loops alone
 LARGE_WEIGHT = 2**17  # entries, from which oneDNN led without a race
 
 ENGINES: dict[str, Engine] = {
-    engine.name: engine for engine in (NumpyEngine(), Engine(), OneDnnEngine(), NativeEngine())
+    engine.name: engine for engine in (NumpyEngine(), Engine(), OneDnnEngine(), NativeEngine(), TritonEngine())
 }
 
 
@@ -63,7 +65,8 @@ def _choice(
         raise ValueError(f"LINMEM_ENGINE is {wished!r}, but it must be one of {', '.join(map(repr, ENGINES))}")
     able = tuple(name for name, engine in ENGINES.items() if engine.knows(dtype, device, deep))
     if wished in able:
-        return Choice(ENGINES[wished], ENGINES["numpy" if wished == "native" else wished])
+        return Choice(ENGINES[wished], ENGINES[_OUTSIDE.get(wished, wished)])
+    able = tuple(name for name in able if name != "triton")  # never timed: by name only
     if len(able) == 1 or device.type != "cpu":
         return Choice(ENGINES["torch"], ENGINES["torch"])
     if _settled.get():
