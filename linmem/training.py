@@ -59,7 +59,9 @@ class TrainingOptions:
     weight_decay : float
         L2, added to the gradient as by Adam's own `weight_decay`; relative to a loss in nats per frame.
     memory_rate : float
-        Learning rate of a linear memory's own weights W_mm, relative to `learning_rate`; 0 leaves them as solved.
+        Learning rate of a linear memory's own weights W_mm, relative to `learning_rate`; 0 leaves them as solved. Adam
+        moves every entry alike, so a whole matrix moves fast, and at 1 the spectral radius soon passes 1 and the memory
+        explodes; the papers' protocol is 1.
     averaging : float
         Decay per step of a running average of the weights, which is then what is validated and kept; 0: no average.
     orthogonality : float
@@ -78,7 +80,7 @@ class TrainingOptions:
     patience: int = 20
     clip: float = 5.0
     weight_decay: float = 0.0
-    memory_rate: float = 1.0
+    memory_rate: float = 0.1
     averaging: float = 0.0
     orthogonality: float = 0.0
     truncate: int = 0

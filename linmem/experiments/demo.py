@@ -23,7 +23,7 @@ from linmem.run_folder import HISTORY, PretrainingOptions, RunOptions, read_line
 from linmem.training import TrainingOptions
 
 DATA = "chorales"
-EFFORT = TrainingOptions(batch_size=16, max_epochs=150, patience=20, memory_rate=0.1, averaging=0.98)
+EFFORT = TrainingOptions(batch_size=16, max_epochs=150, patience=20, averaging=0.98)
 MODELS = {
     "LSTM": RunOptions(DATA, ModelOptions("lstm", 250), replace(EFFORT, learning_rate=3e-3)),
     "LMN-B": RunOptions(DATA, ModelOptions("lmn-b", 250, 250), EFFORT),
