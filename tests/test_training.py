@@ -129,8 +129,8 @@ def test_the_penalty_draws_the_memory_towards_an_orthogonal_one():
         return float((weight.T @ weight - torch.eye(len(weight))).square().sum())
 
     free, drawn = model(), model()
-    train(free, splits(), NextFrame(), OPTIONS)
-    train(drawn, splits(), NextFrame(), replace(OPTIONS, orthogonality=1.0))
+    train(free, splits(), NextFrame(), replace(OPTIONS, memory_rate=1.0))
+    train(drawn, splits(), NextFrame(), replace(OPTIONS, memory_rate=1.0, orthogonality=1.0))
     wanted = 0.8 * distance(free.recurrent.weight_mm_l0.detach())
     assert distance(drawn.recurrent.weight_mm_l0.detach()) < wanted
 
