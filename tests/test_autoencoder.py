@@ -287,3 +287,13 @@ def test_bad_input_after_fit(ragged):
     ae.partial_fit(ragged)
     with pytest.raises(ValueError, match="sequence 0 has 2 features, wanted 3"):
         ae.partial_fit([np.zeros((3, 2))])
+
+
+def test_memory_of_partial_fit_does_not_grow_with_the_chunks(monkeypatch):
+    monkeypatch.setattr("linmem.sketch.DENSE_COLUMNS", 10)
+    ae, sizes = LinearAutoencoder(1), []
+    for seed in range(4):
+        ae.partial_fit(smooth([60] * 3, features=4, seed=seed))
+        sizes.append(ae._sketch.factor.shape)
+    assert max(rows for rows, _ in sizes) <= 102 < 4 * 3 * 60
+    assert sizes[-1] == sizes[1]
