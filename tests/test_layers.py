@@ -5,6 +5,7 @@ import io
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence, pad_packed_sequence, unpack_sequence
@@ -450,6 +451,14 @@ def test_state_dict_deepcopy_and_pickle_keep_the_function():
     file.seek(0)
     for twin in (copy.deepcopy(layer), torch.load(file, weights_only=False)):
         assert torch.equal(twin(x)[0], wanted)
+
+
+def test_safetensors_keep_the_function(tmp_path):
+    layer, x = layer_of(num_layers=2, hidden_size=(4, 3)), input_of(5, 2, 3)
+    save_file(layer.state_dict(), tmp_path / "layer.safetensors")
+    twin = layer_of(num_layers=2, hidden_size=(4, 3), seed=5)
+    twin.load_state_dict(load_file(tmp_path / "layer.safetensors"))
+    assert torch.equal(twin(x)[0], layer(x)[0])
 
 
 @every_backend

@@ -1,9 +1,10 @@
 """Which engine runs a time loop, found by a race.
 
 The first batch of each size is run with every engine that can, and the answer is kept for the process. NumPy is taken
-unless another is clearly faster, so that the choice, and with it the last bit of a result, does not hang on a busy
-machine. ``LINMEM_ENGINE=numpy`` (``torch``, ``onednn``, ``native``, ``triton``) in the environment, or
-``torch.use_deterministic_algorithms(True)``, which means NumPy, settle it without a race, and so does :func:`settled`.
+for the loop, and oneDNN for the products outside it, unless another is clearly faster, so that the choice, and with it
+the last bit of a result, does not hang on a busy machine. ``LINMEM_ENGINE=numpy`` (``torch``, ``onednn``, ``native``,
+``triton``) in the environment, ``torch.use_deterministic_algorithms(True)``, which means NumPy, and :func:`settled`
+settle it without a race.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from linmem.scan.native import NativeEngine
 OTHERS_MUST_WIN_BY = 1.15
 ROWS_OF_A_TRIAL = 1024
 STEPS_OF_A_TRIAL = 6
+ROUNDS = 8
 _OUTSIDE = {"native": "numpy", "triton": "torch"}  # these two run loops alone
 LARGE_WEIGHT = 2**17  # entries, from which oneDNN led without a race
 
@@ -72,7 +74,8 @@ def _choice(
     if _settled.get():
         large = "onednn" if rows >= 8 and inputs * outputs >= LARGE_WEIGHT else "numpy"
         return Choice(_first(able, "native", large), _first(able, "onednn"))
-    threads, others = torch.get_num_threads(), tuple(name for name in able if name != "native")  # it has loops only
+    threads = torch.get_num_threads()
+    others = tuple(sorted((name for name in able if name != "native"), key=("onednn", "numpy", "torch").index))
     many = min(_rounded(total), ROWS_OF_A_TRIAL)
     return Choice(
         ENGINES[_race(kind, able, _rounded(rows), inputs, outputs, dtype, threads)],
@@ -111,7 +114,7 @@ def _race(
     clock = time.thread_time if threads == 1 else time.perf_counter  # the first leaves out what others do meanwhile
     with torch.no_grad(), blas_threads():
         runs = {name: _trial(ENGINES[name], kind, z, weight, space) for name in names}
-        for _ in range(6):
+        for _ in range(ROUNDS):
             for name, run in runs.items():
                 start = clock()
                 run()

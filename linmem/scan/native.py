@@ -79,7 +79,8 @@ def _build(source: bytes, path: Path) -> None:
 
 
 @cache
-def _pool(threads: int) -> ThreadPoolExecutor:
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:
+    """Of this process: threads do not survive a fork."""
     return ThreadPoolExecutor(threads, "linmem-scan")
 
 
@@ -163,7 +164,7 @@ class NativeEngine(NumpyEngine):
         if threads == 1:
             return run(0, rows)
         borders = [rows * i // threads for i in range(threads + 1)]
-        list(_pool(threads).map(run, borders[:-1], borders[1:]))
+        list(_pool(threads, os.getpid()).map(run, borders[:-1], borders[1:]))
         return None
 
 
