@@ -7,7 +7,7 @@ from typing import Any
 
 
 def markdown(rows: Sequence[Mapping[str, Any]], digits: Mapping[str, int] | None = None) -> str:
-    """Rows with the same keys as one aligned Markdown table; floats with `digits[column]` decimals, None as an en dash."""
+    """Align rows with the same keys as a Markdown table; floats get `digits[column]` decimals, None an en dash."""
     columns = list(rows[0])
     cells = [columns] + [[_cell(row[name], (digits or {}).get(name, 2)) for name in columns] for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
