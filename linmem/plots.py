@@ -36,6 +36,14 @@ def error_against_memory(axes: Axes, sizes: Sequence[int], errors: Mapping[str, 
     axes.legend()
 
 
+def scree(axes: Axes, singular_values: Sequence[float] | Tensor, chosen: int) -> None:
+    """Singular values of the history matrix by rank, the chosen number of memory units marked."""
+    axes.plot(range(1, len(singular_values) + 1), singular_values)
+    axes.axvline(chosen, color="tab:red", linewidth=1, label=f"{chosen} memory units")
+    axes.set(xlabel="direction", ylabel="singular value", yscale="log")
+    axes.legend()
+
+
 def error_by_lag(axes: Axes, errors: Sequence[float] | Tensor) -> None:
     """Relative reconstruction error of the inputs i steps back, against i."""
     axes.plot(range(len(errors)), errors)

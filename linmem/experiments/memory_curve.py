@@ -103,10 +103,17 @@ def fit(name: str, folder: Path, autoencoder: LinearAutoencoder, *, device: str 
     FileExistsError
         `folder` already holds a fit, and `force` was not given.
     """
-    names = ("autoencoder.safetensors", "memory_curve.json", "memory_curve.md", "memory_curve.png", "error_by_lag.png")
+    names = (
+        "autoencoder.safetensors",
+        "memory_curve.json",
+        "memory_curve.md",
+        "memory_curve.png",
+        "scree.png",
+        "error_by_lag.png",
+    )
     splits = data.load(name)
     train, valid = ([sequence.to(device) for sequence in part] for part in (splits.train, splits.valid))
-    weights, numbers, text, curves, by_lag = claim(folder, names, force)
+    weights, numbers, text, curves, values, by_lag = claim(folder, names, force)
     fitted = clone(autoencoder).fit(train)
     fitted.save(weights)
     sizes = sorted({max(1, round(share * fitted.memory_size_)) for share in SHARES})
@@ -115,6 +122,8 @@ def fit(name: str, folder: Path, autoencoder: LinearAutoencoder, *, device: str 
     write_text(text, table(points) + "\n")
     with figure(curves, 1) as axes:
         draw(axes[0], points)
+    with figure(values, 1) as axes:
+        plots.scree(axes[0], fitted.singular_values_.cpu(), fitted.memory_size_)
     with figure(by_lag, 2) as axes:
         plots.error_by_lag(axes[0], fitted.reconstruction_error(train, per_lag=True).cpu())
         plots.error_per_step(axes[1], per_step(fitted, train[0])[1].cpu())
