@@ -92,6 +92,28 @@ class GivenFrames(NextFrame):
         return splits.targets["train"][0].shape[-1]
 
 
+class Recall(NextFrame):
+    """Sequence autoencoding [S20]: hear a piano roll whole, then give it back, the last frame first.
+
+    Inputs are (2 T, a + 1): x_1 … x_T, then T silent steps in which the additional feature is 1; targets are x_T … x_1.
+    So the memory must hold all of the sequence at once, as that of a linear autoencoder does.
+    """
+
+    def examples(self, splits: Any, split: str) -> Examples:
+        """Turn each (T, a) roll into what is heard and what is to be given back."""
+        rolls = check_sequences(getattr(splits, split))
+        heard = [torch.cat([nn.functional.pad(x, (0, 1)), x.new_zeros(len(x), x.shape[1] + 1)]) for x in rolls]
+        for x in heard:
+            x[len(x) // 2 :, -1] = 1
+        return Examples(heard, [x.flip(0) for x in rolls])
+
+    def simplest(self, splits: Any) -> tuple[str, nn.Module]:
+        """Answer with each note's rate in the training set."""
+        frames = torch.cat(splits.train).double()
+        rates = (frames.sum(0) + 0.5) / (len(frames) + 1)
+        return "note rates", _Constant(torch.logit(rates).float())
+
+
 class NextValue:
     """Predict each step of a series of real numbers from all before it: mean squared error."""
 
