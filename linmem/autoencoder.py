@@ -3,7 +3,7 @@
 Where PCA compresses vectors, this compresses whole pasts: a linear recurrent state y_t = A x_t + B y_{t-1} of p units
 from which every earlier input can be decoded with the least squared error a recurrent code of that size allows.
 
-Letters: a features, p memory units, L the longest length, n sequences. Sperduti 2013; [P14]; METHODS 1.
+Letters: a features, p memory units, L the longest length, n sequences. Sperduti 2013; [P14].
 """
 
 import warnings

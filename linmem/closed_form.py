@@ -3,7 +3,7 @@
 A is the transpose of U's first block, B = Uᵀ R U with R the shift of one block row down: B_{ij} = Σ_l ⟨U_{l+1,i},
 U_{l,j}⟩. `R_row Ξ = Ξ R` holds for ragged sequences too, so at full rank the recurrence *is* V Σ; below it, ‖B‖₂ ≤ 1.
 
-Letters: a features, p memory units, L lags. Sperduti 2013; [P14] sec. 2; METHODS 1.
+Letters: a features, p memory units, L lags. Sperduti 2013; [P14] sec. 2.
 """
 
 from dataclasses import dataclass, replace

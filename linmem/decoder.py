@@ -4,7 +4,7 @@ The state y_t = A x_t + B y_{t-1} is a row of Y = Ξ E with E_i = Aᵀ(Bᵀ)ⁱ,
 recurrent decoder has Ω_i = C_x C_yⁱ; the best decoder of all, one matrix a lag, is Ω* = Ξᵀ Y (YᵀY)⁻¹. For any Ω
     ‖Ξ − Y Ωᵀ‖² = ‖Ξ‖² − 2 ⟨Ξᵀ Y, Ω⟩ + ⟨YᵀY, Ωᵀ Ω⟩.
 
-Letters: a features, p memory units, L lags; E, Ω and ΞᵀY are (L, a, p). METHODS 1; Sperduti 2013.
+Letters: a features, p memory units, L lags; E, Ω and ΞᵀY are (L, a, p). Sperduti 2013.
 """
 
 from typing import NamedTuple

@@ -1,6 +1,6 @@
 """What a fit has found, in the kind of array that came: the read-only attributes of `LinearAutoencoder`.
 
-Letters: a features, p memory units, L the longest length. Sperduti 2013; METHODS 1.
+Letters: a features, p memory units, L the longest length. Sperduti 2013.
 """
 
 from dataclasses import replace

@@ -6,7 +6,7 @@ cost N log T by Fourier transforms. All that a solver and a decoder ever need is
 Ξᵀ(Ξ Z), and the energy ‖Ξ‖²; both are sums over sequences, hence over chunks of a stream and over workers.
 
 Letters: N steps of all sequences, a features, L the longest length, q columns of a block Z (L, a, q), T steps of a
-group. [P14] sec. 3; METHODS: `R_row Ξ = Ξ R`.
+group. [P14] sec. 3.
 """
 
 import math

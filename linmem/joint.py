@@ -7,7 +7,7 @@ scaled so, L-BFGS is there in some 40 evaluations. The factors are taken anew on
 An autoencoder is the same under any change of basis of its states; the result is given in the basis in which they come
 closest to the principal ones, V Σ, so that U still decodes them.
 
-Letters: a features, p memory units, L lags. METHODS 1 (joint refinement).
+Letters: a features, p memory units, L lags.
 """
 
 from collections.abc import Callable

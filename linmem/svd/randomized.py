@@ -1,6 +1,6 @@
 """Matrix-free: randomized block Krylov iteration on Z ↦ Ξᵀ(Ξ Z), with Rayleigh–Ritz on everything seen so far.
 
-A music set's spectrum is flat (JSB: σ_100 / σ_101 = 1.004), so power iterations with a fixed block stall; a Krylov
+A music set's spectrum is flat (JSB: σ_99 / σ_100 = 1.003), so power iterations with a fixed block stall; a Krylov
 space of small blocks reaches the same energy with a fifth of the products. The basis is kept orthonormal by two
 passes of Gram–Schmidt, the projected matrix H = Qᵀ Ξᵀ Ξ Q is measured, not inferred, and the iteration stops when the
 *energy of the wanted directions* stops moving; past `basis_limit` columns it restarts from the best Ritz vectors.
