@@ -2,16 +2,20 @@
 
 Each model gets two learning rates, three dropouts, and two values of the one thing that matters to it most: an LSTM its
 units, an LMN-B its nonlinearity, a pretrained LMN-B how fast its memory fades. Everything else is the demo's EFFORT.
-About an hour on one thread; a search that was cut goes on where it was: each trial is a run in its own folder.
+Half an hour on two cores; a search that was cut goes on where it was: each trial is a run in its own folder.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -36,39 +40,41 @@ def trials() -> Iterator[tuple[str, str, RunOptions]]:
         for sigma in ("tanh", "relu"):
             network = ModelOptions("lmn-b", nonlinearity=sigma, **SIZES, **dropout)
             yield "LMN-B", f"{sigma}, {label}", RunOptions(DATA, network, training)
-        for fading in (1.0, 0.5):
+        for fading in (1.0, 0.3):
             network = ModelOptions("lmn-b", nonlinearity="relu", lags=4, **SIZES, **dropout)
             begin = PretrainingOptions("unfolded", 25, 1e-3, "relu", fading)
             yield "pretrained LMN-B", f"fading {fading:g}, {label}", RunOptions(DATA, network, training, begin)
 
 
+def trial(folder: Path, model: str, label: str, options: RunOptions) -> dict[str, Any] | None:
+    """Run one trial, or read it if it was run before; None where training diverged."""
+    torch.set_num_threads(1)
+    where = folder / f"{model} {label}".replace("/", "-").replace(",", "").replace(" ", "_")
+    try:
+        summary = runs.run(options, where, resume=True)
+    except ValueError as error:
+        print(f"{model}, {label}: {error}", flush=True)
+        return None
+    print(f"{model}, {label}: {summary.scores.loss:.3f}, {100 * summary.scores.accuracy:.2f} %", flush=True)
+    return {
+        "model": model,
+        "trial": label,
+        "valid NLL": summary.scores.loss,
+        "valid accuracy %": 100 * summary.scores.accuracy,
+        "parameters": summary.parameters,
+        "best epoch": summary.best_epoch,
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/demo-search"))
-    folder = parser.parse_args().out
-    torch.set_num_threads(1)
-    rows = []
-    for model, label, options in trials():
-        where = folder / f"{model}, {label}".replace("/", "-").replace(" ", "_").replace(",", "")
-        try:
-            summary = runs.run(options, where, resume=True)
-        except ValueError as error:  # a trial that diverged is a result too
-            print(f"{model}, {label}: {error}", flush=True)
-            continue
-        rows.append(
-            {
-                "model": model,
-                "trial": label,
-                "valid NLL": summary.scores.nll,
-                "valid accuracy %": 100 * summary.scores.accuracy,
-                "parameters": summary.parameters,
-                "best epoch": summary.best_epoch,
-                "s/epoch": summary.seconds_per_epoch,
-            }
-        )
-        print(f"{model}, {label}: {summary.scores.nll:.3f}, {100 * summary.scores.accuracy:.2f} %", flush=True)
-    rows.sort(key=lambda row: (row["model"], row["valid NLL"]))
-    print(f"\nchorales, seed {EFFORT.seed}, one thread, torch {torch.__version__}\n")
+    parser.add_argument("--jobs", type=int, default=2, help="trials at once, one thread each")
+    arguments = parser.parse_args()
+    with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
+        results = list(pool.map(partial(trial, arguments.out), *zip(*trials(), strict=True)))
+    rows = sorted((row for row in results if row), key=lambda row: (row["model"], row["valid NLL"]))
+    print(f"\nchorales, seed {EFFORT.seed}, one thread a trial, torch {torch.__version__}\n")
     print(tables.markdown(rows, {"valid NLL": 3}))
 
 

@@ -23,11 +23,25 @@ from linmem.run_folder import HISTORY, PretrainingOptions, RunOptions, read_line
 from linmem.training import TrainingOptions
 
 DATA = "chorales"
-EFFORT = TrainingOptions(batch_size=16, max_epochs=150, patience=20, averaging=0.98)
+EFFORT = TrainingOptions(learning_rate=3e-3, batch_size=16, max_epochs=150, patience=20, averaging=0.98)
+LSTM = ModelOptions("lstm", hidden_size=250, input_dropout=0.1, readout_dropout=0.3)
+LMN = replace(LSTM, model="lmn-b", hidden_size=250, memory_size=200, nonlinearity="relu", lags=4)
+SOLVED = PretrainingOptions("unfolded", pretrain_epochs=25, unfolded_nonlinearity="relu", fading=0.3)
 MODELS = {
-    "LSTM": RunOptions(DATA, ModelOptions("lstm", 250), replace(EFFORT, learning_rate=3e-3)),
-    "LMN-B": RunOptions(DATA, ModelOptions("lmn-b", 250, 250), EFFORT),
-    "pretrained LMN-B": RunOptions(DATA, ModelOptions("lmn-b", 250, 250), EFFORT, PretrainingOptions("unfolded")),
+    "LSTM": RunOptions(DATA, LSTM, EFFORT),
+    "LMN-B": RunOptions(DATA, LMN, EFFORT),
+    "pretrained LMN-B": RunOptions(DATA, LMN, EFFORT, SOLVED),
+}
+SIZES = {"hidden_size": 250, "memory_size": 200, "nonlinearity": "relu", "lags": 4}
+MODELS = {
+    "LSTM": RunOptions(DATA, ModelOptions("lstm", 250, **DROPOUT), EFFORT),
+    "LMN-B": RunOptions(DATA, ModelOptions("lmn-b", **LMN_SIZES, **DROPOUT), EFFORT),
+    "pretrained LMN-B": RunOptions(
+        DATA,
+        ModelOptions("lmn-b", **LMN_SIZES, **DROPOUT),
+        EFFORT,
+        PretrainingOptions("unfolded", pretrain_epochs=25, unfolded_nonlinearity="relu", fading=0.3),
+    ),
 }
 SIZES = (10, 25, 50, 100, 200)  # memory units of the error curve
 SHOWN = 100  # memory units of the reconstructed chorale
