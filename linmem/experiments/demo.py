@@ -30,18 +30,7 @@ SOLVED = PretrainingOptions("unfolded", pretrain_epochs=25, unfolded_nonlinearit
 MODELS = {
     "LSTM": RunOptions(DATA, LSTM, EFFORT),
     "LMN-B": RunOptions(DATA, LMN, EFFORT),
-    "pretrained LMN-B": RunOptions(DATA, LMN, EFFORT, SOLVED),
-}
-SIZES = {"hidden_size": 250, "memory_size": 200, "nonlinearity": "relu", "lags": 4}
-MODELS = {
-    "LSTM": RunOptions(DATA, ModelOptions("lstm", 250, **DROPOUT), EFFORT),
-    "LMN-B": RunOptions(DATA, ModelOptions("lmn-b", **LMN_SIZES, **DROPOUT), EFFORT),
-    "pretrained LMN-B": RunOptions(
-        DATA,
-        ModelOptions("lmn-b", **LMN_SIZES, **DROPOUT),
-        EFFORT,
-        PretrainingOptions("unfolded", pretrain_epochs=25, unfolded_nonlinearity="relu", fading=0.3),
-    ),
+    "pretrained LMN-B": RunOptions(DATA, replace(LMN, input_dropout=0.2, readout_dropout=0.5), EFFORT, SOLVED),
 }
 SIZES = (10, 25, 50, 100, 200)  # memory units of the error curve
 SHOWN = 100  # memory units of the reconstructed chorale
