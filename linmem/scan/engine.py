@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 import numpy as np
@@ -163,15 +163,16 @@ class OneDnnEngine(Engine):
 
     def product(self, left: Tensor, right: Tensor) -> Tensor:
         """See :meth:`Engine.product`; a long inner dimension is cut into pieces, summed in order."""
-        run = torch.ops.mkldnn._linear_pointwise.default
-        total: Tensor | None = None
-        for a, b in zip(left.split(self.rows_at_once, 1), right.split(self.rows_at_once, 0), strict=True):
-            if not (b.is_contiguous() or b.t().is_contiguous()):
-                b = b.contiguous()  # otherwise a fallback takes over, a thousand times slower
-            part = run(a, b.t(), None, "none", [], "")
-            total = part if total is None else total.add_(part)
-        assert total is not None
-        return total
+        if left.shape[1] <= self.rows_at_once:
+            return self._product(left, right)
+        pieces = zip(left.split(self.rows_at_once, 1), right.split(self.rows_at_once, 0), strict=True)
+        return reduce(Tensor.add_, (self._product(a, b) for a, b in pieces))
+
+    def _product(self, left: Tensor, right: Tensor) -> Tensor:
+        if not (right.is_contiguous() or right.t().is_contiguous()):
+            right = right.contiguous()  # otherwise a fallback takes over, a thousand times slower
+        result: Tensor = torch.ops.mkldnn._linear_pointwise.default(left, right.t(), None, "none", [], "")
+        return result
 
 
 @cache
