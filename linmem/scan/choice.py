@@ -25,9 +25,9 @@ from linmem.scan.engine import Engine, NumpyEngine, OneDnnEngine, blas_threads
 from linmem.scan.native import NativeEngine
 
 OTHERS_MUST_WIN_BY = 1.15
-ROWS_OF_A_TRIAL = 1024
+ROWS_OF_A_TRIAL = 512
 STEPS_OF_A_TRIAL = 6
-ROUNDS = 8
+ROUNDS = 6
 _OUTSIDE = {"native": "numpy", "triton": "torch"}  # these two run loops alone
 LARGE_WEIGHT = 2**17  # entries, from which oneDNN led without a race
 
