@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import resource
 import time
 from typing import Any
 
@@ -95,6 +96,7 @@ def main() -> None:
     print()
     digits = {"bound": 6, "error": 6, "ratio": 4, "target": 3, "valid": 4, "s": 1, "CPU s": 1}
     print(tables.markdown(rows, digits))
+    print(f"peak memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
 
 
 if __name__ == "__main__":
