@@ -111,6 +111,30 @@ def demo(options: Namespace) -> None:
     print(f"table, pictures and music: {options.out}")
 
 
+def sweep(options: Namespace) -> None:
+    """Grid or random search; run it in several processes or on several machines, and they share the work."""
+    from linmem import space
+    from linmem.sweep import sweep, table
+
+    if (options.space is None) == (options.grid is None):
+        raise ValueError("give --space FILE or --grid NAME, one of them")
+    if options.grid is not None and options.grid not in space.GRIDS:
+        raise ValueError(f"grid is {options.grid!r}: the known ones are {', '.join(space.GRIDS)}")
+    spaces = space.GRIDS[options.grid] if options.grid else space.read(Path(options.space))
+    plan = space.plan(options.data, spaces, trials=options.trials, seed=options.seed)
+    folder = Path(options.out or Path("runs") / f"sweep-{_slug(options.data)}")
+    outcomes = sweep(
+        plan,
+        folder,
+        storage=options.storage,
+        study=options.study,
+        device=options.device,
+        take_over=options.take_over,
+        progress=True,
+    )
+    print(f"{table(outcomes)}\n\n{folder}: a folder a run, results.jsonl, table.md")
+
+
 class _AsWritten(RawDescriptionHelpFormatter, DefaultHelpFormatter):
     """Help whose description keeps its lines."""
 
@@ -130,6 +154,7 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], None]]]:
         (evaluate, _evaluate_arguments),
         (generate, _generate_arguments),
         (demo, _demo_arguments),
+        (sweep, _sweep_arguments),
     ):
         name = function.__name__
         command = ArgumentParser(description=function.__doc__, formatter_class=_AsWritten)
@@ -198,6 +223,18 @@ def _demo_arguments(command: ArgumentParser) -> None:
     command.add_argument("--seed", type=int, default=0, help="of weights, batches and music")
     command.add_argument("--quick", action="store_true", help="two epochs a model, to see that it works")
     command.add_argument("--force", action="store_true", help="train again what was trained before")
+
+
+def _sweep_arguments(command: ArgumentParser) -> None:
+    command.add_argument("data", type=str, help=_DATA)
+    command.add_argument("--out", type=str, default=None, help="folder of the study; by default runs/sweep-DATA")
+    command.add_argument("--space", type=str | None, default=None, help="YAML or JSON file: option names to values")
+    command.add_argument("--grid", type=str | None, default=None, help="smoke, small or paper (L18's protocol)")
+    command.add_argument("--trials", type=int | None, default=None, help="draw so many runs instead of doing all")
+    command.add_argument("--storage", type=str | None, default=None, help="journal file, or URL of a database")
+    command.add_argument("--study", type=str, default="sweep", help="name of the study in the storage")
+    command.add_argument("--take_over", action="store_true", help="do anew what lost machines left running")
+    command.add_argument("--seed", type=int, default=0, help="of the draw; a run's own seed belongs to the space")
 
 
 def _group(kind: type, options: Namespace) -> Any:

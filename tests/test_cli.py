@@ -148,6 +148,12 @@ def altered(run_folder, tmp_path):
         (["generate", "{trained}", "--piece=99"], "has pieces 0 to"),
         (["generate", "{trained}", "--heard=500"], "fewer than the 500 to be heard"),
         (["generate", "{trained}", "--temperature=0"], "temperature is 0"),
+        (["sweep", "{pieces}"], "give --space FILE or --grid NAME"),
+        (["sweep", "{pieces}", "--grid=huge"], "grid is 'huge': the known ones are smoke, small, paper"),
+        (["sweep", "{pieces}", "--space=nowhere.yaml"], "nowhere.yaml"),
+        (["sweep", "{pieces}", "--space={pieces}/0.npy"], "is neither YAML nor JSON"),
+        (["sweep", "{broken}", "--grid=smoke"], "broken.npy"),
+        (["sweep", "{pieces}", "--grid=smoke", "--trials=0"], "trials is 0"),
     ],
 )
 def test_bad_input_is_one_clear_line_and_status_2(arguments, message, pieces, trained, tmp_path, capsys, monkeypatch):
@@ -165,6 +171,19 @@ def test_bad_input_is_one_clear_line_and_status_2(arguments, message, pieces, tr
     assert message in err
     assert len(err.strip().splitlines()) == 1
     assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
+
+
+def test_sweep_does_a_space_once(pieces, tmp_path, capsys):
+    pytest.importorskip("optuna")
+    (tmp_path / "space.yaml").write_text("model: [gru, lstm]\nhidden_size: 3\nmax_epochs: 1\n")
+    command = ["sweep", pieces, "--space", tmp_path / "space.yaml", "--out", tmp_path / "out"]
+    status, out, _ = run(capsys, *command)
+    assert status == 0
+    assert "2 runs: 2 complete" in out
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("state.safetensors")}
+    assert len(files) == 2
+    assert run(capsys, *command)[1] == out
+    assert {path: path.stat().st_mtime_ns for path in files} == files
 
 
 def test_an_unknown_option_is_refused(capsys):

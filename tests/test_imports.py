@@ -37,7 +37,9 @@ LADDER = [
     ["training"],
     ["pretraining", "growing"],
     ["tables", "plots", "run_folder"],
-    ["runs", "generate"],
+    ["runs", "generate", "space", "locks"],
+    ["study"],
+    ["sweep"],
     ["experiments"],
     ["cli"],
 ]
@@ -88,7 +90,7 @@ def test_the_ladder_would_notice(tmp_path):
 
 
 def test_importing_linmem_brings_in_nothing_optional():
-    heavy = "matplotlib pretty_midi mir_eval music21 onnx onnxruntime triton jsonargparse"
+    heavy = "matplotlib pretty_midi mir_eval music21 onnx onnxruntime triton jsonargparse optuna yaml"
     code = f"import sys, linmem; print([name for name in {heavy.split()!r} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 

@@ -1,0 +1,174 @@
+"""Sweeps: what they do is what single runs do, once each, whoever dies and however many share the work."""
+
+import json
+import multiprocessing
+import os
+import random
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("optuna")
+
+from linmem import runs, space
+from linmem.study import Study
+from linmem.sweep import name_of, sweep
+
+# Each process starts from a copy of one that has imported all and run nothing: a fresh interpreter would take longer
+# than its runs, and a copy of this one, whose threads have differentiated, may wait for them for ever.
+FRESH = multiprocessing.get_context("forkserver")
+FRESH.set_forkserver_preload(
+    ["tests.test_sweep", "optuna.storages.journal", "optuna.study", "sqlalchemy.orm", "torch._dynamo"]
+)
+
+
+def logged_sweep(log, *arguments, **how):
+    """`sweep`, with a line in `log` for every run that begins."""
+    single = runs.run
+
+    def noted(options, folder, **how):
+        with open(log, "a") as file:
+            file.write(f"{folder.name} {os.getpid()}\n")
+        return single(options, folder, **how)
+
+    runs.run = noted
+    sweep(*arguments, **how)
+
+
+@pytest.fixture(scope="module")
+def pieces(tmp_path_factory):
+    folder, generator = tmp_path_factory.mktemp("pieces"), np.random.default_rng(0)
+    for index in range(8):
+        np.save(folder / f"{index}.npy", (generator.random((12, 88)) < 0.05).astype(np.float32))
+    return folder
+
+
+def plan(pieces, count, epochs=3, **more):
+    return space.plan(
+        str(pieces), {"model": "gru", "hidden_size": 3, "seed": list(range(count)), "max_epochs": epochs, **more}
+    )
+
+
+def without_times(result):
+    return {name: value for name, value in result.items() if not name.startswith("seconds")}
+
+
+def test_a_sweep_does_what_single_runs_do(pieces, tmp_path):
+    rows = space.plan(str(pieces), space.GRIDS["smoke"])
+    outcomes = sweep(rows, tmp_path / "sweep")
+    assert [one.options for one in outcomes] == rows
+    assert {one.state for one in outcomes} == {"complete"}
+    assert len({one.name for one in outcomes}) == len(rows)
+    for one in outcomes[-2:]:
+        runs.run(one.options, tmp_path / one.name)
+        alone = json.loads((tmp_path / one.name / "scores.json").read_text())
+        assert without_times(one.result) == without_times(alone) | {
+            "pretraining_seconds": one.result["pretraining_seconds"]
+        }
+        assert one.loss == alone["scores"]["nll"]
+    kept = [json.loads(line) for line in (tmp_path / "sweep" / "results.jsonl").read_text().splitlines()]
+    assert [row["loss"] for row in kept] == [one.loss for one in outcomes]
+
+
+def test_killed_at_random_moments_it_loses_no_finished_run_and_repeats_none(pieces, tmp_path):
+    rows, moments, finished, killed = plan(pieces, 8, epochs=12), random.Random(0), {}, 0
+    while killed < 6:
+        process = FRESH.Process(target=sweep, args=(rows, tmp_path))
+        process.start()
+        time.sleep(moments.uniform(0.02, 0.4))
+        process.kill()
+        process.join()
+        killed += process.exitcode == -9
+        if process.exitcode == 0:
+            break
+        for name in [name_of(row) for row in rows]:
+            files = [tmp_path / name / file for file in ("state.safetensors", "scores.json")]
+            if files[1].exists():
+                finished.setdefault(name, [file.stat().st_mtime_ns for file in files])
+    assert killed >= 3, "the runs are too short to be killed"
+    outcomes = sweep(rows, tmp_path)
+    assert [one.state for one in outcomes] == ["complete"] * len(rows)
+    assert len(Study(str(tmp_path / "study.journal"), "sweep", "reader").storage.get_all_trials(0)) == len(rows)
+    for name, times in finished.items():
+        assert [(tmp_path / name / file).stat().st_mtime_ns for file in ("state.safetensors", "scores.json")] == times
+    for one in outcomes:
+        assert len((tmp_path / one.name / "history.jsonl").read_text().splitlines()) == one.result["epochs"]
+    cut = next(one for one in outcomes if one.name not in finished)
+    runs.run(cut.options, tmp_path / "whole")
+    assert cut.loss == json.loads((tmp_path / "whole" / "scores.json").read_text())["scores"]["nll"]
+
+
+@pytest.mark.parametrize(
+    ("storage", "folders"),
+    [("{}/study.journal", "aa"), ("sqlite:///{}/study.db", "ab")],
+    ids=["journal, one folder", "database, two folders"],
+)
+def test_two_processes_share_a_study_and_do_each_run_once(pieces, tmp_path, storage, folders):
+    rows, log = plan(pieces, 6, epochs=6), tmp_path / "log"
+    storage = storage.format(tmp_path)
+    processes = [
+        FRESH.Process(target=logged_sweep, args=(log, rows, tmp_path / folder), kwargs={"storage": storage})
+        for folder in folders
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    done = [line.split() for line in log.read_text().splitlines()]
+    assert sorted(name for name, _ in done) == sorted(name_of(row) for row in rows)
+    assert len({process for _, process in done}) == 2
+    assert {one.state for one in sweep(rows, tmp_path / "a", storage=storage)} == {"complete"}
+
+
+def test_a_failed_run_is_noted_with_its_traceback_and_the_rest_is_done(pieces, tmp_path):
+    rows = space.plan(str(pieces), {"model": ["lstm", "lmn-delay"], "max_epochs": 1, "pretrain": ["none", "inputs"]})
+    outcomes = sweep(rows, tmp_path)
+    assert [one.state for one in outcomes] == ["complete", "failed", "complete", "failed"]
+    for one in outcomes[1::2]:
+        assert one.error.startswith("Traceback")
+        assert "pretrain=inputs fills lmn-b or rnn" in one.error
+        assert one.loss is None
+    assert "2 complete, 2 failed" in (tmp_path / "table.md").read_text()
+    before = (tmp_path / outcomes[0].name / "state.safetensors").stat().st_mtime_ns
+    assert [one.state for one in sweep(rows, tmp_path)] == [one.state for one in outcomes]
+    assert (tmp_path / outcomes[0].name / "state.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_larger_plan_only_does_what_is_new(pieces, tmp_path):
+    sweep(plan(pieces, 2), tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("state.safetensors")}
+    assert len(sweep(plan(pieces, 4), tmp_path)) == 4
+    assert before.items() <= {path: path.stat().st_mtime_ns for path in tmp_path.rglob("state.safetensors")}.items()
+    assert len(before) == 2
+
+
+def test_a_run_of_another_folder_is_left_alone_until_it_is_taken_over(pieces, tmp_path):
+    rows, journal = plan(pieces, 2), str(tmp_path / "study.journal")
+    elsewhere = Study(journal, "sweep", "another folder")
+    elsewhere.add({name_of(row): {} for row in rows})
+    assert elsewhere.claim(name_of(rows[0]))
+    assert [one.state for one in sweep(rows, tmp_path / "a", storage=journal)] == ["running", "complete"]
+    assert [one.state for one in sweep(rows, tmp_path / "a", storage=journal, take_over=True)] == ["complete"] * 2
+
+
+def test_a_line_of_the_journal_that_was_cut_is_mended(pieces, tmp_path):
+    rows = plan(pieces, 2)
+    sweep(rows[:1], tmp_path)
+    with open(tmp_path / "study.journal", "ab") as file:
+        file.write(b'{"op_code":8,"worker_id":"' + b"x" * 9000)
+    assert [one.state for one in sweep(rows, tmp_path)] == ["complete"] * 2
+
+
+def test_names_depend_on_every_option_and_on_nothing_else(pieces):
+    first, second = plan(pieces, 2)
+    assert name_of(first) == name_of(plan(pieces, 5)[0]) != name_of(second)
+    assert len(name_of(first)) == 16
+
+
+@pytest.mark.parametrize("storage", ["nosql://here", "sqlite:////no/such/folder/x.db"])
+def test_a_storage_that_cannot_be_opened_says_so(pieces, tmp_path, storage):
+    with pytest.raises(ValueError, match="cannot be opened"):
+        sweep(plan(pieces, 1), Path(tmp_path), storage=storage)
