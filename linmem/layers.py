@@ -10,121 +10,23 @@ Letters: T steps, B sequences, a inputs, f functional units, p memory units.
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from linmem import scan
-from linmem.scan import Weights
 from linmem.scan.activations import activation
 from linmem.scan.packing import reversed_rows
+from linmem.scan.parameters import RecurrentParameters, check_kind, check_positive, functional_sizes
 from linmem.scan.reference import States
 from linmem.scan.reference import step as scan_step
 
-_NAMES = ("weight_xh", "weight_mh", "weight_hm", "weight_mm", "bias_h", "bias_m")
 OUTPUTS = ("memory", "functional")
-
-
-def _positive(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int):
-            raise TypeError(f"{name} should be of type int, got {type(size).__name__}")
-        if size <= 0:
-            raise ValueError(f"{name} must be greater than zero, got {size}")
-
-
-def _sizes(hidden_size: int | Sequence[int]) -> tuple[int, ...]:
-    sizes = (hidden_size,) if isinstance(hidden_size, int) else tuple(hidden_size)
-    if not sizes:
-        raise ValueError("hidden_size is empty, but it must be an int or hold one size for each functional layer")
-    for size in sizes:
-        _positive(hidden_size=size)
-    return sizes
-
-
-class _Recurrent(nn.Module):
-    """Parameters of one or more LMN recurrences: their names, their initial values, and how to gather them."""
-
-    input_size: int
-    hidden_sizes: tuple[int, ...]
-    memory_size: int
-    nonlinearity: str
-    bias: bool
-
-    def _add_parameters(
-        self, suffix: str, input_size: int, device: torch.device | None, dtype: torch.dtype | None
-    ) -> None:
-        f, p = self.hidden_sizes, self.memory_size
-        shapes: dict[str, tuple[int, ...]] = {"weight_xh": (f[0], input_size), "weight_mh": (f[0], p)}
-        for i in range(1, len(f)):
-            shapes[f"weight_h{i}"] = (f[i], f[i - 1])
-        shapes |= {"weight_hm": (p, f[-1]), "weight_mm": (p, p), "bias_h": (f[0],)}
-        for i in range(1, len(f)):
-            shapes[f"bias_h{i}"] = (f[i],)
-        shapes["bias_m"] = (p,)
-        for name, shape in shapes.items():
-            wanted = self.bias or not name.startswith("bias")
-            parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype)) if wanted else None
-            self.register_parameter(name + suffix, parameter)
-
-    def reset_parameters(self) -> None:
-        """Fill all parameters anew.
-
-        Every matrix is uniform in ±1/√(its number of columns), as in ``torch.nn.Linear``, and functional biases are
-        uniform in ±1/√f; but the memory starts as leaky integrators of all speeds, W_mm = diag(d) with d from 0 to
-        0.99 in even steps, so that the last step and a long past can both be read from it. Row i of W_hm is scaled by
-        √(1 − d_i²), which gives every memory unit the variance of its input, W_mh by 0.1, which keeps the loop
-        h → m → h from feeding on itself, and b_m = 0. ``benchmarks/lmn_initialization.py`` compares this with a random
-        W_mm and with 0.9 · I.
-        """
-        with torch.no_grad():
-            for name, parameter in self._parameters.items():
-                if parameter is None:
-                    continue
-                decay = torch.linspace(0, 0.99, self.memory_size, dtype=parameter.dtype, device=parameter.device)
-                bound = 1.0 / math.sqrt(parameter.shape[-1])
-                if name.startswith("weight_mm"):
-                    parameter.copy_(torch.diag(decay))
-                elif name.startswith("bias_m"):
-                    nn.init.zeros_(parameter)
-                else:
-                    nn.init.uniform_(parameter, -bound, bound)
-                if name.startswith("weight_hm"):
-                    parameter.mul_((1 - decay.square()).sqrt()[:, None])
-                elif name.startswith("weight_mh"):
-                    parameter.mul_(0.1)
-
-    def _weights(self, suffix: str) -> Weights:
-        deep = tuple(
-            (getattr(self, f"weight_h{i}{suffix}"), getattr(self, f"bias_h{i}{suffix}"))
-            for i in range(1, len(self.hidden_sizes))
-        )
-        xh, mh, hm, mm, bias_h, bias_m = (getattr(self, name + suffix) for name in _NAMES)
-        return Weights(xh, mh, hm, mm, bias_h, bias_m, deep)
-
-    def _check_input(self, x: Tensor, weights: Weights) -> None:
-        if x.shape[-1] != self.input_size:
-            raise ValueError(f"input has {x.shape[-1]} features in its last dimension, expected {self.input_size}")
-        _check_kind("input", x, weights.xh)
-
-    def _hidden_repr(self) -> str:
-        return str(self.hidden_sizes[0] if len(self.hidden_sizes) == 1 else self.hidden_sizes)
-
-
-def _check_kind(what: str, tensor: Tensor, like: Tensor) -> None:
-    if tensor.dtype != like.dtype:
-        raise ValueError(
-            f"{what} is of type {tensor.dtype}, but the parameters are {like.dtype}: "
-            f"convert one of them, e.g. {what.split()[0]}.to({like.dtype})"
-        )
-    if tensor.device != like.device:
-        raise ValueError(f"{what} is on {tensor.device}, but the parameters are on {like.device}: move one of them")
 
 
 def _autocast(device: str) -> bool:
@@ -144,7 +46,7 @@ class _Rows(NamedTuple):
         return values[reversed_rows(self.batch_sizes).to(values.device)]
 
 
-class LMN(_Recurrent):
+class LMN(RecurrentParameters):
     r"""Linear Memory Network layer, called like ``torch.nn.LSTM``.
 
     ``h_t = σ(W_xh x_t + W_mh m_{t-1} + b_h)``, ``m_t = W_hm h_t + W_mm m_{t-1} + b_m`` ([L18], eqs. 11-12).
@@ -199,7 +101,7 @@ class LMN(_Recurrent):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        _positive(input_size=input_size, memory_size=memory_size, num_layers=num_layers)
+        check_positive(input_size=input_size, memory_size=memory_size, num_layers=num_layers)
         if output not in OUTPUTS:
             raise ValueError(f"output is {output!r}, but it must be one of {', '.join(map(repr, OUTPUTS))}")
         if isinstance(dropout, bool) or not 0.0 <= dropout <= 1.0:
@@ -210,7 +112,7 @@ class LMN(_Recurrent):
             )
         activation(nonlinearity)
         self.input_size, self.hidden_size, self.memory_size = input_size, hidden_size, memory_size
-        self.hidden_sizes = _sizes(hidden_size)
+        self.hidden_sizes = functional_sizes(hidden_size)
         self.num_layers, self.output, self.nonlinearity = num_layers, output, nonlinearity
         self.bias, self.batch_first, self.dropout = bool(bias), bool(batch_first), float(dropout)
         self.bidirectional, self.backend = bool(bidirectional), scan.check_backend(backend)
@@ -298,7 +200,7 @@ class LMN(_Recurrent):
         wanted = (count, batch, self.memory_size) if batched else (count, self.memory_size)
         if tuple(m_0.shape) != wanted:
             raise ValueError(f"m_0 has shape {tuple(m_0.shape)}, expected {wanted}")
-        _check_kind("m_0", m_0, weights.xh)
+        check_kind("m_0", m_0, weights.xh)
         return m_0 if batched else m_0.unsqueeze(1)
 
     def _stack(self, rows: _Rows, m_0: Tensor) -> tuple[Tensor, Tensor]:
@@ -398,7 +300,7 @@ class LMN(_Recurrent):
         return ", ".join([text, *(f"{name}={value!r}" for name, value in changed.items())])
 
 
-class LMNCell(_Recurrent):
+class LMNCell(RecurrentParameters):
     """One step of a Linear Memory Network: ``h, m = cell(x, m)``, as ``torch.nn.LSTMCell`` is of an LSTM.
 
     Parameters as in :class:`LMN`, without suffix: ``weight_xh``, ``weight_mh``, ``weight_hm``, ``weight_mm``,
@@ -417,10 +319,10 @@ class LMNCell(_Recurrent):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        _positive(input_size=input_size, memory_size=memory_size)
+        check_positive(input_size=input_size, memory_size=memory_size)
         activation(nonlinearity)
         self.input_size, self.hidden_size, self.memory_size = input_size, hidden_size, memory_size
-        self.hidden_sizes, self.nonlinearity, self.bias = _sizes(hidden_size), nonlinearity, bool(bias)
+        self.hidden_sizes, self.nonlinearity, self.bias = functional_sizes(hidden_size), nonlinearity, bool(bias)
         self._add_parameters("", input_size, torch.device(device) if isinstance(device, str) else device, dtype)
         self.reset_parameters()
 
@@ -437,7 +339,7 @@ class LMNCell(_Recurrent):
             m = x.new_zeros(wanted)
         elif tuple(m.shape) != wanted:
             raise ValueError(f"memory has shape {tuple(m.shape)}, expected {wanted}")
-        _check_kind("memory", m, weights.xh)
+        check_kind("memory", m, weights.xh)
         if x.dim() == 2:
             return scan_step(x, m, weights, self.nonlinearity)
         h, m = scan_step(x[None], m[None], weights, self.nonlinearity)
