@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,7 +20,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from linmem import scan
 from linmem.scan.activations import activation
-from linmem.scan.packing import reversed_rows
+from linmem.scan.packing import Rows
 from linmem.scan.parameters import RecurrentParameters, check_kind, check_positive, functional_sizes
 from linmem.scan.reference import States
 from linmem.scan.reference import step as scan_step
@@ -31,19 +30,6 @@ OUTPUTS = ("memory", "functional")
 
 def _autocast(device: str) -> bool:
     return device != "meta" and torch.is_autocast_enabled(device)
-
-
-class _Rows(NamedTuple):
-    """A batch as scans take it: (T, B, a), or rows (N, a) with the batch sizes of a PackedSequence."""
-
-    values: Tensor
-    batch_sizes: list[int] | None
-
-    def reversed(self, values: Tensor) -> Tensor:
-        """`values`, in the layout of this batch, with every sequence reversed in time."""
-        if self.batch_sizes is None:
-            return values.flip(0)
-        return values[reversed_rows(self.batch_sizes).to(values.device)]
 
 
 class LMN(RecurrentParameters):
@@ -171,7 +157,7 @@ class LMN(RecurrentParameters):
         batched = x.dim() == 3
         if batched and self.batch_first:
             x = x.transpose(0, 1)
-        rows = _Rows(x if batched else x.unsqueeze(1), None)
+        rows = Rows(x if batched else x.unsqueeze(1), None)
         if x.shape[0] == 0:
             raise ValueError(f"input has no time step, got shape {tuple(x.shape)}")
         y, m_n = self._stack(rows, self._initial(m_0, rows.values.shape[1], x, batched))
@@ -186,7 +172,7 @@ class LMN(RecurrentParameters):
         m = self._initial(m_0, sizes[0], x.data, batched=True)
         if x.sorted_indices is not None:
             m = m.index_select(1, x.sorted_indices)
-        y, m_n = self._stack(_Rows(x.data, sizes), m)
+        y, m_n = self._stack(Rows(x.data, sizes), m)
         if x.unsorted_indices is not None:
             m_n = m_n.index_select(1, x.unsorted_indices)
         return PackedSequence(y, x.batch_sizes, x.sorted_indices, x.unsorted_indices), m_n
@@ -203,7 +189,7 @@ class LMN(RecurrentParameters):
         check_kind("m_0", m_0, weights.xh)
         return m_0 if batched else m_0.unsqueeze(1)
 
-    def _stack(self, rows: _Rows, m_0: Tensor) -> tuple[Tensor, Tensor]:
+    def _stack(self, rows: Rows, m_0: Tensor) -> tuple[Tensor, Tensor]:
         run = scan.get(self.backend)
         last: list[Tensor] = []
         y = rows.values
@@ -291,13 +277,11 @@ class LMN(RecurrentParameters):
 
     def extra_repr(self) -> str:
         """Sizes, then whatever differs from the default."""
-        text = f"{self.input_size}, {self._hidden_repr()}, {self.memory_size}"
         defaults = {
             "num_layers": 1, "output": "memory", "nonlinearity": "tanh", "bias": True, "batch_first": False,
             "dropout": 0.0, "bidirectional": False, "backend": "auto",
         }  # fmt: skip
-        changed = {name: getattr(self, name) for name, default in defaults.items() if getattr(self, name) != default}
-        return ", ".join([text, *(f"{name}={value!r}" for name, value in changed.items())])
+        return self._describe(defaults)
 
 
 class LMNCell(RecurrentParameters):
@@ -347,7 +331,4 @@ class LMNCell(RecurrentParameters):
 
     def extra_repr(self) -> str:
         """Sizes, then whatever differs from the default."""
-        text = f"{self.input_size}, {self._hidden_repr()}, {self.memory_size}"
-        defaults = {"nonlinearity": "tanh", "bias": True}
-        changed = {name: getattr(self, name) for name, default in defaults.items() if getattr(self, name) != default}
-        return ", ".join([text, *(f"{name}={value!r}" for name, value in changed.items())])
+        return self._describe({"nonlinearity": "tanh", "bias": True})

@@ -6,6 +6,7 @@ Letters: row (t, i) is step t of the i-th longest sequence and stands at ``start
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -57,3 +58,16 @@ def reversed_rows(batch_sizes: Sequence[int]) -> Tensor:
     """The rows in the order that reverses every sequence in time, (N,); its own inverse."""
     step, sequence, lengths = _steps_sequences_lengths(batch_sizes)
     return torch.as_tensor(step_starts(batch_sizes))[lengths[sequence] - 1 - step] + sequence
+
+
+class Rows(NamedTuple):
+    """A batch as scans take it: (T, B, a), or rows (N, a) with the batch sizes of a PackedSequence."""
+
+    values: Tensor
+    batch_sizes: list[int] | None
+
+    def reversed(self, values: Tensor) -> Tensor:
+        """`values`, in the layout of this batch, with every sequence reversed in time."""
+        if self.batch_sizes is None:
+            return values.flip(0)
+        return values[reversed_rows(self.batch_sizes).to(values.device)]

@@ -100,8 +100,11 @@ class RecurrentParameters(nn.Module):
             raise ValueError(f"input has {x.shape[-1]} features in its last dimension, expected {self.input_size}")
         check_kind("input", x, weights.xh)
 
-    def _hidden_repr(self) -> str:
-        return str(self.hidden_sizes[0] if len(self.hidden_sizes) == 1 else self.hidden_sizes)
+    def _describe(self, defaults: dict[str, object]) -> str:
+        hidden = self.hidden_sizes[0] if len(self.hidden_sizes) == 1 else self.hidden_sizes
+        changed = {name: getattr(self, name) for name, default in defaults.items() if getattr(self, name) != default}
+        sizes = f"{self.input_size}, {hidden}, {self.memory_size}"
+        return ", ".join([sizes, *(f"{name}={value!r}" for name, value in changed.items())])
 
 
 def check_kind(what: str, tensor: Tensor, like: Tensor) -> None:
