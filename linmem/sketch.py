@@ -3,7 +3,7 @@
 ΞᵀΞ is a sum over chunks, and everything after the solver needs only it. While Ξ has few columns, R is the triangular
 factor of a QR decomposition, updated by the rows of each chunk and exact to rounding, so that the way the data was
 cut does not matter. With many columns only the leading `size` directions of the sum are carried, R = S Uᵀ; what is
-cut off then is the energy beyond them (32 spare directions: a share of 6e-7 on JSB). ‖Ξ‖² itself is always exact.
+cut off then is the energy beyond them. ‖Ξ‖² itself is always exact.
 
 Centring cannot be done chunk by chunk, the mean is not known yet: the sketch is of the sequences with a constant
 feature 1 appended, and `Centred` subtracts mean times that feature, column by column.
