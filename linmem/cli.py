@@ -135,6 +135,21 @@ def sweep(options: Namespace) -> None:
     print(f"{table(outcomes)}\n\n{folder}: a folder a run, results.jsonl, table.md")
 
 
+def reproduce(options: Namespace) -> None:
+    """One published table or figure, ours beside theirs; without a name, what there is and how it stands."""
+    from linmem.experiments import reproduction
+
+    folder = Path(options.out)
+    if options.name is None:
+        print(reproduction.listing(folder))
+    else:
+        print(
+            reproduction.reproduce(
+                options.name, folder, grid=options.grid, seed=options.seed, force=options.force, progress=True
+            )
+        )
+
+
 class _AsWritten(RawDescriptionHelpFormatter, DefaultHelpFormatter):
     """Help whose description keeps its lines."""
 
@@ -155,6 +170,7 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], None]]]:
         (generate, _generate_arguments),
         (demo, _demo_arguments),
         (sweep, _sweep_arguments),
+        (reproduce, _reproduce_arguments),
     ):
         name = function.__name__
         command = ArgumentParser(description=function.__doc__, formatter_class=_AsWritten)
@@ -235,6 +251,14 @@ def _sweep_arguments(command: ArgumentParser) -> None:
     command.add_argument("--study", type=str, default="sweep", help="name of the study in the storage")
     command.add_argument("--take_over", action="store_true", help="do anew what lost machines left running")
     command.add_argument("--seed", type=int, default=0, help="of the draw; a run's own seed belongs to the space")
+
+
+def _reproduce_arguments(command: ArgumentParser) -> None:
+    command.add_argument("name", type=str | None, nargs="?", default=None, help="of the experiment")
+    command.add_argument("--out", type=str, default="results", help="folder of the results; what it holds is shown")
+    command.add_argument("--grid", type=str, default="paper", help="paper, or smoke: seconds, to see that it works")
+    command.add_argument("--seed", type=int, default=0, help="of whatever is drawn")
+    command.add_argument("--force", action="store_true", help="run again what the folder already holds")
 
 
 def _group(kind: type, options: Namespace) -> Any:

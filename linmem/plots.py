@@ -82,3 +82,11 @@ def compass(roll: Tensor) -> tuple[int, int]:
     """Lowest and highest column that sound in a (T, 88) roll; all of them where none does."""
     sounding = roll.abs().sum(0).nonzero().flatten()
     return (int(sounding[0]), int(sounding[-1])) if len(sounding) else (0, roll.shape[1] - 1)
+
+
+def capacity_by_lag(axes: Axes, curves: Mapping[str, Sequence[float]]) -> None:
+    """Squared correlation with the input k steps back, against k; one curve a memory."""
+    for name, values in curves.items():
+        axes.plot(range(len(values)), values, label=name)
+    axes.set(xlabel="lag (steps back)", ylabel="ρ²", ylim=(0, 1.05))
+    axes.legend()

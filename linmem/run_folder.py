@@ -99,13 +99,18 @@ def write_config(folder: Path, options: RunOptions, input_size: int, output_size
         folder / CONFIG,
         asdict(options)
         | {"input_size": input_size, "output_size": output_size}
-        | {
-            "versions": _versions(),
-            "commit": _commit(),
-            "machine": platform.machine(),
-            "threads": torch.get_num_threads(),
-        },
+        | provenance(),
     )
+
+
+def provenance() -> dict[str, Any]:
+    """By what a result was made: versions, commit, machine, threads."""
+    return {
+        "versions": _versions(),
+        "commit": _commit(),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+    }
 
 
 def read_options(folder: Path) -> RunOptions:

@@ -148,6 +148,8 @@ def altered(run_folder, tmp_path):
         (["generate", "{trained}", "--piece=99"], "has pieces 0 to"),
         (["generate", "{trained}", "--heard=500"], "fewer than the 500 to be heard"),
         (["generate", "{trained}", "--temperature=0"], "temperature is 0"),
+        (["reproduce", "table9"], "unknown experiment 'table9': the known ones are table1, parameters"),
+        (["reproduce", "parameters", "--grid=huge"], "grid is 'huge': the known ones are smoke, paper"),
         (["sweep", "{pieces}"], "give --space FILE or --grid NAME"),
         (["sweep", "{pieces}", "--grid=huge"], "grid is 'huge': the known ones are smoke, small, paper"),
         (["sweep", "{pieces}", "--space=nowhere.yaml"], "nowhere.yaml"),
@@ -184,6 +186,15 @@ def test_sweep_does_a_space_once(pieces, tmp_path, capsys):
     assert len(files) == 2
     assert run(capsys, *command)[1] == out
     assert {path: path.stat().st_mtime_ns for path in files} == files
+
+
+def test_reproduce_lists_and_runs(tmp_path, capsys):
+    command = ["reproduce", "--out", tmp_path, "--grid=smoke"]
+    assert run(capsys, *command)[1].count("not run") == 4
+    status, out, _ = run(capsys, *command[:1], "parameters", *command[1:])
+    assert status == 0
+    assert "LSTM / LMN" in out
+    assert run(capsys, *command)[1].count("not run") == 3
 
 
 def test_an_unknown_option_is_refused(capsys):

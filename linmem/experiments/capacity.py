@@ -1,0 +1,120 @@
+"""Capacity: how much of its past a memory of p units tells: LAES, delay line, orthogonal, LMU. [E21; Jaeger 2001.]
+
+MC = Σ_k ρ² between the input k steps back and the best linear readout of the state. On independent input no memory
+exceeds p and a delay line attains it; a memory that is fitted has something to gain only where the input has structure.
+Each memory is linear, m_t = A u_t + B m_{t-1}, and read by least squares on half of a series it was not fitted to. The
+orthogonal memory's radius and the LMU's window are those that score best, of several; the LAES has nothing to choose.
+
+Letters: u one input, p memory units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from linmem import plots, tables
+from linmem.autoencoder import LinearAutoencoder
+from linmem.baselines import orthogonal_
+from linmem.baselines.lmu import legendre_system, zero_order_hold
+from linmem.capacity import memory_capacity
+from linmem.data.synthetic import mackey_glass, noise, waveform
+from linmem.experiments.folders import figure
+from linmem.layers import LMN
+
+TITLE = "Memory capacity, Σρ² over lags"
+CONFIGS: Mapping[str, Mapping[str, Any]] = {
+    "smoke": {"units": [6], "steps": 600, "lags": 40, "length": 60},
+    "paper": {"units": [10, 25, 50], "steps": 8000, "lags": 200, "length": 200},
+}
+RADII = (1.0, 0.99, 0.97, 0.95, 0.9)
+WINDOWS = (1.0, 1.5, 2.0, 4.0, 8.0)  # of the LMU, in multiples of p
+FITTED = 5000  # steps that a LAES is fitted to, at most those it is measured on
+
+
+def run(config: Mapping[str, Any], seed: int) -> Iterator[dict[str, Any]]:
+    """A line a kind of input, number of units and memory."""
+    steps, lags = config["steps"], config["lags"]
+    for kind, series in inputs(steps, seed).items():
+        for p in config["units"]:
+            for name, candidates in memories(p, series[: min(steps, FITTED)], config["length"], seed).items():
+                heard = series[-steps:]
+                found = [(what, memory_capacity(states(A, B, heard), heard, lags)) for what, A, B in candidates]
+                what, best = max(found, key=lambda one: one[1].total)
+                yield {
+                    "input": kind,
+                    "units": p,
+                    "memory": name,
+                    "chosen": what,
+                    "capacity": best.total,
+                    "curve": [round(value, 4) for value in best.curve.tolist()],
+                }
+
+
+def inputs(steps: int, seed: int) -> dict[str, Tensor]:
+    """Series of 2 × `steps` values, mean 0: the first half to fit to, the second to measure on; float64."""
+    white = noise(2 * steps, seed=seed).double().flatten()
+    made = {
+        "independent": white,
+        "resonant noise": _resonant(noise(2 * steps + 500, seed=seed + 1).double().flatten())[500:],
+        "five sines + 5 % noise": waveform(2 * steps, seed=seed).double().flatten() + 0.05 * white,
+        "Mackey-Glass, τ = 17": mackey_glass(2 * steps, seed=seed).double().flatten(),
+    }
+    return {name: series - series[:steps].mean() for name, series in made.items()}
+
+
+Candidates = list[tuple[str, Tensor, Tensor]]  # what was chosen, A (p,), B (p, p)
+
+
+def memories(p: int, fitted: Tensor, length: int, seed: int) -> dict[str, Candidates]:
+    """Every kind of memory of p units, with the variants of which the best counts."""
+    first = torch.eye(p, dtype=torch.float64)[0]
+    shift = torch.diag(torch.ones(p - 1, dtype=torch.float64), -1)
+    layer = orthogonal_(LMN(1, 1, p, dtype=torch.float64), seed=seed)
+    rotation = layer.get_parameter("weight_mm_l0").detach()
+    write = torch.randn(p, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    pieces = [piece[:, None] for piece in fitted.split(length)]
+    solved = LinearAutoencoder(p, decoder="tied", random_state=seed).fit(pieces)
+    systems = {scale * p: zero_order_hold(legendre_system(p, scale * p)) for scale in WINDOWS}
+    return {
+        "delay line": [("", first, shift)],
+        "orthogonal": [(f"radius {radius:g}", write, radius * rotation) for radius in RADII],
+        "LMU": [(f"window {window:g}", system.B, system.A) for window, system in systems.items()],
+        "LAES": [("", torch.as_tensor(solved.A_)[:, 0], torch.as_tensor(solved.B_))],
+    }
+
+
+def states(A: Tensor, B: Tensor, series: Tensor) -> Tensor:
+    """m_t = A u_t + B m_{t-1} after every step, (T, p)."""
+    m, kept = torch.zeros_like(A), []
+    for u in series:
+        m = A * u + B @ m
+        kept.append(m)
+    return torch.stack(kept)
+
+
+def show(lines: Sequence[dict[str, Any]], folder: Path) -> str:
+    """A row an input and size, a column a memory; a picture of ρ² against lag at the largest size."""
+    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    for line in lines:
+        row = rows.setdefault((line["input"], line["units"]), {"input": line["input"], "units": line["units"]})
+        row[line["memory"]] = line["capacity"]
+    largest, kinds = max(line["units"] for line in lines), list(dict.fromkeys(line["input"] for line in lines))
+    with figure(folder / "capacity.png", len(kinds), width=4.0) as axes:
+        for panel, kind in zip(axes, kinds, strict=True):
+            curves = {li["memory"]: li["curve"] for li in lines if (li["input"], li["units"]) == (kind, largest)}
+            plots.capacity_by_lag(panel, curves)
+            panel.set_title(f"{kind}, {largest} units")
+    return tables.markdown(list(rows.values()), dict.fromkeys(["delay line", "orthogonal", "LMU", "LAES"], 1))
+
+
+def _resonant(white: Tensor) -> Tensor:
+    """x_t = 1.6 x_{t-1} − 0.9 x_{t-2} + white noise: its past is partly told by its present."""
+    x = [0.0, 0.0]
+    for u in white.tolist():
+        x.append(1.6 * x[-1] - 0.9 * x[-2] + u)
+    return torch.tensor(x[2:], dtype=torch.float64)
