@@ -71,10 +71,12 @@ def test_parameters_formulas_count_weights_and_peak_where_they_should():
 
 
 def test_capacity_of_independent_input_is_the_number_of_units_and_structure_favours_the_fitted(results):
-    found = {(line["input"], line["memory"]): line["capacity"] for line in lines_of(results, "capacity")}
-    assert found["independent", "delay line"] == pytest.approx(6, abs=0.5)
-    assert all(total < 6.5 for (kind, _), total in found.items() if kind == "independent")
-    assert found["resonant noise", "LAES"] > 1.5 * found["resonant noise", "delay line"]
+    for series in (0, 1):
+        lines = [line for line in lines_of(results, "capacity") if line["series"] == series]
+        found = {(line["input"], line["memory"]): line["capacity"] for line in lines}
+        assert found["independent", "delay line"] == pytest.approx(6, abs=0.5)
+        assert all(total < 6.6 for (kind, _), total in found.items() if kind == "independent")
+        assert found["resonant noise", "LAES"] > 1.5 * found["resonant noise", "delay line"]
 
 
 def test_figure4_errors_lie_above_the_bound_and_fall_with_memory(results):

@@ -28,8 +28,8 @@ from linmem.layers import LMN
 
 TITLE = "Memory capacity, Σρ² over lags"
 CONFIGS: Mapping[str, Mapping[str, Any]] = {
-    "smoke": {"units": [6], "steps": 600, "lags": 40, "length": 60},
-    "paper": {"units": [10, 25, 50], "steps": 8000, "lags": 200, "length": 200},
+    "smoke": {"units": [6], "steps": 600, "lags": 40, "length": 60, "series": 2},
+    "paper": {"units": [10, 25, 50], "steps": 8000, "lags": 200, "length": 200, "series": 3},
 }
 RADII = (1.0, 0.99, 0.97, 0.95, 0.9)
 WINDOWS = (1.0, 1.5, 2.0, 4.0, 8.0)  # of the LMU, in multiples of p
@@ -37,22 +37,24 @@ FITTED = 5000  # steps that a LAES is fitted to, at most those it is measured on
 
 
 def run(config: Mapping[str, Any], seed: int) -> Iterator[dict[str, Any]]:
-    """A line a kind of input, number of units and memory."""
-    steps, lags = config["steps"], config["lags"]
-    for kind, series in inputs(steps, seed).items():
-        for p in config["units"]:
-            for name, candidates in memories(p, series[: min(steps, FITTED)], config["length"], seed).items():
-                heard = series[-steps:]
-                found = [(what, memory_capacity(states(A, B, heard), heard, lags)) for what, A, B in candidates]
-                what, best = max(found, key=lambda one: one[1].total)
-                yield {
-                    "input": kind,
-                    "units": p,
-                    "memory": name,
-                    "chosen": what,
-                    "capacity": best.total,
-                    "curve": [round(value, 4) for value in best.curve.tolist()],
-                }
+    """A line a series, kind of input, number of units and memory."""
+    for series in range(config["series"]):
+        own = 100 * seed + series
+        for kind, values in inputs(config["steps"], own).items():
+            for p in config["units"]:
+                for name, candidates in memories(p, values[: config["steps"]][:FITTED], config["length"], own).items():
+                    heard = values[config["steps"] :]
+                    found = [(w, memory_capacity(states(A, B, heard), heard, config["lags"])) for w, A, B in candidates]
+                    what, best = max(found, key=lambda one: one[1].total)
+                    yield {
+                        "series": series,
+                        "input": kind,
+                        "units": p,
+                        "memory": name,
+                        "chosen": what,
+                        "capacity": best.total,
+                        "curve": [round(rho, 3) for rho in best.curve.tolist()] if series == 0 else None,
+                    }
 
 
 def inputs(steps: int, seed: int) -> dict[str, Tensor]:
@@ -98,18 +100,28 @@ def states(A: Tensor, B: Tensor, series: Tensor) -> Tensor:
 
 
 def show(lines: Sequence[dict[str, Any]], folder: Path) -> str:
-    """A row an input and size, a column a memory; a picture of ρ² against lag at the largest size."""
-    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    """Mean over the series, and the range; a picture of ρ² against lag, of the first series at the largest size."""
+    found: dict[tuple[str, int], dict[str, list[float]]] = {}
     for line in lines:
-        row = rows.setdefault((line["input"], line["units"]), {"input": line["input"], "units": line["units"]})
-        row[line["memory"]] = line["capacity"]
+        row = found.setdefault((line["input"], line["units"]), {})
+        row.setdefault(line["memory"], []).append(line["capacity"])
     largest, kinds = max(line["units"] for line in lines), list(dict.fromkeys(line["input"] for line in lines))
     with figure(folder / "capacity.png", len(kinds), width=4.0) as axes:
         for panel, kind in zip(axes, kinds, strict=True):
-            curves = {li["memory"]: li["curve"] for li in lines if (li["input"], li["units"]) == (kind, largest)}
+            place = (0, kind, largest)
+            curves = {li["memory"]: li["curve"] for li in lines if (li["series"], li["input"], li["units"]) == place}
             plots.capacity_by_lag(panel, curves)
             panel.set_title(f"{kind}, {largest} units")
-    return tables.markdown(list(rows.values()), dict.fromkeys(["delay line", "orthogonal", "LMU", "LAES"], 1))
+    return tables.markdown(
+        [
+            {"input": kind, "units": p} | {name: _spread(values) for name, values in row.items()}
+            for (kind, p), row in found.items()
+        ]
+    )
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{sum(values) / len(values):.1f} ({min(values):.1f} … {max(values):.1f})"
 
 
 def _resonant(white: Tensor) -> Tensor:
