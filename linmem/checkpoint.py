@@ -110,7 +110,7 @@ def resume(state: TrainingState, options: dict[str, Any], path: Path) -> None:
         if state.average is not None:
             state.average.load_state_dict(_below("average/", tensors))
     except RuntimeError as error:
-        raise ValueError(f"{path} holds the weights of another model: {error}") from None
+        raise ValueError(f"{path} holds the weights of another model: {' '.join(str(error).split())}") from None
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in _below("optimizer/", tensors).items():
         index, key = name.split("/")

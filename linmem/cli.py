@@ -9,15 +9,16 @@ import os
 import sys
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import torch
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
-from linmem import workers
+from linmem import data, workers
 from linmem.model import MODELS, ModelOptions
-from linmem.run_folder import PretrainingOptions, RunOptions
+from linmem.run_folder import CONFIG, PretrainingOptions, RunOptions, read_options
 from linmem.training import TrainingOptions
 
 _BAD_INPUT = (ValueError, TypeError, OSError, ImportError)
@@ -29,13 +30,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     name = options.command
     try:
-        _use_threads(options[name].threads)
+        options[name].given = set(vars(parser.parse_args(arguments, defaults=False)[name]))
+        _check_machine(options[name].device, options[name].threads)
+        torch.set_num_threads(options[name].threads)
         with workers.joined(options[name].device) as options[name].device:
             commands[name](options[name])
-    except _BAD_INPUT as error:
-        if os.environ.get("LINMEM_TRACEBACK"):
+    except BrokenPipeError:  # whoever read the table has seen enough
+        return 0
+    except (*_BAD_INPUT, RuntimeError) as error:
+        out_of_memory = "allocate" in str(error) or isinstance(error, torch.OutOfMemoryError)
+        if os.environ.get("LINMEM_TRACEBACK") or (isinstance(error, RuntimeError) and not out_of_memory):
             raise
-        print(f"linmem {name}: {error}", file=sys.stderr)
+        print(f"linmem {name}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"linmem {name}: interrupted; a run that keeps a folder goes on with --resume", file=sys.stderr)
@@ -47,13 +53,14 @@ def train(options: Namespace) -> None:
     """Train a model on the task that a data set sets, with or without pretraining."""
     from linmem import runs
 
-    run_options = RunOptions(
+    asked = RunOptions(
         options.data,
         _group(ModelOptions, options),
         _group(TrainingOptions, options),
         _group(PretrainingOptions, options),
     )
-    folder = Path(options.out or _default_folder(run_options))
+    folder = Path(options.out or _default_folder(asked))
+    run_options = _as_before(asked, folder, options) if options.resume else asked
     summary = runs.run(
         run_options, folder, resume=options.resume, force=options.force, device=options.device, progress=True
     )
@@ -150,12 +157,21 @@ def reproduce(options: Namespace) -> None:
         )
 
 
+class _Parser(ArgumentParser):
+    """A parser whose complaints take one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        line = " ".join((message or str(ex)).split())
+        print(f"{self.prog.replace(' [options]', '')}: {line} (see --help)", file=sys.stderr)
+        raise SystemExit(2)
+
+
 class _AsWritten(RawDescriptionHelpFormatter, DefaultHelpFormatter):
     """Help whose description keeps its lines."""
 
 
 def _parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], None]]]:
-    parser = ArgumentParser(
+    parser = _Parser(
         prog="linmem",
         description="Linear Memory Networks: memory that is solved, not trained.",
         formatter_class=_AsWritten,
@@ -173,7 +189,7 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], None]]]:
         (reproduce, _reproduce_arguments),
     ):
         name = function.__name__
-        command = ArgumentParser(description=function.__doc__, formatter_class=_AsWritten)
+        command = _Parser(description=function.__doc__, formatter_class=_AsWritten)
         build(command)
         command.add_argument("--config", action="config", help="options from a YAML file")
         command.add_argument("--threads", type=int, default=1, help="CPU threads; small steps gain nothing from more")
@@ -183,9 +199,7 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], None]]]:
     return parser, functions
 
 
-_DATA = (
-    "a data set by name (chorales, jsb_chorales, muse_data, nottingham, piano_midi), or a folder of MIDI, NPY or CSV"
-)
+_DATA = f"a data set by name ({', '.join(data.SETS)}), or a folder of MIDI, NPY or CSV files"
 _FORCE = "replace what the folder already holds"
 
 
@@ -261,6 +275,18 @@ def _reproduce_arguments(command: ArgumentParser) -> None:
     command.add_argument("--force", action="store_true", help="run again what the folder already holds")
 
 
+def _as_before(asked: RunOptions, folder: Path, options: Namespace) -> RunOptions:
+    """Options of the run in `folder`, changed only where something was really typed now."""
+    if not (folder / CONFIG).exists():
+        return asked
+    before = read_options(folder)
+    groups = {}
+    for group in ("model", "training", "pretraining"):
+        typed = {f.name: options[f.name] for f in fields(getattr(before, group)) if f.name in options.given}
+        groups[group] = replace(getattr(before, group), **typed)
+    return RunOptions(asked.data, **groups)
+
+
 def _group(kind: type, options: Namespace) -> Any:
     return kind(**{f.name: options[f.name] for f in fields(kind)})
 
@@ -276,10 +302,13 @@ def _slug(data: str) -> str:
     return Path(data).name or "data"
 
 
-def _use_threads(threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)
+def _check_machine(device: str, threads: int) -> None:
+    if threads < 1:
+        raise ValueError(f"threads is {threads}: at least 1 was wanted")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device is {device!r}, which this machine or installation lacks: {error}") from None
 
 
 def _version() -> str:

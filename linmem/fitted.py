@@ -22,25 +22,28 @@ class Fitted:
     def _result(self) -> ClosedForm:
         raise NotImplementedError
 
+    def _back(self, tensor: Tensor) -> Any:
+        return self._given.back(tensor)
+
     @property
     def A_(self) -> Any:
         """(p, a) input weights of the encoder."""
-        return self._given.back(self._result().A)
+        return self._back(self._result().A)
 
     @property
     def B_(self) -> Any:
         """(p, p) transition of the encoder."""
-        return self._given.back(self._result().B)
+        return self._back(self._result().B)
 
     @property
     def C_(self) -> Any:
         """(a + p, p) recurrent decoder, C_x over C_y."""
-        return self._given.back(self._result().C)
+        return self._back(self._result().C)
 
     @property
     def right_vectors_(self) -> Any:
         """(L, a, p) right singular vectors U by lag."""
-        return self._given.back(self._result().right_vectors)
+        return self._back(self._result().right_vectors)
 
     @property
     def mean_(self) -> Any:

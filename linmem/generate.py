@@ -41,7 +41,12 @@ def continue_piece(
         raise ValueError(
             f"a {type(model).__name__} carries no state from frame to frame: generate with a recurrent model"
         )
-    for name, value in (("steps", steps), ("temperature", temperature), ("prompt length", len(prompt))):
+    for name, value in (
+        ("steps", steps),
+        ("voices", 1 if voices is None else voices),
+        ("temperature", temperature),
+        ("prompt length", len(prompt)),
+    ):
         if not value > 0:
             raise ValueError(f"{name} is {value}: a number above 0 was wanted")
     generator = torch.Generator().manual_seed(seed)

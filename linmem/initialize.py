@@ -89,23 +89,15 @@ def from_unfolded_(
         The sizes do not fit, the layer is read from its functional part, the autoencoder was centred, or `fading` is
         out of range.
     """
+    check_transfer(layer, readout, unfolded.output_size, fading)
     A, B = _encoder(autoencoder)
     p, f = A.shape
-    _check_single(layer)
     _check_sizes("input_size", layer.input_size, unfolded.input_size)
     _check_sizes("hidden_size", _width(layer.hidden_size), unfolded.hidden_size)
     _check_sizes("memory_size", layer.memory_size, p)
     _check_sizes("the autoencoder's input size", f, unfolded.hidden_size)
-    _check_sizes("readout.in_features", readout.in_features, p)
-    _check_sizes("readout.out_features", readout.out_features, unfolded.output_size)
-    if layer.output != "memory":
-        raise ValueError(
-            f"output is {layer.output!r}: the readout is solved for the memory, build LMN(output='memory')"
-        )
     if autoencoder.center:
         raise ValueError("the autoencoder is centred, but missing hidden states are zeros: fit it with center=False")
-    if not 0 < fading <= 1:
-        raise ValueError(f"fading is {fading}: a number above 0 and up to 1 was wanted")
     k = unfolded.lags
     blocks = _lag_blocks(autoencoder, k + 1)
     W_mh = torch.einsum("kgf,kfp->gp", unfolded.weight_hh.to(blocks), blocks[:k])
@@ -116,29 +108,43 @@ def from_unfolded_(
 
 
 @torch.no_grad()
-def fit_readout_(readout: nn.Linear, states: list[Tensor], targets: list[Tensor], ridge: float = 1e-3) -> None:
-    """Solve the readout by ridge least squares from encoded states, for 0/1 targets behind a sigmoid [P14, S20].
+def fit_readout_(readout: nn.Linear, states: Tensor, outputs: Tensor, ridge: float = 1e-3) -> None:
+    """Solve the readout by ridge least squares from encoded states [P14, S20].
 
-    `min ‖S W + b − 4 (Y − ½)‖² + ridge · N ‖W‖²`: the sigmoid is linearised at 0, `σ(z) ≈ ½ + z/4`.
+    `min ‖S W + b − Y‖² + ridge · N · (mean squared state) ‖W‖²`.
 
     Parameters
     ----------
     readout : Linear
         p → o, filled in place.
-    states : list of Tensor
-        (T_i, p) each, what the layer returns.
-    targets : list of Tensor
-        (T_i, o) each, 0 or 1.
+    states : Tensor
+        S (M, p), what the layer returns where an answer is asked for.
+    outputs : Tensor
+        Y (M, o), what the readout should give there.
     ridge : float
         Penalty relative to the mean squared state.
     """
-    S, Y = torch.cat(states).double(), 4 * (torch.cat(targets).double() - 0.5)
+    S, Y = states.double(), outputs.double()
     mean_s, mean_y = S.mean(0), Y.mean(0)
     S, Y = S - mean_s, Y - mean_y
     G = S.T @ S
     G.diagonal().add_(ridge * G.diagonal().mean().clamp(min=1e-12))
     W = torch.linalg.solve(G, S.T @ Y).T
     _fill(readout, weight=W, bias=mean_y - W @ mean_s)
+
+
+def check_transfer(layer: LMN, readout: nn.Linear, outputs: int, fading: float = 1.0) -> None:
+    """Raise ValueError unless `from_unfolded_` can fill `layer` and `readout` for that many outputs."""
+    _check_single(layer)
+    _width(layer.hidden_size)
+    _check_sizes("readout.in_features", readout.in_features, layer.memory_size)
+    _check_sizes("readout.out_features", readout.out_features, outputs)
+    if layer.output != "memory":
+        raise ValueError(
+            f"output is {layer.output!r}: the readout is solved for the memory, build LMN(output='memory')"
+        )
+    if not 0 < fading <= 1:
+        raise ValueError(f"fading is {fading}: a number above 0 and up to 1 was wanted")
 
 
 def _encoder(autoencoder: LinearAutoencoder) -> tuple[Tensor, Tensor]:

@@ -154,9 +154,9 @@ class ValueCounts:
     def scores(self, choice: None) -> ValueScores:
         """Turn counts into metrics."""
         answers = max(self.answers, 1)
-        variance = max(self.squared_total / answers - (self.total / answers) ** 2, 1e-12)
+        variance = self.squared_total / answers - (self.total / answers) ** 2
         error = self.squared_error / answers
-        return ValueScores(error, 1 - error / variance, self.answers)
+        return ValueScores(error, 1 - error / variance if variance > 1e-12 else 0.0, self.answers)
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class ValueScores:
     """The metrics of one model on one split of a regression."""
 
     mse: float  # mean squared error of a number
-    accuracy: float  # R², the share of the variance that is explained
+    accuracy: float  # R², the share of the variance that is explained; 0 where there is none
     answers: int
 
     @property

@@ -52,6 +52,7 @@ class SequenceModel(nn.Module):
     ) -> None:
         super().__init__()
         self.recurrent, self.readout = recurrent, readout
+        self.input_size = getattr(recurrent, "input_size", None)
         self.input_dropout, self.readout_dropout = nn.Dropout(input_dropout), nn.Dropout(readout_dropout)
 
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
@@ -104,6 +105,14 @@ class ModelOptions:
     detach: float = 0.25
     input_dropout: float = 0.0
     readout_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("hidden_size", "memory_size", "lags", "scales", "window", "channels"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}: a number above 0 was wanted")
+        for name in ("detach", "input_dropout", "readout_dropout"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: a probability from 0 to 1 was wanted")
 
 
 Layer = Callable[[ModelOptions, int], tuple[nn.Module, int]]  # options and inputs → a layer and the width of its output

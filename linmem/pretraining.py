@@ -10,16 +10,17 @@ Letters: a inputs, f functional units, p memory units, k lags, o outputs.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from linmem.autoencoder import LinearAutoencoder
 from linmem.data import PairedSplits
-from linmem.initialize import fit_readout_, from_autoencoder_, from_unfolded_
+from linmem.initialize import check_transfer, fit_readout_, from_autoencoder_, from_unfolded_
 from linmem.layers import LMN
-from linmem.tasks import GivenFrames, Task
+from linmem.sequences import check_sequences
+from linmem.tasks import Examples, GivenFrames, Task
 from linmem.training import History, TrainingOptions, train
 from linmem.unfolded import UnfoldedNetwork
 
@@ -89,20 +90,27 @@ def pretrain(
     ValueError
         The sizes of layer, readout and data do not fit, or there are too few sequences to hold any out.
     """
-    options = options or TrainingOptions()
+    options, task = options or TrainingOptions(), task or GivenFrames()
     splits = _as_splits(sequences, targets, valid)
+    check_transfer(lmn, readout, readout.out_features, fading)
     unfolded = build_unfolded(lmn, readout, lags, nonlinearity, options.seed)
     if autoencoder is None:  # only its encoder is needed
         autoencoder = LinearAutoencoder(lmn.memory_size, decoder="tied", random_state=options.seed)
     model = _Dropping(unfolded, *dropout)
-    history = train(model, splits, task or GivenFrames(), options, checkpoint=checkpoint, progress=progress)
-    autoencoder.fit(hidden_states(unfolded, sequences))
+    history = train(model, splits, cast(Task, _Given(task)), options, checkpoint=checkpoint, progress=progress)
+    autoencoder.fit(hidden_states(unfolded, check_sequences(sequences)))
     from_unfolded_(lmn, readout, unfolded, autoencoder, fading)
     return Pretrained(unfolded, autoencoder, history)
 
 
 def pretrain_on_inputs(
-    layer: LMN | nn.RNN, readout: nn.Linear, sequences: list[Tensor], targets: list[Tensor], *, seed: int = 0
+    layer: LMN | nn.RNN,
+    readout: nn.Linear,
+    sequences: list[Tensor],
+    targets: list[Tensor],
+    *,
+    task: Task | None = None,
+    seed: int = 0,
 ) -> LinearAutoencoder:
     """Fill `layer` from the autoencoder of its inputs, `readout` by least squares [P14, S20]; returns the autoencoder.
 
@@ -113,14 +121,18 @@ def pretrain_on_inputs(
     readout : Linear
         p → o.
     sequences, targets : list of Tensor
-        The training set, (T_i, a) and (T_i, o), targets 0 or 1.
+        The training set, (T_i, a) and (n_i, o), n_i answers in the last n_i steps; 0 or 1 unless `task` says otherwise.
+    task : Task, optional
+        What the readout should give for a target; by default 0/1 targets behind a sigmoid.
     seed : int
         Of the autoencoder's solver.
     """
     size = layer.memory_size if isinstance(layer, LMN) else layer.hidden_size
     autoencoder = LinearAutoencoder(size, decoder="tied", random_state=seed).fit(sequences)
     from_autoencoder_(layer, autoencoder)
-    fit_readout_(readout, autoencoder.encode(sequences), targets)
+    states = [y[len(y) - len(z) :] for y, z in zip(autoencoder.encode(sequences), targets, strict=True)]
+    wanted = (task or GivenFrames()).as_outputs(torch.cat(targets), readout.out_features)
+    fit_readout_(readout, torch.cat(states), wanted)
     return autoencoder
 
 
@@ -138,16 +150,13 @@ class _Dropping(nn.Module):
 
 
 def build_unfolded(lmn: LMN, readout: nn.Linear, lags: int, nonlinearity: str, seed: int) -> UnfoldedNetwork:
-    """Build the unfolded network that fits `lmn` and `readout`, its weights drawn from `seed`."""
-    if not isinstance(lmn.hidden_size, int):
-        raise ValueError(
-            f"hidden_size is {lmn.hidden_size}: the unfolded network has one hidden layer, give one number"
-        )
+    """Build the unfolded network that fits `lmn` and `readout`, on their device, its weights drawn from `seed`."""
+    f = lmn.hidden_size
+    assert isinstance(f, int)  # checked before
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return UnfoldedNetwork(
-            lmn.input_size, lmn.hidden_size, readout.out_features, lags=lags, nonlinearity=nonlinearity
-        )
+        unfolded = UnfoldedNetwork(lmn.input_size, f, readout.out_features, lags=lags, nonlinearity=nonlinearity)
+    return unfolded.to(readout.weight)
 
 
 @torch.no_grad()
@@ -156,19 +165,39 @@ def hidden_states(unfolded: UnfoldedNetwork, sequences: list[Tensor]) -> list[Te
     return [unfolded(sequence)[1] for sequence in sequences]
 
 
-def _as_splits(
-    sequences: list[Tensor], targets: list[Tensor], valid: tuple[list[Tensor], list[Tensor]] | None
-) -> PairedSplits:
+class _Given:
+    """A task whose questions and answers are made already: (inputs, targets) in place of sequences."""
+
+    def __init__(self, task: Task) -> None:
+        self.loss, self.count = task.loss, task.count
+
+    def examples(self, splits: PairedSplits, split: str) -> Examples:
+        return Examples(getattr(splits, split), splits.targets[split])
+
+
+def _as_splits(sequences: Any, targets: Any, valid: Any) -> PairedSplits:
+    sequences, targets = _pairs(sequences, targets)
     if valid is not None:
-        return PairedSplits("pairs", sequences, valid[0], [], targets={"train": targets, "valid": valid[1]})
+        held, answers = _pairs(*valid)
+        return PairedSplits("pairs", sequences, held, [], targets={"train": targets, "valid": answers})
     if len(sequences) < 2:
         raise ValueError(f"{len(sequences)} sequence(s) came: at least 2 are wanted to hold one out, or give valid=")
-    held = list(range(0, len(sequences), 10))
-    kept = [i for i in range(len(sequences)) if i % 10]
+    kept, out = ([i for i in range(len(sequences)) if (i % 10 == 0) == held] for held in (False, True))
+    parts = {"train": kept, "valid": out}
     return PairedSplits(
         "pairs",
         [sequences[i] for i in kept],
-        [sequences[i] for i in held],
+        [sequences[i] for i in out],
         [],
-        targets={"train": [targets[i] for i in kept], "valid": [targets[i] for i in held]},
+        targets={name: [targets[i] for i in part] for name, part in parts.items()},
     )
+
+
+def _pairs(sequences: Any, targets: Any) -> tuple[list[Tensor], list[Tensor]]:
+    sequences, targets = check_sequences(sequences), [torch.as_tensor(y) for y in targets]
+    if len(sequences) != len(targets):
+        raise ValueError(f"{len(sequences)} sequences came with {len(targets)} targets: one for each was wanted")
+    for index, (x, y) in enumerate(zip(sequences, targets, strict=True)):
+        if not 1 <= len(y) <= len(x):
+            raise ValueError(f"sequence {index} has {len(x)} steps but {len(y)} targets: at most one a step was wanted")
+    return sequences, targets

@@ -17,7 +17,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterable
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from linmem.training import TrainingOptions
 CONFIG, STATE, HISTORY, SCORES = "config.json", "state.safetensors", "history.jsonl", "scores.json"
 UNFOLDED, PRETRAINING = "unfolded.safetensors", "pretraining.json"
 FILES = (CONFIG, UNFOLDED, PRETRAINING, STATE, HISTORY, SCORES)
+TRAINED = (STATE, UNFOLDED)
 
 
 @dataclass(frozen=True)
@@ -70,36 +71,49 @@ class RunOptions:
     pretraining: PretrainingOptions = field(default_factory=PretrainingOptions)
 
 
-def claim(folder: Path, options: RunOptions, *, resume: bool, force: bool) -> RunOptions:
-    """Make `folder` ready for a run; returns the options to run with, those of the folder where the run goes on.
+def going_on(folder: Path, options: RunOptions) -> RunOptions:
+    """Check that `options` are those of the run in `folder`, but for how long it goes on; nothing is written.
+
+    Raises
+    ------
+    ValueError
+        An option differs from what the run was started with.
+    """
+    if not (folder / CONFIG).exists():
+        return options
+    before, now = _flat(read_options(folder)), _flat(options)
+    for name, value in now.items():
+        if name not in FREE_TO_CHANGE and value != before[name]:
+            raise ValueError(
+                f"{folder} was run with {name}={before[name]}, now it is {value}: --resume goes on with the same"
+            )
+    return options
+
+
+def claim(folder: Path, *, resume: bool, force: bool) -> None:
+    """Make `folder` ready for a run. It holds one already as soon as something was trained in it.
 
     Raises
     ------
     FileExistsError
-        `folder` holds a run already, and neither `resume` nor `force` was given.
-    ValueError
-        The run to go on with was started with other options.
+        `folder` holds a run, and neither `resume` nor `force` was given.
     """
-    if resume and (folder / CONFIG).exists():
-        options = _agreed(read_options(folder), options, folder)
-    elif held := [name for name in FILES if (folder / name).exists()]:
+    held = [name for name in TRAINED if (folder / name).exists()]
+    if held and not resume:
         if not force:
             raise FileExistsError(
                 f"{folder} already holds a run ({held[0]}): --resume goes on with it, --force replaces it"
             )
-        for name in held:
-            (folder / name).unlink()
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-    return options
 
 
 def write_config(folder: Path, options: RunOptions, input_size: int, output_size: int) -> None:
     """Note what was asked, and by which versions."""
     write_json(
         folder / CONFIG,
-        asdict(options)
-        | {"input_size": input_size, "output_size": output_size}
-        | provenance(),
+        asdict(options) | {"input_size": input_size, "output_size": output_size} | provenance(),
     )
 
 
@@ -116,12 +130,15 @@ def provenance() -> dict[str, Any]:
 def read_options(folder: Path) -> RunOptions:
     """Read the options of the run in `folder`."""
     config = _read_config(folder)
-    return RunOptions(
-        config["data"],
-        ModelOptions(**config["model"]),
-        TrainingOptions(**config["training"]),
-        PretrainingOptions(**config["pretraining"]),
-    )
+    try:
+        return RunOptions(
+            config["data"],
+            ModelOptions(**config["model"]),
+            TrainingOptions(**config["training"]),
+            PretrainingOptions(**config["pretraining"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{folder / CONFIG} is damaged or of another version ({error}): train again") from None
 
 
 def load_run(folder: Path, best_by: str = "loss") -> tuple[RunOptions, nn.Module]:
@@ -133,6 +150,8 @@ def load_run(folder: Path, best_by: str = "loss") -> tuple[RunOptions, nn.Module
         `folder` holds no run, or one without a finished epoch.
     """
     options, config = read_options(folder), _read_config(folder)
+    if not (folder / STATE).exists():
+        raise FileNotFoundError(f"{folder} holds a run without a finished epoch: go on with it (--resume)")
     model = build_model(options.model, config["input_size"], config["output_size"])
     model.load_state_dict(best_weights(folder / STATE, best_by))
     return options, model.eval()
@@ -160,25 +179,9 @@ def write_text(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
-def _agreed(before: RunOptions, now: RunOptions, folder: Path) -> RunOptions:
-    """Options of a run that goes on: as they were, but for how long; what is given anew must not contradict them."""
-    if now.data != before.data:
-        raise ValueError(
-            f"{folder} was run with data={before.data}, now it is {now.data}: --resume goes on with the same"
-        )
-    free = {}
-    for group in ("model", "training", "pretraining"):
-        for f in fields(getattr(now, group)):
-            old, new = getattr(getattr(before, group), f.name), getattr(getattr(now, group), f.name)
-            given = f.default is not MISSING and new != f.default
-            if given and f.name in FREE_TO_CHANGE:
-                free[f.name] = new
-            elif given and new != old:
-                raise ValueError(
-                    f"{folder} was run with {f.name}={old}, now it is {new}: --resume goes on with the same"
-                )
-    training = TrainingOptions(**(asdict(before.training) | free))
-    return RunOptions(before.data, before.model, training, before.pretraining)
+def _flat(options: RunOptions) -> dict[str, Any]:
+    groups = asdict(options)
+    return {"data": groups.pop("data")} | {name: value for group in groups.values() for name, value in group.items()}
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

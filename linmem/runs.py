@@ -26,8 +26,8 @@ from linmem.run_folder import (
     UNFOLDED,
     RunOptions,
     claim,
+    going_on,
     load_run,
-    read_options,
     write_config,
     write_json,
     write_lines,
@@ -70,21 +70,24 @@ def run(
     ValueError
         The options contradict each other, the data, or the run to go on with.
     """
-    _check_pretraining(options)
+    options = replace(options, data=_place(options.data))
+    if resume:
+        options = going_on(folder, options)
     splits = data.load(options.data)
     outputs = task_of(splits).output_size(splits)
+    _check_pretraining(options)
     model = build_model(options.model, splits.features, outputs, options.training.seed)
     task = task_for(model, splits)
     task.examples(splits, "train")  # complain before anything is written
     if workers.rank() == 0:
-        options = claim(folder, options, resume=resume, force=force)
+        claim(folder, resume=resume, force=force)
         write_config(folder, options, splits.features, outputs)
     workers.wait()
-    options = read_options(folder)
+    model = model.to(device)
     if options.pretraining.pretrain != "none" and not (folder / STATE).exists():
         _pretrain(model, options, splits, task, folder, progress)
     history = train(
-        model.to(device),
+        model,
         splits,
         task,
         options.training,
@@ -129,6 +132,11 @@ def simplest_scores(splits: Splits, split: str) -> tuple[str, Scores]:
     return name, scores
 
 
+def _place(name: str) -> str:
+    """Name a data set as it is known, a folder by its whole path, so that a run can be evaluated from anywhere."""
+    return name if name in data.SETS or not Path(name).expanduser().is_dir() else str(Path(name).expanduser().resolve())
+
+
 def _check_pretraining(options: RunOptions) -> None:
     scheme = options.pretraining.pretrain
     if scheme != "none" and scheme not in _FILLED_BY:
@@ -144,7 +152,7 @@ def _pretrain(model: nn.Module, options: RunOptions, splits: Splits, task: Task,
     started, epochs = time.perf_counter(), 0
     training, valid = (task.examples(splits, split) for split in ("train", "valid"))
     if options.pretraining.pretrain == "inputs":
-        pretrain_on_inputs(layer, model.readout, *training, seed=options.training.seed)
+        pretrain_on_inputs(layer, model.readout, *training, task=task, seed=options.training.seed)
     else:
         pretrained = pretrain(
             layer,
@@ -160,6 +168,7 @@ def _pretrain(model: nn.Module, options: RunOptions, splits: Splits, task: Task,
                 max_epochs=options.pretraining.pretrain_epochs,
                 learning_rate=options.pretraining.pretrain_learning_rate,
             ),
+            task=task,
             checkpoint=folder / UNFOLDED,
             progress=progress,
         )
@@ -187,6 +196,8 @@ def evaluate_run(folder: Path, split: str = "test", best_by: str = "loss", devic
         raise ValueError(f"split is {split!r}: the known ones are {', '.join(SPLITS)}")
     options, model = load_run(folder, best_by)
     splits = data.load(options.data)
+    if (wanted := getattr(model, "input_size", splits.features)) != splits.features:
+        raise ValueError(f"{options.data} has {splits.features} features now, but {folder} was trained on {wanted}")
     task = task_for(model, splits)
     name = options.model.model + ("" if options.pretraining.pretrain == "none" else f", {options.pretraining.pretrain}")
     simplest, scores = simplest_scores(splits, split)

@@ -42,6 +42,9 @@ class Task(Protocol):
     def count(self, outputs: Tensor, targets: Tensor) -> Any:
         """Count what the metrics are made of: see `metrics.Counts`."""
 
+    def as_outputs(self, targets: Tensor, output_size: int) -> Tensor:
+        """What a readout solved by least squares should give, (M, o)."""
+
     def simplest(self, splits: Any) -> tuple[str, nn.Module]:
         """Name and build, from the training split, the model that every other has to beat."""
 
@@ -74,6 +77,10 @@ class NextFrame:
     def count(self, outputs: Tensor, targets: Tensor) -> FrameCounts:
         """Count hits and misses at every threshold, and the likelihood."""
         return count_frames(outputs, targets)
+
+    def as_outputs(self, targets: Tensor, output_size: int) -> Tensor:
+        """4 (y − ½): the sigmoid linearised at 0, σ(z) ≈ ½ + z/4."""
+        return 4 * (targets - 0.5)
 
     def simplest(self, splits: Any) -> tuple[str, nn.Module]:
         """Copy the last frame."""
@@ -134,6 +141,10 @@ class NextValue:
         """Count squared errors, and what the variance is made of."""
         return count_values(outputs, targets)
 
+    def as_outputs(self, targets: Tensor, output_size: int) -> Tensor:
+        """Give the numbers themselves."""
+        return targets
+
     def simplest(self, splits: Any) -> tuple[str, nn.Module]:
         """Copy the last step."""
         return "persistence", _Constant(torch.zeros(splits.features), keep=1.0)
@@ -178,6 +189,10 @@ class Classes:
     def count(self, outputs: Tensor, targets: Tensor) -> ClassCounts:
         """Count right answers, and the likelihood."""
         return count_classes(outputs, targets)
+
+    def as_outputs(self, targets: Tensor, output_size: int) -> Tensor:
+        """4 (one-hot − ½), each class against the rest."""
+        return 4 * (one_hot(targets, output_size) - 0.5)
 
     def simplest(self, splits: Any) -> tuple[str, nn.Module]:
         """Answer the most frequent class, with the certainty seen in training."""

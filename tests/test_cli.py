@@ -9,6 +9,7 @@ import torch
 
 from linmem import cli, midi
 from linmem.autoencoder import LinearAutoencoder
+from linmem.run_folder import load_run
 
 SMALL = ["--hidden_size=6", "--memory_size=8", "--max_epochs=2", "--batch_size=4"]
 
@@ -98,8 +99,6 @@ def test_a_run_that_is_made_longer_is_the_run_that_was_never_cut(pieces, tmp_pat
         ["--out", cut, "--max_epochs=4", "--resume"],
     ):
         assert run(capsys, "train", pieces, *short, "--input_dropout=0.2", *command)[0] == 0
-    from linmem.run_folder import load_run
-
     first, second = (load_run(folder)[1].state_dict() for folder in (whole, cut))
     assert all(torch.equal(first[name], second[name]) for name in first)
     lengths = [len((folder / "history.jsonl").read_text().splitlines()) for folder in (whole, cut)]
@@ -130,13 +129,22 @@ def altered(run_folder, tmp_path):
     [
         (["fit", "no_such_set"], "one of chorales, jsb_chorales"),
         (["fit", "{pieces}", "--memory_size=5000"], "independent directions: lower memory_size"),
-        (["fit", "{pieces}", "--solver=magic"], "magic"),
+        (["fit", "{pieces}", "--solver=magic"], "solver is 'magic'"),
         (["train", "{pieces}", "--model=transformer"], "unknown model 'transformer': the known ones are lmn-a, lmn-b"),
         (["train", "{pieces}", "--pretrain=wishes"], "pretrain is 'wishes': the known ones are none, unfolded, inputs"),
         (["train", "{pieces}", "--model=lstm", "--pretrain=unfolded"], "pretrain=unfolded fills lmn-b, not lstm"),
         (["train", "{pieces}", "--pretrain=inputs", *SMALL], "hidden_size is 6, wanted 8"),
         (["train", "{pieces}", "--learning_rate=0"], "learning_rate is 0"),
-        (["train", "{pieces}", "--out", "{trained}"], "already holds a run (config.json): --resume goes on with it"),
+        (["train", "{pieces}", "--learning_rate=fast"], "learning_rate"),
+        (["train", "{pieces}", "--epochs=3"], "unrecognized arguments: --epochs=3"),
+        (["train", "{pieces}", "--model=lmu", "--channels=0"], "channels is 0: a number above 0"),
+        (["train", "{pieces}", "--config=none.yaml"], "none.yaml"),
+        (["train", "{pieces}", "--out", "{trained}", "--resume", "--nonlinearity=relu"], "now it is relu"),
+        (["fit", "{pieces}", "--device=toaster"], "device is 'toaster'"),
+        (["fit", "{pieces}", "--threads=0"], "threads is 0: at least 1"),
+        (["fit", "{pieces}", "--memory_size=1.0"], "memory_size is 1.0, wanted a positive integer"),
+        (["generate", "{trained}", "--voices=-2"], "voices is -2"),
+        (["train", "{pieces}", "--out", "{trained}"], "already holds a run (state.safetensors): --resume goes on"),
         (
             ["train", "{pieces}", "--out", "{trained}", "--resume", "--model=lstm"],
             "was run with model=lmn-b, now it is",
@@ -197,7 +205,36 @@ def test_reproduce_lists_and_runs(tmp_path, capsys):
     assert run(capsys, *command)[1].count("not run") == 3
 
 
-def test_an_unknown_option_is_refused(capsys):
-    status, _, err = run(capsys, "train", "chorales", "--epochs=3")
-    assert status == 2
-    assert "epochs" in err
+def test_resume_needs_no_option_twice_and_goes_on_with_the_same_network(pieces, tmp_path, capsys):
+    """Options that are not typed again are those of the run, not the defaults."""
+    unusual = [
+        "--nonlinearity=relu",
+        "--input_dropout=0.3",
+        "--learning_rate=0.01",
+        "--hidden_size=6",
+        "--memory_size=8",
+    ]
+    for out, epochs in (("whole", 3), ("cut", 1)):
+        assert run(capsys, "train", pieces, *unusual, f"--max_epochs={epochs}", "--out", tmp_path / out)[0] == 0
+    assert run(capsys, "train", pieces, "--resume", "--max_epochs=3", "--out", tmp_path / "cut")[0] == 0
+    first, second = (load_run(tmp_path / out)[1].state_dict() for out in ("whole", "cut"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    configs = [json.loads((tmp_path / out / "config.json").read_text()) for out in ("whole", "cut")]
+    assert configs[0]["model"] == configs[1]["model"]
+    assert configs[0]["training"] == configs[1]["training"]
+    status, _, err = run(capsys, "train", pieces, "--resume", "--nonlinearity=tanh", "--out", tmp_path / "cut")
+    assert status == 2  # a default, but typed
+    assert "was run with nonlinearity=relu, now it is tanh" in err
+
+
+def test_a_run_on_a_folder_can_be_evaluated_from_anywhere(pieces, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(pieces.parent)
+    assert run(capsys, "train", pieces.name, *SMALL, "--out", tmp_path / "run")[0] == 0
+    monkeypatch.chdir(tmp_path)
+    assert run(capsys, "evaluate", "run")[0] == 0
+
+
+def test_a_failure_before_anything_was_trained_leaves_the_folder_free(pieces, tmp_path, capsys):
+    command = ["train", pieces, *SMALL, "--out", tmp_path / "run", "--pretrain=inputs"]
+    assert run(capsys, *command)[0] == 2
+    assert run(capsys, *command, "--hidden_size=8")[0] == 0

@@ -66,10 +66,9 @@ def test_at_full_rank_the_lmn_is_the_unfolded_network(nonlinearity, lags, fading
 
 
 def test_the_readout_is_the_minimum_of_its_ridge_objective():
-    states, targets = sequences(4), [(x > 0).double() for x in sequences(2, seed=1)]
+    S, Y = torch.cat(sequences(4)), torch.cat(sequences(2, seed=1))
     readout = nn.Linear(4, 2, dtype=torch.float64)
-    fit_readout_(readout, states, targets, ridge=0.1)
-    S, Y = torch.cat(states), 4 * (torch.cat(targets) - 0.5)
+    fit_readout_(readout, S, Y, ridge=0.1)
     centred = S - S.mean(0)
     penalty = 0.1 * float(centred.square().sum(0).mean())
 
@@ -92,6 +91,19 @@ def test_the_three_steps_leave_an_lmn_close_to_the_network_it_came_from():
         difference = torch.cat([readout(lmn(one[None])[0])[0] - pretrained.unfolded(one)[0] for one in inputs])
         spread = torch.cat([pretrained.unfolded(one)[0] for one in inputs]).std()
     assert float(difference.square().mean().sqrt()) < 0.3 * float(spread)
+
+
+def test_pretraining_refuses_what_it_could_not_transfer_before_it_trains():
+    x = [torch.ones(5, 3), torch.ones(4, 3)]
+    for layer, readout, options, message in (
+        (LMN(3, 4, 6), nn.Linear(5, 3), {}, "readout.in_features is 5, wanted 6"),
+        (LMN(3, 4, 6, output="functional"), nn.Linear(6, 3), {}, "output is 'functional'"),
+        (LMN(3, 4, 6), nn.Linear(6, 3), {"fading": 2.0}, "fading is 2.0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            pretrain(layer, readout, x, x, options=TrainingOptions(max_epochs=10**6), **options)
+    with pytest.raises(ValueError, match="2 sequences came with 1 targets"):
+        pretrain(LMN(3, 4, 6), nn.Linear(6, 3), x, x[:1])
 
 
 def test_sizes_that_do_not_fit_are_named():

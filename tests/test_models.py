@@ -9,7 +9,7 @@ import torch
 from linmem import cli, runs
 from linmem.data import load
 from linmem.model import MODELS, ModelOptions, build_model, parameter_count
-from linmem.run_folder import RunOptions, load_run, read_lines
+from linmem.run_folder import PretrainingOptions, RunOptions, load_run, read_lines
 from linmem.training import TrainingOptions
 
 OPTIONS = ModelOptions(hidden_size=8, memory_size=16, lags=3, scales=2, window=8)
@@ -63,6 +63,20 @@ def test_every_kind_of_task_is_learned_and_has_a_simplest_model(data, simplest, 
     losses = [row["train_loss"] for row in read_lines(tmp_path / "run" / "history.jsonl")]
     assert losses[-1] < losses[0]
     assert list(runs.evaluate_run(tmp_path / "run", "valid")) == [simplest, "lmn-b"]
+
+
+@pytest.mark.parametrize("scheme", ["inputs", "unfolded"])
+@pytest.mark.parametrize("data", ["digits", "adding", "mackey_glass_17"])
+def test_pretraining_answers_the_question_that_is_asked(data, scheme, tmp_path):
+    """Before any fine-tuning it is nearer to the answers than the untrained network."""
+    training = TrainingOptions(max_epochs=1, batch_size=32, learning_rate=1e-9)
+    network = ModelOptions("lmn-b", 8, 8 if scheme == "inputs" else 40, lags=2)
+    begin = PretrainingOptions(scheme, pretrain_epochs=4, pretrain_learning_rate=1e-2, unfolded_nonlinearity="tanh")
+    plain, pretrained = (
+        runs.run(RunOptions(data, network, training, how), tmp_path / str(i))
+        for i, how in enumerate((PretrainingOptions(), begin))
+    )
+    assert pretrained.scores.loss < plain.scores.loss
 
 
 def test_the_simplest_models_are_what_their_names_say():

@@ -3,6 +3,8 @@
 Letters: p memory units, σ_i singular values, bound(p) = 1 − Σ_{i≤p} σ_i² / ‖Ξ‖² (Eckart–Young).
 """
 
+from numbers import Integral, Real
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,7 @@ from .spectrum import Solver, Spectrum
 
 KNEE_WINDOW = 256  # "auto" looks for the knee among so many directions, or until 99 % of the energy
 KNEE_ENERGY = 0.99
+COUNTED = 2000  # above so many rows or columns a memory that cannot be filled is refused without counting directions
 
 
 def check_memory_size(memory_size: int | float | str) -> None:
@@ -19,8 +22,10 @@ def check_memory_size(memory_size: int | float | str) -> None:
         good = memory_size == "auto"
     elif isinstance(memory_size, bool):
         good = False
+    elif isinstance(memory_size, Integral):
+        good = memory_size >= 1
     else:
-        good = 0 < memory_size < 1 or (float(memory_size).is_integer() and memory_size >= 1)
+        good = isinstance(memory_size, Real) and 0 < memory_size < 1
     if not good:
         raise ValueError(
             f"memory_size is {memory_size!r}, wanted a positive integer, a share of the energy between 0 and 1, "
@@ -37,6 +42,11 @@ def leading(
         spectrum = solver(history, min(KNEE_WINDOW, history.lags * history.features), generator)
         return spectrum, knee(spectrum.singular_values, history.energy)
     if memory_size >= 1:
+        if memory_size > (most := min(history.rows, history.lags * history.features)) > COUNTED:
+            raise ValueError(
+                f"memory_size is {int(memory_size)}, but these sequences give the history matrix at most {most} "
+                "independent directions: lower memory_size"
+            )
         spectrum = solver(history, int(memory_size), generator)
         found = len(spectrum.singular_values)
         if memory_size > found:
