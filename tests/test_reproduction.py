@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +91,17 @@ def test_figure4_errors_lie_above_the_bound_and_fall_with_memory(results):
         assert all(0 < line["bound"] <= line["ours"] <= line["tied"] + 1e-9 <= 1 for line in points)
     assert sorted(line["memory_size"] for line in lines if line["part"] == "b") == [5, 20]
     assert [len(line["errors"]) for line in lines if line["part"] == "c"] == [len(data.load("chorales").train[0])] * 2
+
+
+KEPT = Path(__file__).parent.parent / "results"
+
+
+@pytest.mark.parametrize("name", reproduction.EXPERIMENTS)
+def test_the_kept_tables_are_those_of_the_kept_lines(name, tmp_path):
+    if not KEPT.is_dir():
+        pytest.skip("only a checkout has the kept results")
+    shutil.copy(KEPT / f"{name}.jsonl", tmp_path)
+    assert reproduction.reproduce(name, tmp_path) + "\n" == (KEPT / f"{name}.md").read_text()
 
 
 @pytest.mark.parametrize("content", ["", "no json\n", '{"other": 1}\n'])
