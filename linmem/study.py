@@ -161,7 +161,10 @@ def _open(storage: str) -> BaseStorage:
     if "://" not in storage:
         path = Path(storage)
         path.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(storage, _JournalLock(path)))  # type: ignore[arg-type]
+        try:
+            return JournalStorage(JournalFileBackend(storage, _JournalLock(path)))  # type: ignore[arg-type]
+        except (ValueError, LookupError, TypeError) as error:
+            raise ValueError(f"storage {storage} is not a journal of Optuna, or damaged: {error}") from None
     for patience in (0.1, 0.4, 1.6, None):  # of two processes that lay out one new database at once, one fails
         try:
             return RDBStorage(storage)

@@ -162,6 +162,13 @@ def test_a_line_of_the_journal_that_was_cut_is_mended(pieces, tmp_path):
     assert [one.state for one in sweep(rows, tmp_path)] == ["complete"] * 2
 
 
+def test_a_file_that_is_no_journal_says_so_and_is_left_alone(pieces, tmp_path):
+    (tmp_path / "poem").write_text("Tyger Tyger, burning bright,\nIn the forests of the night;\n")
+    with pytest.raises(ValueError, match="is not a journal of Optuna"):
+        sweep(plan(pieces, 1), tmp_path / "out", storage=str(tmp_path / "poem"))
+    assert (tmp_path / "poem").read_text().startswith("Tyger")
+
+
 def test_names_depend_on_every_option_and_on_nothing_else(pieces):
     first, second = plan(pieces, 2)
     assert name_of(first) == name_of(plan(pieces, 5)[0]) != name_of(second)
