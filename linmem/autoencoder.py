@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import chain, islice
+from numbers import Integral
 from os import PathLike
 from typing import Any
 
@@ -221,8 +222,8 @@ class LinearAutoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     def decode(self, states: Any, length: int) -> Any:
         """Return the last `length` inputs that each of the (n, p) states remembers, (n, length, a), oldest first."""
         fitted = self._result()
-        if length < 1:
-            raise ValueError(f"length is {length}, wanted at least 1")
+        if not isinstance(length, Integral) or length < 1:
+            raise ValueError(f"length is {length}, wanted a whole number of at least 1")
         tensor = torch.as_tensor(states)
         if tensor.ndim != 2 or tensor.shape[1] != len(fitted.A):
             raise ValueError(f"states have shape {tuple(tensor.shape)}, wanted (n, {len(fitted.A)})")

@@ -158,8 +158,8 @@ class LMN(RecurrentParameters):
         if batched and self.batch_first:
             x = x.transpose(0, 1)
         rows = Rows(x if batched else x.unsqueeze(1), None)
-        if x.shape[0] == 0:
-            raise ValueError(f"input has no time step, got shape {tuple(x.shape)}")
+        if 0 in rows.values.shape[:2]:
+            raise ValueError(f"input has no time step or no sequence, got shape {tuple(x.shape)}")
         y, m_n = self._stack(rows, self._initial(m_0, rows.values.shape[1], x, batched))
         if not batched:
             return y.squeeze(1), m_n.squeeze(1)
@@ -184,6 +184,10 @@ class LMN(RecurrentParameters):
         if m_0 is None:
             return x.new_zeros(count, batch, self.memory_size)
         wanted = (count, batch, self.memory_size) if batched else (count, self.memory_size)
+        if not isinstance(m_0, Tensor):
+            raise TypeError(
+                f"m_0 is a {type(m_0).__name__}, expected a Tensor: an LMN has one state, where an LSTM has two"
+            )
         if tuple(m_0.shape) != wanted:
             raise ValueError(f"m_0 has shape {tuple(m_0.shape)}, expected {wanted}")
         check_kind("m_0", m_0, weights.xh)

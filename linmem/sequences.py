@@ -86,6 +86,8 @@ def _to_floating(sequence: Any, index: int) -> Tensor:
             warnings.simplefilter("ignore")
             sequence = torch.from_numpy(array)
     sequence = sequence.detach()
+    if sequence.is_complex():
+        raise ValueError(f"sequence {index} is complex: give real and imaginary parts as features of their own")
     return sequence if sequence.dtype in (torch.float32, torch.float64) else sequence.to(torch.float32)
 
 

@@ -30,7 +30,8 @@ class Given:
     def of(cls, sequences: Any) -> "Given":
         """Look at the container or at its first sequence, which must have been checked."""
         first = sequences if isinstance(sequences, Tensor) else next(iter(sequences))
-        checked = check_sequence(first if first.ndim == 2 else first[0], 0)
+        first = first[0] if getattr(first, "ndim", 2) == 3 else first
+        checked = check_sequence(first, 0)
         return cls(isinstance(first, Tensor), checked.dtype, checked.device)
 
     def back(self, tensor: Tensor) -> Any:

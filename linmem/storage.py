@@ -25,11 +25,21 @@ def write(path: str | Path, tensors: dict[str, Tensor], description: dict[str, A
 
     Parameters
     ----------
-    path : where to write; its folder must exist.
-    tensors : name → tensor of any shape and device.
-    description : anything that `json.dumps` takes.
+    path : str or Path
+        Where to write; its folder must exist.
+    tensors : dict of Tensor
+        Any shapes and devices.
+    description : dict
+        Anything that `json.dumps` takes.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such folder.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent} is no folder: make it first, or name another")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header = {"format": _FORMAT, "description": json.dumps(description), "sha256": _digest(tensors)}
     partial = path.with_name(path.name + ".partial")

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from linmem.autoencoder import LinearAutoencoder
-from linmem.svd import Randomized, exact
+from linmem.svd import Randomized, Remembered, exact
 
 RAGGED = [9, 4, 12, 1, 7, 12]
 
@@ -297,3 +297,29 @@ def test_memory_of_partial_fit_does_not_grow_with_the_chunks(monkeypatch):
         sizes.append(ae._sketch.factor.shape)
     assert max(rows for rows, _ in sizes) <= 102 < 4 * 3 * 60
     assert sizes[-1] == sizes[1]
+
+
+def test_less_usual_mistakes_are_answered_too(tmp_path):
+    sequences = [torch.randn(5, 2), torch.randn(4, 2)]
+    with pytest.raises(NotFittedError, match="call fit or partial_fit first"):
+        _ = LinearAutoencoder(3).A_
+    fitted = LinearAutoencoder(3).fit([x.tolist() for x in sequences])  # plain lists are sequences too
+    assert fitted.A_.shape == (3, 2)
+    with pytest.raises(ValueError, match="length is 2.5, wanted a whole number"):
+        fitted.decode(fitted.transform(sequences), 2.5)
+    with pytest.raises(FileNotFoundError, match="is no folder: make it first"):
+        fitted.save(tmp_path / "missing" / "file")
+    with pytest.raises(ValueError, match="sequence 0 is complex"):
+        LinearAutoencoder(3).fit([x.to(torch.complex64) for x in sequences])
+    with pytest.raises(ValueError, match="memory_size is None, wanted a positive integer"):
+        LinearAutoencoder(None).fit(sequences)
+
+
+def test_a_remembered_decomposition_is_not_taken_for_another_of_the_same_size():
+    generator = torch.Generator().manual_seed(0)
+    first = [torch.randint(0, 9, (12, 4), generator=generator).double() for _ in range(3)]
+    second = [x.flip(1) for x in first]
+    solver = Remembered("exact")
+    for sequences in (first, second):
+        shared, own = (LinearAutoencoder(5, solver=one).fit(sequences) for one in (solver, "exact"))
+        assert shared.training_error_ == pytest.approx(own.training_error_, rel=1e-9)

@@ -505,7 +505,7 @@ def test_dropout_without_a_second_layer_warns():
     [
         (torch.zeros(5, 2, 4), None, "4 features in its last dimension, expected 3"),
         (torch.zeros(5), None, r"2 dimensions \(unbatched\) or 3, got shape \(5,\)"),
-        (torch.zeros(0, 2, 3), None, r"no time step, got shape \(0, 2, 3\)"),
+        (torch.zeros(0, 2, 3), None, r"no time step or no sequence, got shape \(0, 2, 3\)"),
         (torch.zeros(5, 2, 3).double(), None, "input is of type torch.float64, but the parameters are torch.float32"),
         (torch.zeros(5, 2, 3, device="meta"), None, "input is on meta, but the parameters are on cpu"),
         (torch.zeros(5, 2, 3), torch.zeros(2, 5), r"m_0 has shape \(2, 5\), expected \(1, 2, 5\)"),
@@ -530,3 +530,12 @@ def test_wrong_input_of_a_step_is_named():
         LMNCell(3, 4, 5)(torch.zeros(2, 3), torch.zeros(5))
     with pytest.raises(TypeError, match="input is list, expected a torch.Tensor or a PackedSequence"):
         LMN(3, 4, 5)([[1.0]])
+
+
+def test_the_first_mistakes_after_an_lstm_are_answered():
+    layer = LMN(2, 3, 4)
+    x, state = torch.randn(5, 1, 2), torch.zeros(1, 1, 4)
+    with pytest.raises(TypeError, match="m_0 is a tuple, expected a Tensor: an LMN has one state"):
+        layer(x, (state, state))
+    with pytest.raises(ValueError, match="no time step or no sequence"):
+        layer(torch.randn(5, 0, 2))

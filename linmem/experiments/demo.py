@@ -16,7 +16,7 @@ from typing import Any
 from linmem import data, plots, runs, tables
 from linmem.autoencoder import LinearAutoencoder
 from linmem.experiments import continuation, memory_curve
-from linmem.experiments.folders import figure
+from linmem.experiments.folders import claim, figure
 from linmem.metrics import FrameScores
 from linmem.model import ModelOptions
 from linmem.run_folder import HISTORY, PretrainingOptions, RunOptions, read_lines, write_json, write_text
@@ -32,6 +32,16 @@ MODELS = {
     "LMN-B": RunOptions(DATA, LMN, EFFORT),
     "pretrained LMN-B": RunOptions(DATA, replace(LMN, input_dropout=0.2, readout_dropout=0.5), EFFORT, SOLVED),
 }
+FILES = (
+    "table.md",
+    "table.json",
+    "learning_curves.png",
+    "memory_curve.json",
+    "memory_curve.png",
+    "reconstruction.png",
+    "continuation.mid",
+    "continuation.png",
+)
 SIZES = (10, 25, 50, 100, 200)  # memory units of the error curve
 SHOWN = 100  # memory units of the reconstructed chorale
 
@@ -49,12 +59,19 @@ def run(folder: Path, *, seed: int = 0, quick: bool = False, force: bool = False
         Two epochs a model and small memories, to see that everything works.
     force : bool
         Train again what was trained before.
+
+    Raises
+    ------
+    FileExistsError
+        `folder` holds files of these names that no demo wrote, and `force` was not given.
     """
+    started = any(_run_folder(folder, name, quick).exists() for name in MODELS)
+    claim(folder, FILES, force=force or started)
     summaries: dict[str, runs.Summary] = {}
     scores: dict[str, FrameScores] = {}
     for name, options in MODELS.items():
         _announce(f"training {name}")
-        where = _run_folder(folder, name)
+        where = _run_folder(folder, name, quick)
         summaries[name] = runs.run(_adapted(options, seed, quick), where, resume=not force, force=force, progress=True)
         for row, score in zip(("persistence", name), runs.evaluate_run(where, "test").values(), strict=True):
             assert isinstance(score, FrameScores)
@@ -62,15 +79,15 @@ def run(folder: Path, *, seed: int = 0, quick: bool = False, force: bool = False
     text = table(scores, summaries)
     write_text(folder / "table.md", text + "\n")
     write_json(folder / "table.json", _rows(scores, summaries))
-    _draw_learning(folder)
+    _draw_learning(folder, quick)
     _announce("solving the autoencoder")
     _draw_memory(folder, quick)
-    continuation.generate(_run_folder(folder, "pretrained LMN-B"), folder, voices=4, seed=seed, force=True)
+    continuation.generate(_run_folder(folder, "pretrained LMN-B", quick), folder, voices=4, seed=seed, force=True)
     return text
 
 
-def _run_folder(folder: Path, name: str) -> Path:
-    return folder / "runs" / name.lower().replace(" ", "-")
+def _run_folder(folder: Path, name: str, quick: bool) -> Path:
+    return folder / ("quick-runs" if quick else "runs") / name.lower().replace(" ", "-")
 
 
 def _announce(what: str) -> None:
@@ -110,8 +127,10 @@ def _adapted(options: RunOptions, seed: int, quick: bool) -> RunOptions:
     return replace(options, training=training, pretraining=pretraining)
 
 
-def _draw_learning(folder: Path) -> None:
-    curves = {name: [row["valid_loss"] for row in read_lines(_run_folder(folder, name) / HISTORY)] for name in MODELS}
+def _draw_learning(folder: Path, quick: bool) -> None:
+    curves = {
+        name: [row["valid_loss"] for row in read_lines(_run_folder(folder, name, quick) / HISTORY)] for name in MODELS
+    }
     with figure(folder / "learning_curves.png", 1) as axes:
         plots.learning_curves(axes[0], curves)
 
