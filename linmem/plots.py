@@ -23,7 +23,7 @@ def learning_curves(
     lowest = min(min(values) for values in curves.values())
     highest = max(max(values) for values in curves.values())
     axes.set(
-        xlabel="epoch", ylabel=label, ylim=(None, min(highest, 1.35 * lowest))
+        xlabel="epoch", ylabel=label, ylim=(0.98 * lowest, min(highest, 1.35 * lowest))
     )  # the first epochs would hide the rest
     axes.legend()
 
