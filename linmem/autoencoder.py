@@ -46,9 +46,9 @@ class LinearAutoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     memory_size : int, float or "auto"
         p: the number of memory units; or the share of the energy ‖Ξ‖² to keep, between 0 and 1; or "auto", the knee
         of the spectrum: where the bound, as a curve over p, lies furthest below the straight line between its ends.
-    solver : "auto", "exact", "randomized" or a solver object
+    solver : "auto", "exact", "randomized", "slices" or a solver object
         "auto" takes "exact" (a dense decomposition) for small problems, else "randomized" (matrix-free); `solver_` says
-        which it was.
+        which it was. "slices" is P14's procedure.
     center : bool
         Subtract the mean step before encoding and add it back in decoding.
     decoder : "refit", "tied" or "optimal"

@@ -31,7 +31,7 @@ from linmem.baselines import (
 )
 from linmem.layers import LMN
 from linmem.multiscale import MultiScaleLMN
-from linmem.unfolded import UnfoldedNetwork
+from linmem.unfolded import ExplicitMemoryNetwork, UnfoldedNetwork
 
 
 class SequenceModel(nn.Module):
@@ -197,6 +197,10 @@ def _unfolded(options: ModelOptions, inputs: int, outputs: int) -> nn.Module:
     return UnfoldedNetwork(inputs, options.hidden_size, outputs, lags=options.lags)
 
 
+def _explicit(options: ModelOptions, inputs: int, outputs: int) -> nn.Module:
+    return ExplicitMemoryNetwork(inputs, options.hidden_size, outputs, lags=options.lags)
+
+
 def _read(build: Layer) -> Callable[[ModelOptions, int, int], nn.Module]:
     """Put dropout before a layer, dropout and a linear readout behind it."""
 
@@ -236,6 +240,7 @@ MODELS: dict[str, tuple[Callable[[ModelOptions, int, int], nn.Module], str]] = {
     "lmu": (_read(_lmu), "Legendre Memory Unit [Voelker et al. 2019]"),
     "lru": (_read(_lru), "Linear Recurrent Unit, diagonal and complex [Orvieto et al. 2023]"),
     "rnn-rbm": (_rnn_rbm, "Elman network that sets the biases of an RBM over the next frame [B12]"),
+    "explicit": (_explicit, "the unfolded network with its last k hidden states in a shift register [L18, figure 2b]"),
     "unfolded": (_unfolded, "feed-forward network over the last k hidden states, SELU [L18 §4.1]"),
 }
 
