@@ -25,12 +25,20 @@ from linmem.training import TrainingOptions
 DATA = "chorales"
 EFFORT = TrainingOptions(learning_rate=3e-3, batch_size=16, max_epochs=150, patience=20, averaging=0.98)
 LSTM = ModelOptions("lstm", hidden_size=250, input_dropout=0.1, readout_dropout=0.3)
-LMN = replace(LSTM, model="lmn-b", hidden_size=250, memory_size=200, nonlinearity="relu", lags=4)
+LMN = ModelOptions(
+    "lmn-b",
+    hidden_size=250,
+    memory_size=200,
+    nonlinearity="relu",
+    lags=4,
+    input_dropout=0.2,
+    readout_dropout=0.5,
+)
 SOLVED = PretrainingOptions("unfolded", pretrain_epochs=25, unfolded_nonlinearity="relu", fading=0.3)
 MODELS = {
     "LSTM": RunOptions(DATA, LSTM, EFFORT),
     "LMN-B": RunOptions(DATA, LMN, EFFORT),
-    "pretrained LMN-B": RunOptions(DATA, replace(LMN, input_dropout=0.2, readout_dropout=0.5), EFFORT, SOLVED),
+    "pretrained LMN-B": RunOptions(DATA, LMN, EFFORT, SOLVED),
 }
 FILES = (
     "table.md",
