@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from linmem.autoencoder import LinearAutoencoder
 from linmem.layers import LMN
@@ -161,6 +162,8 @@ def _lag_blocks(autoencoder: LinearAutoencoder, count: int) -> Tensor:
 
 def _fill(module: nn.Module, **values: Tensor) -> None:
     for name, value in values.items():
+        if parametrize.is_parametrized(module, name):
+            raise ValueError(f"{name} is parametrized, so what is copied into it is lost: fill first, constrain then")
         if (parameter := getattr(module, name, None)) is not None:
             parameter.copy_(value)
         elif value.any():

@@ -91,7 +91,7 @@ def pretrain(
         The sizes of layer, readout and data do not fit, or there are too few sequences to hold any out.
     """
     options, task = options or TrainingOptions(), task or GivenFrames()
-    splits = _as_splits(sequences, targets, valid)
+    splits = _as_splits(sequences, targets, valid, readout.weight)
     check_transfer(lmn, readout, readout.out_features, fading)
     unfolded = build_unfolded(lmn, readout, lags, nonlinearity, options.seed)
     if autoencoder is None:  # only its encoder is needed
@@ -162,7 +162,7 @@ def build_unfolded(lmn: LMN, readout: nn.Linear, lags: int, nonlinearity: str, s
 @torch.no_grad()
 def hidden_states(unfolded: UnfoldedNetwork, sequences: list[Tensor]) -> list[Tensor]:
     """Run the network over each sequence (T_i, a) and keep its hidden states, (T_i, f) each."""
-    return [unfolded(sequence)[1] for sequence in sequences]
+    return [unfolded(sequence.to(unfolded.weight_xh))[1] for sequence in sequences]
 
 
 class _Given:
@@ -175,10 +175,10 @@ class _Given:
         return Examples(getattr(splits, split), splits.targets[split])
 
 
-def _as_splits(sequences: Any, targets: Any, valid: Any) -> PairedSplits:
-    sequences, targets = _pairs(sequences, targets)
+def _as_splits(sequences: Any, targets: Any, valid: Any, like: Tensor) -> PairedSplits:
+    sequences, targets = _pairs(sequences, targets, like)
     if valid is not None:
-        held, answers = _pairs(*valid)
+        held, answers = _pairs(valid[0], valid[1], like)
         return PairedSplits("pairs", sequences, held, [], targets={"train": targets, "valid": answers})
     if len(sequences) < 2:
         raise ValueError(f"{len(sequences)} sequence(s) came: at least 2 are wanted to hold one out, or give valid=")
@@ -193,11 +193,12 @@ def _as_splits(sequences: Any, targets: Any, valid: Any) -> PairedSplits:
     )
 
 
-def _pairs(sequences: Any, targets: Any) -> tuple[list[Tensor], list[Tensor]]:
+def _pairs(sequences: Any, targets: Any, like: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     sequences, targets = check_sequences(sequences), [torch.as_tensor(y) for y in targets]
     if len(sequences) != len(targets):
         raise ValueError(f"{len(sequences)} sequences came with {len(targets)} targets: one for each was wanted")
     for index, (x, y) in enumerate(zip(sequences, targets, strict=True)):
         if not 1 <= len(y) <= len(x):
             raise ValueError(f"sequence {index} has {len(x)} steps but {len(y)} targets: at most one a step was wanted")
-    return sequences, targets
+    numbers = [y.to(like) if y.is_floating_point() else y.to(like.device) for y in targets]  # classes stay integers
+    return [x.to(like) for x in sequences], numbers

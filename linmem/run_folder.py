@@ -71,7 +71,7 @@ class RunOptions:
     pretraining: PretrainingOptions = field(default_factory=PretrainingOptions)
 
 
-def going_on(folder: Path, options: RunOptions) -> RunOptions:
+def check_going_on(folder: Path, options: RunOptions) -> None:
     """Check that `options` are those of the run in `folder`, but for how long it goes on; nothing is written.
 
     Raises
@@ -80,14 +80,13 @@ def going_on(folder: Path, options: RunOptions) -> RunOptions:
         An option differs from what the run was started with.
     """
     if not (folder / CONFIG).exists():
-        return options
+        return
     before, now = _flat(read_options(folder)), _flat(options)
     for name, value in now.items():
         if name not in FREE_TO_CHANGE and value != before[name]:
             raise ValueError(
                 f"{folder} was run with {name}={before[name]}, now it is {value}: --resume goes on with the same"
             )
-    return options
 
 
 def claim(folder: Path, *, resume: bool, force: bool) -> None:

@@ -25,8 +25,8 @@ from linmem.run_folder import (
     STATE,
     UNFOLDED,
     RunOptions,
+    check_going_on,
     claim,
-    going_on,
     load_run,
     write_config,
     write_json,
@@ -72,7 +72,7 @@ def run(
     """
     options = replace(options, data=_place(options.data))
     if resume:
-        options = going_on(folder, options)
+        check_going_on(folder, options)
     splits = data.load(options.data)
     outputs = task_of(splits).output_size(splits)
     _check_pretraining(options)

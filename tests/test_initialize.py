@@ -122,6 +122,21 @@ def test_sizes_that_do_not_fit_are_named():
         from_autoencoder_(nn.LSTM(3, 5), autoencoder)
 
 
+def test_a_constrained_weight_is_not_filled_in_vain():
+    layer = LMN(3, 5, 5, dtype=torch.float64)
+    nn.utils.parametrizations.orthogonal(layer, "weight_mm_l0")
+    with pytest.raises(ValueError, match="weight_mm_l0 is parametrized"):
+        from_autoencoder_(layer, LinearAutoencoder(5).fit(sequences()))
+
+
+def test_pretraining_takes_the_layers_precision():
+    x = [torch.ones(5, 3), torch.zeros(4, 3), torch.eye(3)]
+    layer, readout = LMN(3, 4, 2, dtype=torch.float64), nn.Linear(2, 3, dtype=torch.float64)
+    pretrained = pretrain(layer, readout, x, x, lags=1, options=TrainingOptions(max_epochs=1))
+    assert pretrained.unfolded.weight_xh.dtype == torch.float64
+    assert torch.equal(layer.weight_xh_l0, pretrained.unfolded.weight_xh)
+
+
 def test_a_transfer_that_would_lose_something_is_refused():
     unfolded = UnfoldedNetwork(3, 4, 2, lags=2)
     nn.init.ones_(unfolded.bias_h)
