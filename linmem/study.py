@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linmem.locks import held
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
+    from optuna.storages import BaseStorage, RDBStorage
     from optuna.trial import FrozenTrial
 
 NAME, OWNER, RESULT, ERROR = "run", "folder", "result", "error"
@@ -101,20 +101,22 @@ class Study:
         return True
 
     def complete(self, name: str, loss: float, result: Mapping[str, Any]) -> None:
-        """Finish a claimed run with its loss and all that it reports."""
-        from optuna.trial import TrialState
-
-        trial = self.trials()[name]
-        self._note(trial, RESULT, dict(result))
-        self.storage.set_trial_state_values(self._id(trial), TrialState.COMPLETE, [loss])
+        """Finish a claimed run with its loss and all that it reports; nothing where whoever took it over was first."""
+        self._finish(name, RESULT, dict(result), [loss])
 
     def fail(self, name: str, error: str) -> None:
-        """Finish a claimed run with a traceback."""
+        """Finish a claimed run with a traceback; nothing where whoever took it over was first."""
+        self._finish(name, ERROR, error, None)
+
+    def _finish(self, name: str, note: str, value: Any, values: list[float] | None) -> None:
+        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
         trial = self.trials()[name]
-        self._note(trial, ERROR, error)
-        self.storage.set_trial_state_values(self._id(trial), TrialState.FAIL)
+        with suppress(UpdateFinishedTrialError):
+            self._note(trial, note, value)
+            state = TrialState.FAIL if values is None else TrialState.COMPLETE
+            self.storage.set_trial_state_values(self._id(trial), state, values)
 
     def _id(self, trial: FrozenTrial) -> int:
         return self.storage.get_trial_id_from_study_id_trial_number(self.id, trial.number)
@@ -150,6 +152,20 @@ class _JournalLock:
         self._holding.close()
 
 
+def _one_at_a_time(database: RDBStorage) -> RDBStorage:
+    """Let SQLite, which knows no locks on rows, begin each transaction as its only writer.
+
+    Optuna reads a trial's state, then writes it; two processes that read at once would both have claimed the run.
+    """
+    from sqlalchemy import event
+
+    if database.engine.dialect.name == "sqlite":
+        database.engine.dispose()  # connections made so far begin in their own way
+        event.listen(database.engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+        event.listen(database.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return database
+
+
 def _open(storage: str) -> BaseStorage:
     try:
         import optuna
@@ -165,9 +181,10 @@ def _open(storage: str) -> BaseStorage:
             return JournalStorage(JournalFileBackend(storage, _JournalLock(path)))  # type: ignore[arg-type]
         except (ValueError, LookupError, TypeError) as error:
             raise ValueError(f"storage {storage} is not a journal of Optuna, or damaged: {error}") from None
+    how = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {}  # seconds that a writer waits
     for patience in (0.1, 0.4, 1.6, None):  # of two processes that lay out one new database at once, one fails
         try:
-            return RDBStorage(storage)
+            return _one_at_a_time(RDBStorage(storage, engine_kwargs=how))
         except Exception as error:  # SQLAlchemy's and its drivers' many kinds
             if patience is None:
                 raise ValueError(f"storage {storage} cannot be opened: {str(error).splitlines()[0]}") from None

@@ -24,8 +24,8 @@ FRESH.set_forkserver_preload(
 )
 
 
-def logged_sweep(log, *arguments, **how):
-    """`sweep`, with a line in `log` for every run that begins."""
+def logged_sweep(start, log, *arguments, **how):
+    """`sweep`, with a line in `log` for every run that begins; waits for the others that shall start with it."""
     single = runs.run
 
     def noted(options, folder, **how):
@@ -34,6 +34,7 @@ def logged_sweep(log, *arguments, **how):
         return single(options, folder, **how)
 
     runs.run = noted
+    start.wait()
     sweep(*arguments, **how)
 
 
@@ -73,11 +74,11 @@ def test_a_sweep_does_what_single_runs_do(pieces, tmp_path):
 
 
 def test_killed_at_random_moments_it_loses_no_finished_run_and_repeats_none(pieces, tmp_path):
-    rows, moments, finished, killed = plan(pieces, 12, epochs=40), random.Random(0), {}, 0
-    while killed < 6:
+    rows, moments, finished, killed = plan(pieces, 12, epochs=120), random.Random(0), {}, 0
+    while killed < 10:
         process = FRESH.Process(target=sweep, args=(rows, tmp_path))
         process.start()
-        time.sleep(moments.uniform(0.02, 0.4))
+        time.sleep(moments.uniform(0.02, 0.3))
         process.kill()
         process.join()
         killed += process.exitcode == -9
@@ -87,7 +88,7 @@ def test_killed_at_random_moments_it_loses_no_finished_run_and_repeats_none(piec
             files = [tmp_path / name / file for file in ("state.safetensors", "scores.json")]
             if files[1].exists():
                 finished.setdefault(name, [file.stat().st_mtime_ns for file in files])
-    assert killed >= 3, "the runs are too short to be killed"
+    assert killed == 10, "the runs are too short to be killed"
     outcomes = sweep(rows, tmp_path)
     assert [one.state for one in outcomes] == ["complete"] * len(rows)
     assert len(Study(str(tmp_path / "study.journal"), "sweep", "reader").storage.get_all_trials(0)) == len(rows)
@@ -106,10 +107,10 @@ def test_killed_at_random_moments_it_loses_no_finished_run_and_repeats_none(piec
     ids=["journal, one folder", "database, two folders"],
 )
 def test_two_processes_share_a_study_and_do_each_run_once(pieces, tmp_path, storage, folders):
-    rows, log = plan(pieces, 6, epochs=6), tmp_path / "log"
+    rows, log, start = plan(pieces, 6, epochs=20), tmp_path / "log", FRESH.Barrier(len(folders))
     storage = storage.format(tmp_path)
     processes = [
-        FRESH.Process(target=logged_sweep, args=(log, rows, tmp_path / folder), kwargs={"storage": storage})
+        FRESH.Process(target=logged_sweep, args=(start, log, rows, tmp_path / folder), kwargs={"storage": storage})
         for folder in folders
     ]
     for process in processes:
@@ -121,6 +122,41 @@ def test_two_processes_share_a_study_and_do_each_run_once(pieces, tmp_path, stor
     assert sorted(name for name, _ in done) == sorted(name_of(row) for row in rows)
     assert len({process for _, process in done}) == 2
     assert {one.state for one in sweep(rows, tmp_path / "a", storage=storage)} == {"complete"}
+
+
+def claimed(storage, owner, names, start, found):
+    study = Study(storage, "race", owner)
+    look = study.storage.check_trial_is_updatable
+    study.storage.check_trial_is_updatable = lambda *trial: (look(*trial), time.sleep(0.05))  # between look and write
+    start.wait()
+    found.put([name for name in names if study.claim(name)])
+
+
+@pytest.mark.parametrize("storage", ["{}/study.journal", "sqlite:///{}/study.db"], ids=["journal", "database"])
+def test_of_two_folders_that_claim_a_run_at_once_one_gets_it(tmp_path, storage):
+    storage, names = storage.format(tmp_path), [f"run{index}" for index in range(5)]
+    Study(storage, "race", "nobody").add({name: {} for name in names})
+    start, found = FRESH.Barrier(3), FRESH.Queue()
+    processes = [FRESH.Process(target=claimed, args=(storage, owner, names, start, found)) for owner in "abc"]
+    for process in processes:
+        process.start()
+    got = [name for _ in processes for name in found.get(timeout=60)]
+    for process in processes:
+        process.join(60)
+    assert sorted(got) == sorted(names)
+
+
+def test_a_run_that_was_finished_by_whoever_took_it_over_is_left_as_it_is(tmp_path):
+    slow, quick = (Study(str(tmp_path / "study.journal"), "sweep", owner) for owner in "ab")
+    slow.add({"run": {}})
+    assert slow.claim("run")
+    assert not quick.claim("run")
+    assert quick.claim("run", take_over=True)
+    quick.complete("run", 1.0, {})
+    slow.complete("run", 2.0, {})
+    slow.fail("run", "too late")
+    assert quick.trials()["run"].value == 1.0
+    assert "error" not in quick.trials()["run"].user_attrs
 
 
 def test_a_failed_run_is_noted_with_its_traceback_and_the_rest_is_done(pieces, tmp_path):
