@@ -28,7 +28,7 @@ import torch.distributed as dist
 
 from linmem import data
 from linmem.autoencoder import LinearAutoencoder
-from linmem.distributed import Shard
+from linmem.closed_form.distributed import Shard
 
 
 def shard(name: str, rank: int, workers: int) -> list[torch.Tensor]:

@@ -21,7 +21,7 @@ import torch
 
 from linmem import data, tables
 from linmem.autoencoder import LinearAutoencoder
-from linmem.svd import Slices
+from linmem.closed_form.svd import Slices
 
 FORMS: dict[str, dict[str, Any]] = {
     "slices, tied": {"decoder": "tied", "solver": Slices(lags=10, spare=0)},

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from linmem import tables
-from linmem.history import History
+from linmem.closed_form.history import History
 
 FEATURES, COLUMNS = 16, 16
 

@@ -27,11 +27,11 @@ import torch
 from torch import Tensor
 
 from linmem import data, tables
-from linmem.history import History
+from linmem.closed_form.history import History
+from linmem.closed_form.survey import Survey
+from linmem.closed_form.svd import Randomized, Slices
+from linmem.closed_form.svd.slices import compress
 from linmem.sequences import check_sequences
-from linmem.survey import Survey
-from linmem.svd import Randomized, Slices
-from linmem.svd.slices import compress
 
 SLICE = 10
 

@@ -21,18 +21,19 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils import check_random_state
 from torch import Tensor
 
-from . import coding, storage
-from .closed_form import DECODERS, REFINEMENTS, ClosedForm, solve
-from .decoder import Moments, error, lag_errors, moments
-from .fitted import Fitted
-from .history import Gram, History
+from . import storage
+from .closed_form import coding
+from .closed_form.decoder import Moments, error, lag_errors, moments
+from .closed_form.fitted import Fitted
+from .closed_form.history import Gram, History
+from .closed_form.sketch import Centred, Sketch
+from .closed_form.solution import DECODERS, REFINEMENTS, ClosedForm, solve
+from .closed_form.sources import Given, listed, open_source
+from .closed_form.stream import chunks
+from .closed_form.survey import Survey
+from .closed_form.svd import Randomized, choose_solver
+from .closed_form.svd.size import check_memory_size
 from .sequences import check_sequences
-from .sketch import Centred, Sketch
-from .sources import Given, listed, open_source
-from .stream import chunks
-from .survey import Survey
-from .svd import Randomized, choose_solver
-from .svd.size import check_memory_size
 
 KIND, VERSION = "LinearAutoencoder", 1
 SKETCH_CHUNK = 4_000_000  # numbers that a generator's chunk holds: 32 MB in float64
@@ -109,7 +110,7 @@ class LinearAutoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         sequences : list of (T_i, a) arrays or tensors, or one (n, T, a) array
             Also any object that yields sequences each time it is iterated over: it is read once for every product, and
             only a chunk of it is in memory. A generator can be read only once: it is taken in by `partial_fit`. Within
-            a group of processes, `linmem.distributed.Shard(sequences)` is this process's part of the set.
+            a group of processes, `linmem.closed_form.distributed.Shard(sequences)` is this process's part of the set.
 
         Raises
         ------

@@ -120,8 +120,8 @@ def demo(options: Namespace) -> None:
 
 def sweep(options: Namespace) -> None:
     """Grid or random search; run it in several processes or on several machines, and they share the work."""
-    from linmem import space
-    from linmem.sweep import sweep, table
+    from linmem.sweeps import space
+    from linmem.sweeps.sweep import sweep, table
 
     if (options.space is None) == (options.grid is None):
         raise ValueError("give --space FILE or --grid NAME, one of them")

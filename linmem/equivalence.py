@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from linmem.history import History
+from linmem.closed_form.history import History
 from linmem.layers import LMNCell
 from linmem.scan.activations import activation
 from linmem.sequence_layer import SequenceLayer

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from linmem.autoencoder import LinearAutoencoder
-from linmem.history import History
+from linmem.closed_form.history import History
 
 KINDS = ["noise", "walk", "constant", "one direction", "impulse", "switches"]
 

@@ -16,7 +16,7 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.validation import check_is_fitted
 
 from linmem.autoencoder import LinearAutoencoder
-from linmem.svd import Randomized
+from linmem.closed_form.svd import Randomized
 
 
 @pytest.fixture(scope="module")

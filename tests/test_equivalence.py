@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from linmem.autoencoder import LinearAutoencoder
+from linmem.closed_form.history import History
 from linmem.equivalence import recurrent_from_feedforward, recurrent_from_unfolded
-from linmem.history import History
 from linmem.initialize import from_unfolded_
 from linmem.layers import LMN
 from linmem.unfolded import ExplicitMemoryNetwork, UnfoldedNetwork

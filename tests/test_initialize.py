@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from linmem.autoencoder import LinearAutoencoder
-from linmem.history import History
+from linmem.closed_form.history import History
 from linmem.initialize import fit_readout_, from_autoencoder_, from_unfolded_
 from linmem.layers import LMN
 from linmem.pretraining import hidden_states, pretrain

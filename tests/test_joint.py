@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from linmem import decoder as decoders
-from linmem import refine
 from linmem.autoencoder import LinearAutoencoder
-from linmem.decoder import Decoder
-from linmem.filters import Packed, gram_sums
-from linmem.history import History
-from linmem.joint import Autoencoder, error_and_gradients, towards_principal
-from linmem.refine import lag_sum
-from linmem.search import Scale, descend
+from linmem.closed_form import decoder as decoders
+from linmem.closed_form import refine
+from linmem.closed_form.decoder import Decoder
+from linmem.closed_form.descent import Scale, descend
+from linmem.closed_form.filters import Packed, gram_sums
+from linmem.closed_form.history import History
+from linmem.closed_form.joint import Autoencoder, error_and_gradients, towards_principal
+from linmem.closed_form.refine import lag_sum
 
 LENGTHS = {"ragged": [7, 3, 12, 1, 7, 2], "equal": [6, 6, 6], "one": [9], "one step": [1, 1]}
 

@@ -8,9 +8,9 @@ import textwrap
 import numpy as np
 import pytest
 
-from linmem import stream
 from linmem.autoencoder import LinearAutoencoder
-from linmem.stream import chunks
+from linmem.closed_form import stream
+from linmem.closed_form.stream import chunks
 
 
 def walks(lengths=(40, 3, 25, 40, 12, 1, 33), features=4, seed=0) -> list[np.ndarray]:
@@ -96,7 +96,7 @@ import os, sys
 import numpy as np, torch
 import torch.distributed as dist
 from linmem.autoencoder import LinearAutoencoder
-from linmem.distributed import Shard
+from linmem.closed_form.distributed import Shard
 folder, here = sys.argv[1:]
 sys.path.insert(0, here)
 from test_sources import PARTS

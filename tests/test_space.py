@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from linmem import space
 from linmem.model import ModelOptions
 from linmem.run_folder import PretrainingOptions, RunOptions
+from linmem.sweeps import space
 from linmem.training import TrainingOptions
 
 

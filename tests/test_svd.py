@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from linmem.history import History
-from linmem.svd import SOLVERS, Randomized, Remembered, Slices, choose_solver, exact, fix_signs
-from linmem.svd.size import knee, leading
+from linmem.closed_form.history import History
+from linmem.closed_form.svd import SOLVERS, Randomized, Remembered, Slices, choose_solver, exact, fix_signs
+from linmem.closed_form.svd.size import knee, leading
 
 SOLVER_CASES = {
     "exact": exact,

@@ -12,9 +12,10 @@ import pytest
 
 pytest.importorskip("optuna")
 
-from linmem import runs, space
-from linmem.study import Study
-from linmem.sweep import name_of, sweep
+from linmem import runs
+from linmem.sweeps import space
+from linmem.sweeps.study import Study
+from linmem.sweeps.sweep import name_of, sweep
 
 # Each process starts from a copy of one that has imported all and run nothing: a fresh interpreter would take longer
 # than its runs, and a copy of this one, whose threads have differentiated, may wait for them for ever.

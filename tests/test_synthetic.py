@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from linmem import data
+from linmem.closed_form.history import History
 from linmem.data import synthetic
-from linmem.history import History
 
 
 @pytest.mark.parametrize("warp", [False, True])

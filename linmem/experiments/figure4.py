@@ -20,6 +20,7 @@ from torch import Tensor
 
 from linmem import data, plots, tables
 from linmem.autoencoder import LinearAutoencoder
+from linmem.closed_form.svd import Remembered
 from linmem.data import Splits
 from linmem.experiments import memory_curve
 from linmem.experiments.folders import figure
@@ -27,7 +28,6 @@ from linmem.initialize import from_unfolded_
 from linmem.metrics import FrameScores
 from linmem.model import ModelOptions, SequenceModel, build_model
 from linmem.pretraining import hidden_states
-from linmem.svd import Remembered
 from linmem.tasks import NextFrame
 from linmem.training import TrainingOptions, evaluate, train
 from linmem.unfolded import UnfoldedNetwork

@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from linmem import data, plots, tables
 from linmem.autoencoder import LinearAutoencoder
+from linmem.closed_form.svd import Remembered
 from linmem.experiments.folders import claim, figure
 from linmem.run_folder import write_json, write_text
-from linmem.svd import Remembered
 
 SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)  # of the largest memory asked for
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .decoder import Decoder, Moments, error
-from .search import Scale, descend
+from .descent import Scale, descend
 
 ITERATIONS, TOLERANCE = 60, 3e-6
 NOTHING_TO_GAIN = 1e-9  # relative error under which a search has nothing to say

@@ -17,8 +17,9 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from linmem.sequences import pad, valid_mask
+
 from . import fourier
-from .sequences import pad, valid_mask
 
 BLOCK = 16  # columns transformed at once: a (3457, 88, 16) spectrum takes 78 MB
 KEPT_BYTES = 2_000_000_000

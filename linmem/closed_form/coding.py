@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from .sequences import length_buckets, pad
+from linmem.sequences import length_buckets, pad
 
 BATCH = 256
 

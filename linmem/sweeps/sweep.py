@@ -25,7 +25,7 @@ from tqdm import tqdm
 from linmem import data, runs, tables
 from linmem.locks import held
 from linmem.run_folder import SCORES, RunOptions, write_text
-from linmem.study import ERROR, RESULT, Study
+from linmem.sweeps.study import ERROR, RESULT, Study
 
 JOURNAL, RESULTS, TABLE, IDENTITY = "study.journal", "results.jsonl", "table.md", "identity"
 _STATES = {"COMPLETE": "complete", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .closed_form import ClosedForm
+from .solution import ClosedForm
 from .sources import Given
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from linmem.sequences import check_sequence, check_sequences
+
 from .distributed import Reduced, Shard, agree, agree_on_input, reduce_survey
 from .history import Gram, History
-from .sequences import check_sequence, check_sequences
 from .stream import Stream, chunks
 from .survey import Survey
 

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from linmem.sequences import check_sequence
+
 from .history import History
-from .sequences import check_sequence
 from .survey import Survey
 
 CHUNK_NUMBERS = 500_000  # 4 MB in float64, some 20 MB with its spectrum and the states of a block

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from . import decoder as decoders
 from .decoder import Decoder, Moments
+from .descent import Scale, descend
 from .filters import Packed, Sums, gram_sums
 from .history import Gram, History
 from .refine import NOTHING_TO_GAIN, SINGLE, lag_sum
-from .search import Scale, descend
 
 ITERATIONS, TOLERANCE, ROUNDS = 60, 1e-6, 2
 
