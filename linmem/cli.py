@@ -270,8 +270,8 @@ def _sweep_arguments(command: ArgumentParser) -> None:
 def _reproduce_arguments(command: ArgumentParser) -> None:
     command.add_argument("name", type=str | None, nargs="?", default=None, help="of the experiment")
     command.add_argument("--out", type=str, default="results", help="folder of the results; what it holds is shown")
-    command.add_argument("--grid", type=str, default="paper", help="paper, or smoke: seconds, to see that it works")
-    command.add_argument("--seed", type=int, default=0, help="of whatever is drawn")
+    command.add_argument("--grid", type=str | None, default=None, help="smoke, small or paper; default: the kept one's")
+    command.add_argument("--seed", type=int | None, default=None, help="of whatever is drawn; default: the kept one's")
     command.add_argument("--force", action="store_true", help="run again what the folder already holds")
 
 

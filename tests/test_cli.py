@@ -157,7 +157,7 @@ def altered(run_folder, tmp_path):
         (["generate", "{trained}", "--heard=500"], "fewer than the 500 to be heard"),
         (["generate", "{trained}", "--temperature=0"], "temperature is 0"),
         (["reproduce", "table9"], "unknown experiment 'table9': the known ones are table1, parameters"),
-        (["reproduce", "parameters", "--grid=huge"], "grid is 'huge': the known ones are smoke, paper"),
+        (["reproduce", "parameters", "--grid=huge"], "grid is 'huge': those of parameters are smoke, paper"),
         (["sweep", "{pieces}"], "give --space FILE or --grid NAME"),
         (["sweep", "{pieces}", "--grid=huge"], "grid is 'huge': the known ones are smoke, small, paper"),
         (["sweep", "{pieces}", "--space=nowhere.yaml"], "nowhere.yaml"),

@@ -36,7 +36,7 @@ WINDOWS = (1.0, 1.5, 2.0, 4.0, 8.0)  # of the LMU, in multiples of p
 FITTED = 5000  # steps that a LAES is fitted to, at most those it is measured on
 
 
-def run(config: Mapping[str, Any], seed: int) -> Iterator[dict[str, Any]]:
+def run(config: Mapping[str, Any], seed: int, work: Path) -> Iterator[dict[str, Any]]:
     """A line a series, kind of input, number of units and memory."""
     for series in range(config["series"]):
         own = 100 * seed + series

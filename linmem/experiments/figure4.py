@@ -46,7 +46,7 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def run(config: Mapping[str, Any], seed: int) -> Iterator[dict[str, Any]]:
+def run(config: Mapping[str, Any], seed: int, work: Path) -> Iterator[dict[str, Any]]:
     """Train the unfolded network, then a line a point of a and b and a sequence of c."""
     splits = _first(data.load(config["set"]), config["sequences"])
     size = ModelOptions("unfolded", config["hidden_size"], lags=config["lags"])

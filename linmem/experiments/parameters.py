@@ -24,7 +24,7 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def run(config: Mapping[str, Any], seed: int) -> Iterator[dict[str, Any]]:
+def run(config: Mapping[str, Any], seed: int, work: Path) -> Iterator[dict[str, Any]]:
     """A line a number of units h, with f = p = h/2; nothing is drawn."""
     a = config["inputs"]
     for h in config["units"]:

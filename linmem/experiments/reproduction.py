@@ -1,8 +1,12 @@
 """Reproduction: a published table or figure is one file here; what it measures is kept as lines, and shown from them.
 
-An experiment is a module with `TITLE`, `CONFIGS` (by grid: "smoke" takes seconds, "paper" is the published protocol or
-as near as the module says), `run(config, seed)` that gives a dictionary of numbers at a time, and `show(lines, folder)`
-that makes a Markdown table, and pictures in `folder`, from such dictionaries alone.
+An experiment is a module with `TITLE`, `CONFIGS` (by grid: "smoke" takes seconds, "small" what two cores finish
+overnight, "paper" is the published protocol or as near as the module says), `run(config, seed, work)` that gives a
+dictionary of numbers at a time and may keep unfinished work in the folder `work`, and `show(lines, folder)` that makes a
+Markdown table, and pictures in `folder`, from such dictionaries alone.
+
+A line is kept as soon as it is there. A run that was cut goes on: `run` gives the same lines in the same order, quickly
+where it finds its work done, and those that are kept already stay as they are.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from linmem import tables
 from linmem.run_folder import provenance, write_text
 
 EXPERIMENTS = ("table1", "parameters", "capacity", "figure4")
-GRIDS = ("smoke", "paper")
+WORK = "work"  # folder of what is not finished, beside the results
 
 
 class Experiment(Protocol):
@@ -29,27 +33,35 @@ class Experiment(Protocol):
 
     TITLE: str
     CONFIGS: Mapping[str, Mapping[str, Any]]
-    run: Callable[[Mapping[str, Any], int], Iterator[dict[str, Any]]]
+    run: Callable[[Mapping[str, Any], int, Path], Iterator[dict[str, Any]]]
     show: Callable[[Sequence[dict[str, Any]], Path], str]
 
 
 def reproduce(
-    name: str, folder: Path, *, grid: str = "paper", seed: int = 0, force: bool = False, progress: bool = False
+    name: str,
+    folder: Path,
+    *,
+    grid: str | None = None,
+    seed: int | None = None,
+    force: bool = False,
+    progress: bool = False,
 ) -> str:
-    """Run an experiment and return its table; where `folder` holds its lines already, only show those.
+    """Run an experiment and return its table; what `folder` holds of it already is not run again.
+
+    Several processes may run the same experiment in the same folder: those that train share the work.
 
     Parameters
     ----------
     name : str
         One of `EXPERIMENTS`.
     folder : Path
-        Gets `NAME.jsonl`, `NAME.md` and pictures `NAME*.png`.
-    grid : str
-        "smoke" or "paper".
-    seed : int
-        Of whatever is drawn.
+        Gets `NAME.jsonl`, `NAME.md`, pictures `NAME*.png`, and in `work/` what is not finished.
+    grid : str, optional
+        One of the module's `CONFIGS`; by default that of the kept lines, or else "small", or "paper" where that is quick.
+    seed : int, optional
+        Of whatever is drawn; by default that of the kept lines, or else 0.
     force : bool
-        Run again and replace the lines.
+        Run again and replace the lines. Work that is kept is used again: delete `work/` to do that anew, too.
     progress : bool
         Count the lines, on a terminal.
 
@@ -59,21 +71,37 @@ def reproduce(
         An unknown name or grid, or lines of another grid or seed.
     """
     experiment = _experiment(name)
-    if grid not in GRIDS:
-        raise ValueError(f"grid is {grid!r}: the known ones are {', '.join(GRIDS)}")
     path = folder / f"{name}.jsonl"
-    if force or not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        measured = _measure(name, experiment, grid, seed, progress)
-        write_text(path, "".join(json.dumps(line) + "\n" for line in measured))
-    lines = read(path)
-    if (lines[0]["grid"], lines[0]["seed"]) != (grid, seed):
+    kept = read(path) if path.exists() and not force else []
+    grid = grid or (kept[0]["grid"] if kept else "small" if "small" in experiment.CONFIGS else "paper")
+    seed = seed if seed is not None else kept[0]["seed"] if kept else 0
+    if grid not in experiment.CONFIGS:
+        raise ValueError(f"grid is {grid!r}: those of {name} are {', '.join(experiment.CONFIGS)}")
+    if kept and (kept[0]["grid"], kept[0]["seed"]) != (grid, seed):
         raise ValueError(
-            f"{path} holds grid {lines[0]['grid']} with seed {lines[0]['seed']}:"
+            f"{path} holds grid {kept[0]['grid']} with seed {kept[0]['seed']}:"
             " ask for those, name another folder (--out), or run again (--force)"
         )
-    shown = experiment.show([line["result"] for line in lines], folder)
-    text = f"{experiment.TITLE}\n\n{shown}\n\n{_said(lines)}"
+    if not kept or not kept[-1].get("last"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for line in _measure(name, experiment, grid, seed, folder / WORK, kept, progress):
+            kept = [*kept, line]
+            _write(path, kept)
+        _write(path, [*kept[:-1], kept[-1] | {"last": True}])
+    return shown(name, folder)
+
+
+def shown(name: str, folder: Path) -> str:
+    """Return the table of what `folder` holds of an experiment, finished or not; nothing is run.
+
+    Raises
+    ------
+    ValueError
+        An unknown name, or no lines that can be read.
+    """
+    experiment, lines = _experiment(name), read(folder / f"{name}.jsonl")
+    table = experiment.show([line["result"] for line in lines], folder)
+    text = f"{experiment.TITLE}\n\n{table}\n\n{_said(lines)}"
     write_text(folder / f"{name}.md", text + "\n")
     return text
 
@@ -111,19 +139,35 @@ def _experiment(name: str) -> Experiment:
     return cast(Experiment, importlib.import_module(f"linmem.experiments.{name}"))
 
 
-def _measure(name: str, experiment: Experiment, grid: str, seed: int, progress: bool) -> Iterator[dict[str, Any]]:
-    config = experiment.CONFIGS[grid]
-    source = provenance()
+def _measure(
+    name: str,
+    experiment: Experiment,
+    grid: str,
+    seed: int,
+    work: Path,
+    kept: Sequence[Mapping[str, Any]],
+    progress: bool,
+) -> Iterator[dict[str, Any]]:
+    """Give the lines that are not kept yet; `seconds` are those since the line before."""
+    config, source = experiment.CONFIGS[grid], provenance()
+    results = experiment.run(config, seed, work / f"{name}-{grid}-{seed}")
     started = time.perf_counter()
-    for result in tqdm(experiment.run(config, seed), unit="line", disable=None if progress else True):
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    for index, result in enumerate(tqdm(results, unit="line", disable=None if progress else True)):
+        now, seconds = datetime.now(timezone.utc).isoformat(timespec="seconds"), time.perf_counter() - started
         head = {"experiment": name, "grid": grid, "seed": seed, "config": config, "finished": now}
-        yield head | {"seconds": round(time.perf_counter() - started, 3)} | source | {"result": result}
+        if index >= len(kept):
+            yield head | {"seconds": round(seconds, 3)} | source | {"result": result}
+        started = time.perf_counter()
+
+
+def _write(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def _said(lines: Sequence[dict[str, Any]]) -> str:
-    last = lines[-1]
+    last, seconds = lines[-1], sum(line["seconds"] for line in lines)
     return (
-        f"grid {last['grid']}, seed {last['seed']}, {last['finished'][:10]}, {last['seconds']:.0f} s on"
-        f" {last['threads']} thread(s), torch {last['versions']['torch']}, commit {(last['commit'] or 'unknown')[:7]}"
+        f"{'' if last.get('last') else 'not finished: '}grid {last['grid']}, seed {last['seed']},"
+        f" {last['finished'][:10]}, {seconds:.0f} s on {last['threads']} thread(s), torch {last['versions']['torch']},"
+        f" commit {(last['commit'] or 'unknown')[:7]}"
     )

@@ -25,7 +25,7 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
 PERSISTENCE = {"jsb_chorales": 22.20, "muse_data": 38.21, "nottingham": 64.89, "piano_midi": 35.21}  # % on test
 
 
-def run(config: Mapping[str, Any], seed: int) -> Iterator[dict[str, Any]]:
+def run(config: Mapping[str, Any], seed: int, work: Path) -> Iterator[dict[str, Any]]:
     """Count every split of every set; nothing is drawn."""
     for name in config["sets"]:
         splits = data.load(name)
