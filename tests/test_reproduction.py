@@ -34,6 +34,14 @@ def test_what_was_run_is_shown_from_its_lines_and_not_run_again(results, name, m
     assert {"config", "seed", "versions", "commit", "machine", "threads", "seconds"} <= head.keys()
 
 
+@pytest.mark.parametrize("name", reproduction.EXPERIMENTS)
+def test_any_part_of_a_run_has_the_targets_of_the_whole(results, name):
+    lines = reproduction.read(results[0] / f"{name}.jsonl")
+    claims = [one.claim for one in reproduction.targets_of(name, lines)]
+    for length in range(len(lines)):
+        assert [one.claim for one in reproduction.targets_of(name, lines[:length])] == claims
+
+
 def test_the_listing_says_what_was_run(results, tmp_path):
     assert reproduction.listing(results[0]).count("grid smoke, seed 0") == len(reproduction.EXPERIMENTS)
     assert reproduction.listing(tmp_path).count("not run") == len(reproduction.EXPERIMENTS)

@@ -24,6 +24,7 @@ from linmem.baselines.lmu import legendre_system, zero_order_hold
 from linmem.capacity import memory_capacity
 from linmem.data.synthetic import mackey_glass, noise, waveform
 from linmem.experiments.folders import figure
+from linmem.experiments.targets import Target
 from linmem.layers import LMN
 
 TITLE = "Memory capacity, Σρ² over lags"
@@ -33,6 +34,8 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
 }
 RADII = (1.0, 0.99, 0.97, 0.95, 0.9)
 WINDOWS = (1.0, 1.5, 2.0, 4.0, 8.0)  # of the LMU, in multiples of p
+INDEPENDENT = "independent"  # the one kind of input without structure
+STRUCTURED = ("resonant noise", "five sines + 5 % noise", "Mackey-Glass, τ = 17")
 FITTED = 5000  # steps that a LAES is fitted to, at most those it is measured on
 
 
@@ -60,12 +63,12 @@ def run(config: Mapping[str, Any], seed: int, work: Path) -> Iterator[dict[str, 
 def inputs(steps: int, seed: int) -> dict[str, Tensor]:
     """Series of 2 × `steps` values, mean 0: the first half to fit to, the second to measure on; float64."""
     white = noise(2 * steps, seed=seed).double().flatten()
-    made = {
-        "independent": white,
-        "resonant noise": _resonant(noise(2 * steps + 500, seed=seed + 1).double().flatten())[500:],
-        "five sines + 5 % noise": waveform(2 * steps, seed=seed).double().flatten() + 0.05 * white,
-        "Mackey-Glass, τ = 17": mackey_glass(2 * steps, seed=seed).double().flatten(),
-    }
+    structured = (
+        _resonant(noise(2 * steps + 500, seed=seed + 1).double().flatten())[500:],
+        waveform(2 * steps, seed=seed).double().flatten() + 0.05 * white,
+        mackey_glass(2 * steps, seed=seed).double().flatten(),
+    )
+    made = {INDEPENDENT: white} | dict(zip(STRUCTURED, structured, strict=True))
     return {name: series - series[:steps].mean() for name, series in made.items()}
 
 
@@ -118,6 +121,31 @@ def show(lines: Sequence[dict[str, Any]], folder: Path) -> str:
             for (kind, p), row in found.items()
         ]
     )
+
+
+def targets(lines: Sequence[dict[str, Any]]) -> list[Target]:
+    """On structured input a LAES tells more of its past than what it is compared with, at every p on every series."""
+    return [
+        Target(f"{kind}: LAES ahead of the {other} at equal p", "every series, every p", *_ahead(lines, kind, other))
+        for kind in STRUCTURED
+        for other in ("orthogonal", "delay line")
+    ]
+
+
+def _ahead(lines: Sequence[dict[str, Any]], kind: str, other: str) -> tuple[str, bool | None]:
+    """In how many pairs (a series, a p) LAES is ahead, and the ratio of the means at each p."""
+    found: dict[int, dict[str, list[float]]] = {}  # p, memory: a capacity a series
+    for line in lines:
+        if line["input"] == kind:
+            found.setdefault(line["units"], {}).setdefault(line["memory"], []).append(line["capacity"])
+    pairs = {p: list(zip(of.get("LAES", ()), of.get(other, ()), strict=False)) for p, of in found.items()}
+    both = [pair for at in pairs.values() for pair in at]
+    if not both:
+        return "–", None
+    ratios = [f"{sum(our for our, _ in at) / sum(their for _, their in at):.3f}" for at in pairs.values() if at]
+    sizes = ", ".join(str(p) for p, at in pairs.items() if at)
+    ahead = sum(our > their for our, their in both)
+    return f"{ahead} of {len(both)}; × {', '.join(ratios)} at p = {sizes}", ahead == len(both)
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from torch import nn
 
 from linmem import tables
+from linmem.experiments.targets import Target
 from linmem.layers import LMN
 
 TITLE = "Parameters: LMN against LSTM"
@@ -73,6 +74,16 @@ def show(lines: Sequence[dict[str, Any]], folder: Path) -> str:
         for line in lines
     ]
     return tables.markdown(rows, {"h − a/2": 1})
+
+
+def targets(lines: Sequence[dict[str, Any]]) -> list[Target]:
+    """L19's "about one fifth of the parameters"; that the LMN is not worse for it is for the trained models to show."""
+    claim, wanted = "LMN(h/2, h/2) has at most one fifth of the weights of LSTM(h)", "at most 0.200 at every h"
+    shares = {line["units"]: line["lmn"] / line["lstm"] for line in lines}
+    if not shares:
+        return [Target(claim, wanted)]
+    found = ", ".join(f"{share:.3f}" for share in shares.values())
+    return [Target(claim, wanted, f"{found} at h = {', '.join(map(str, shares))}", max(shares.values()) <= 0.2)]
 
 
 def _weights(module: nn.Module) -> int:

@@ -2,11 +2,13 @@
 
 An experiment is a module with `TITLE`, `CONFIGS` (by grid: "smoke" takes seconds, "small" what two cores finish
 overnight, "paper" is the published protocol or as near as the module says), `run(config, seed, work)` that gives a
-dictionary of numbers at a time and may keep unfinished work in the folder `work`, and `show(lines, folder)` that makes a
-Markdown table, and pictures in `folder`, from such dictionaries alone.
+dictionary of numbers at a time and may keep unfinished work in the folder `work`, and `show(lines, folder)` that makes
+a Markdown table, and pictures in `folder`, from such dictionaries alone.
 
 A line is kept as soon as it is there. A run that was cut goes on: `run` gives the same lines in the same order, quickly
 where it finds its work done, and those that are kept already stay as they are.
+
+A module may have `targets(lines)` as well: what the experiment was to show, computed from its lines (`targets.py`).
 """
 
 from __future__ import annotations
@@ -22,9 +24,10 @@ from typing import Any, Protocol, cast
 from tqdm import tqdm
 
 from linmem import tables
+from linmem.experiments import targets
 from linmem.run_folder import provenance, write_text
 
-EXPERIMENTS = ("table1", "parameters", "capacity", "figure4")
+EXPERIMENTS = ("table1", "table2", "parameters", "capacity", "figure4")
 WORK = "work"  # folder of what is not finished, beside the results
 
 
@@ -57,7 +60,7 @@ def reproduce(
     folder : Path
         Gets `NAME.jsonl`, `NAME.md`, pictures `NAME*.png`, and in `work/` what is not finished.
     grid : str, optional
-        One of the module's `CONFIGS`; by default that of the kept lines, or else "small", or "paper" where that is quick.
+        One of the module's `CONFIGS`; by default that of the kept lines, or else "small", or "paper" if that is quick.
     seed : int, optional
         Of whatever is drawn; by default that of the kept lines, or else 0.
     force : bool
@@ -82,7 +85,7 @@ def reproduce(
             f"{path} holds grid {kept[0]['grid']} with seed {kept[0]['seed']}:"
             " ask for those, name another folder (--out), or run again (--force)"
         )
-    if not kept or not kept[-1].get("last"):
+    if not finished(kept):
         folder.mkdir(parents=True, exist_ok=True)
         for line in _measure(name, experiment, grid, seed, folder / WORK, kept, progress):
             kept = [*kept, line]
@@ -100,10 +103,23 @@ def shown(name: str, folder: Path) -> str:
         An unknown name, or no lines that can be read.
     """
     experiment, lines = _experiment(name), read(folder / f"{name}.jsonl")
-    table = experiment.show([line["result"] for line in lines], folder)
-    text = f"{experiment.TITLE}\n\n{table}\n\n{_said(lines)}"
+    parts = [experiment.TITLE, experiment.show([line["result"] for line in lines], folder)]
+    if wanted := targets_of(name, lines):
+        parts.append(f"Targets:\n\n{targets.table(wanted, finished(lines))}")
+    text = "\n\n".join([*parts, said(lines)])
     write_text(folder / f"{name}.md", text + "\n")
     return text
+
+
+def targets_of(name: str, lines: Sequence[Mapping[str, Any]]) -> list[targets.Target]:
+    """What the experiment was to show, and what these lines say to it; nothing where its module names no targets."""
+    stated = getattr(_experiment(name), "targets", None)
+    return list(stated([line["result"] for line in lines])) if stated else []
+
+
+def finished(lines: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether these are all lines of the run."""
+    return bool(lines and lines[-1].get("last"))
 
 
 def listing(folder: Path) -> str:
@@ -111,7 +127,7 @@ def listing(folder: Path) -> str:
     rows = []
     for name in EXPERIMENTS:
         path = folder / f"{name}.jsonl"
-        state = _said(read(path)) if path.exists() else "not run"
+        state = said(read(path)) if path.exists() else "not run"
         rows.append({"experiment": name, "what": _experiment(name).TITLE, "state": state})
     return tables.markdown(rows)
 
@@ -164,10 +180,11 @@ def _write(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
 
 
-def _said(lines: Sequence[dict[str, Any]]) -> str:
+def said(lines: Sequence[dict[str, Any]]) -> str:
+    """When, how long and by what the lines were made, and whether they are all."""
     last, seconds = lines[-1], sum(line["seconds"] for line in lines)
     return (
-        f"{'' if last.get('last') else 'not finished: '}grid {last['grid']}, seed {last['seed']},"
+        f"{'' if finished(lines) else 'not finished: '}grid {last['grid']}, seed {last['seed']},"
         f" {last['finished'][:10]}, {seconds:.0f} s on {last['threads']} thread(s), torch {last['versions']['torch']},"
         f" commit {(last['commit'] or 'unknown')[:7]}"
     )

@@ -1,0 +1,56 @@
+"""Targets: computed from whatever lines there are, shown below the table, and never more certain than the run."""
+
+import json
+
+import pytest
+
+from linmem.experiments import capacity, parameters, reproduction
+from linmem.experiments.targets import Target, table, verdict
+
+STATING = [name for name in reproduction.EXPERIMENTS if hasattr(reproduction._experiment(name), "targets")]
+
+
+def pair(kind, p, series, ours, theirs):
+    """Lines of one series: what LAES and everything else remember."""
+    head = {"series": series, "input": kind, "units": p}
+    others = [head | {"memory": name, "capacity": theirs} for name in ("delay line", "orthogonal", "LMU")]
+    return [*others, head | {"memory": "LAES", "capacity": ours}]
+
+
+@pytest.mark.parametrize("name", STATING)
+def test_without_lines_nothing_is_measured(name):
+    found = reproduction.targets_of(name, [])
+    assert found
+    assert all(one.reached is None for one in found)
+
+
+def test_one_series_behind_is_enough_to_miss():
+    kind = capacity.STRUCTURED[0]
+    ahead = pair(kind, 10, 0, 8.0, 4.0)
+    (first, *_), (mixed, *_) = (
+        capacity.targets(lines) for lines in (ahead, ahead + pair(kind, 10, 1, 4.0, 4.0) + pair(kind, 25, 0, 9.0, 3.0))
+    )
+    assert (first.found, first.reached) == ("1 of 1; × 2.000 at p = 10", True)
+    assert (mixed.found, mixed.reached) == ("2 of 3; × 1.500, 3.000 at p = 10, 25", False)
+    assert all(one.reached is None for one in capacity.targets(pair(capacity.INDEPENDENT, 10, 0, 8.0, 4.0)))
+
+
+def test_a_fifth_is_a_fifth():
+    (target,) = parameters.targets([{"units": 4, "lmn": 20, "lstm": 100}, {"units": 8, "lmn": 21, "lstm": 100}])
+    assert (target.found, target.reached) == ("0.200, 0.210 at h = 4, 8", False)
+
+
+def test_a_run_that_is_not_finished_says_so(tmp_path):
+    text = reproduction.reproduce("parameters", tmp_path, grid="smoke")
+    assert "Targets:" in text
+    assert "so far" not in text
+    path = tmp_path / "parameters.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({k: v for k, v in line.items() if k != "last"}) + "\n" for line in lines[:1]))
+    assert "so far" in reproduction.shown("parameters", tmp_path)
+
+
+def test_verdicts():
+    assert verdict(Target("", "")) == "not measured"
+    assert verdict(Target("", "", "", False)) == "NO"
+    assert table([Target("a", "b", "c", True)], finished=False).splitlines()[2].split("|")[4].strip() == "yes, so far"
