@@ -89,7 +89,7 @@ def run(
     history = train(
         model,
         splits,
-        task,
+        NextFrameRBM.rough(model) if isinstance(model, RNNRBM) else task,
         options.training,
         checkpoint=folder / STATE,
         after_epoch=lambda state: write_lines(folder / HISTORY, state.history),

@@ -26,21 +26,33 @@ _GROUPS: dict[str, type] = {"model": ModelOptions, "training": TrainingOptions, 
 _OPTIONS: dict[str, tuple[str, Field[Any]]] = {f.name: (group, f) for group, k in _GROUPS.items() for f in fields(k)}
 
 
-def _table2(units: Sequence[int], pairs: Sequence[Sequence[int]], **common: Any) -> list[Space]:
-    """Rows of L18's table 2 that are trained there (its RNN-RBM is copied from B12), with the GRU beside the LSTM."""
-    return [
-        {"model": ["rnn", "lstm", "gru"], "hidden_size": units, **common},
-        {"model": "rnn", "pretrain": "inputs", "hidden_size": units, **common},
-        {"model": ["lmn-a", "lmn-b"], "hidden_size, memory_size": pairs, **common},
-        {"model": "lmn-b", "pretrain": "unfolded", "hidden_size, memory_size": pairs, **common},
-    ]
+def table2_rows(units: Sequence[int], pairs: Sequence[Sequence[int]], **common: Any) -> dict[str, Space]:
+    """Rows of L18's table 2, with the GRU beside the LSTM; an RNN-RBM's RBM has as many units as its RNN."""
+    return {
+        "RNN": {"model": "rnn", "hidden_size": units, **common},
+        "pret-RNN": {"model": "rnn", "pretrain": "inputs", "hidden_size": units, **common},
+        "LSTM": {"model": "lstm", "hidden_size": units, **common},
+        "GRU": {"model": "gru", "hidden_size": units, **common},
+        "RNN-RBM": {"model": "rnn-rbm", "hidden_size, memory_size": [(h, h) for h in units], **common},
+        "LMN-A": {"model": "lmn-a", "hidden_size, memory_size": pairs, **common},
+        "LMN-B": {"model": "lmn-b", "hidden_size, memory_size": pairs, **common},
+        "pret-LMN-B": {"model": "lmn-b", "pretrain": "unfolded", "hidden_size, memory_size": pairs, **common},
+    }
 
 
-_PAPER = ((50, 50), (50, 100), (100, 100), (100, 250), (250, 250), (250, 500))  # (f, p) [L18 §5]
+def _grid_of_table2(units: Sequence[int], pairs: Sequence[Sequence[int]], **common: Any) -> list[Space]:
+    return list(table2_rows(units, pairs, **common).values())
+
+
+PAPER_SIZES = ((50, 50), (50, 100), (100, 100), (100, 250), (250, 250), (250, 500))  # (f, p) [L18 §5]
 GRIDS: dict[str, list[Space]] = {
-    "smoke": _table2((4,), ((4, 6),), max_epochs=1, pretrain_epochs=1, lags=2),
-    "small": _table2((100, 250), ((50, 100), (100, 250)), weight_decay=(0.0, 1e-5), max_epochs=100, patience=10),
-    "paper": _table2((50, 100, 250, 500, 750), _PAPER, weight_decay=(0.0, 1e-7, 1e-6, 1e-5, 1e-4), max_epochs=1000),
+    "smoke": _grid_of_table2((4,), ((4, 6),), max_epochs=1, pretrain_epochs=1, lags=2),
+    "small": _grid_of_table2(
+        (100, 250), ((50, 100), (100, 250)), weight_decay=(0.0, 1e-5), max_epochs=100, patience=10
+    ),
+    "paper": _grid_of_table2(
+        (50, 100, 250, 500, 750), PAPER_SIZES, weight_decay=(0.0, 1e-7, 1e-6, 1e-5, 1e-4), max_epochs=1000
+    ),
 }
 
 
