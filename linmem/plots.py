@@ -90,3 +90,19 @@ def capacity_by_lag(axes: Axes, curves: Mapping[str, Sequence[float]]) -> None:
         axes.plot(range(len(values)), values, label=name)
     axes.set(xlabel="lag (steps back)", ylabel="ρ²", ylim=(0, 1.05))
     axes.legend()
+
+
+def gradient_by_step(axes: Axes, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> None:
+    """Norm of a gradient against the step it reaches, on a logarithmic scale; a curve is (steps, norms)."""
+    for name, (steps, norms) in curves.items():
+        axes.plot(steps, norms, label=name)
+    axes.set(xlabel="step t", ylabel="norm of the gradient", yscale="log")
+    axes.legend()
+
+
+def accuracy_by_units(axes: Axes, curves: Mapping[str, Sequence[tuple[int, float]]]) -> None:
+    """Accuracy in per cent against the number of hidden units; a curve is pairs (units, accuracy)."""
+    for name, points in curves.items():
+        axes.plot([n for n, _ in points], [accuracy for _, accuracy in points], marker="o", label=name)
+    axes.set(xlabel="hidden units", ylabel="frame accuracy on valid, %")
+    axes.legend()

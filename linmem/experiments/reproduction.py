@@ -25,9 +25,10 @@ from tqdm import tqdm
 
 from linmem import tables
 from linmem.experiments import targets
+from linmem.experiments.lines import caveat, finished, read, said, salvaged
 from linmem.run_folder import provenance, write_text
 
-EXPERIMENTS = ("table1", "table2", "parameters", "capacity", "figure4")
+EXPERIMENTS = ("table1", "table2", "figure3", "parameters", "capacity", "figure4")
 WORK = "work"  # folder of what is not finished, beside the results
 
 
@@ -73,7 +74,7 @@ def reproduce(
     ValueError
         An unknown name or grid, or lines of another grid or seed.
     """
-    experiment = _experiment(name)
+    experiment = experiment_named(name)
     path = folder / f"{name}.jsonl"
     kept = read(path) if path.exists() and not force else []
     grid = grid or (kept[0]["grid"] if kept else "small" if "small" in experiment.CONFIGS else "paper")
@@ -102,10 +103,10 @@ def shown(name: str, folder: Path) -> str:
     ValueError
         An unknown name, or no lines that can be read.
     """
-    experiment, lines = _experiment(name), read(folder / f"{name}.jsonl")
+    experiment, lines = experiment_named(name), read(folder / f"{name}.jsonl")
     parts = [experiment.TITLE, experiment.show([line["result"] for line in lines], folder)]
     if wanted := targets_of(name, lines):
-        parts.append(f"Targets:\n\n{targets.table(wanted, finished(lines))}")
+        parts.append(f"Targets:\n\n{targets.table(wanted, caveat(lines))}")
     text = "\n\n".join([*parts, said(lines)])
     write_text(folder / f"{name}.md", text + "\n")
     return text
@@ -113,43 +114,37 @@ def shown(name: str, folder: Path) -> str:
 
 def targets_of(name: str, lines: Sequence[Mapping[str, Any]]) -> list[targets.Target]:
     """What the experiment was to show, and what these lines say to it; nothing where its module names no targets."""
-    stated = getattr(_experiment(name), "targets", None)
+    stated = getattr(experiment_named(name), "targets", None)
     return list(stated([line["result"] for line in lines])) if stated else []
-
-
-def finished(lines: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether these are all lines of the run."""
-    return bool(lines and lines[-1].get("last"))
 
 
 def listing(folder: Path) -> str:
     """Return a Markdown table of the experiments and how each of them stands in `folder`."""
     rows = []
     for name in EXPERIMENTS:
-        path = folder / f"{name}.jsonl"
-        state = said(read(path)) if path.exists() else "not run"
-        rows.append({"experiment": name, "what": _experiment(name).TITLE, "state": state})
+        lines, trouble = salvaged(name, folder)
+        state = "; ".join(part for part in (trouble, said(lines) if lines else "") if part) or "not run"
+        rows.append({"experiment": name, "what": experiment_named(name).TITLE, "state": state})
     return tables.markdown(rows)
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """Lines of an experiment: where they come from, and `result`.
+def targets_listing(folder: Path) -> str:
+    """Return a Markdown table of all targets of all experiments, by what `folder` holds of them."""
+    rows = []
+    for name in EXPERIMENTS:
+        lines, trouble = salvaged(name, folder)
+        rows += [{"experiment": name} | row for row in targets.rows(targets_of(name, lines), caveat(lines, trouble))]
+    return tables.markdown(rows)
+
+
+def experiment_named(name: str) -> Experiment:
+    """Return the module of an experiment.
 
     Raises
     ------
     ValueError
-        The file is damaged or empty.
+        An unknown name.
     """
-    try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        if lines and all("result" in line and "grid" in line for line in lines):
-            return lines
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError):
-        pass
-    raise ValueError(f"{path} holds no results of an experiment: run it again (--force)")
-
-
-def _experiment(name: str) -> Experiment:
     if name not in EXPERIMENTS:
         raise ValueError(f"unknown experiment {name!r}: the known ones are {', '.join(EXPERIMENTS)}")
     return cast(Experiment, importlib.import_module(f"linmem.experiments.{name}"))
@@ -178,13 +173,3 @@ def _measure(
 
 def _write(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
-
-
-def said(lines: Sequence[dict[str, Any]]) -> str:
-    """When, how long and by what the lines were made, and whether they are all."""
-    last, seconds = lines[-1], sum(line["seconds"] for line in lines)
-    return (
-        f"{'' if finished(lines) else 'not finished: '}grid {last['grid']}, seed {last['seed']},"
-        f" {last['finished'][:10]}, {seconds:.0f} s on {last['threads']} thread(s), torch {last['versions']['torch']},"
-        f" commit {(last['commit'] or 'unknown')[:7]}"
-    )

@@ -11,7 +11,7 @@ epoch by NLL and the threshold; test is read once, for the chosen runs of all se
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -115,7 +115,8 @@ def run(config: Mapping[str, Any], seed: int, work: Path) -> Iterator[dict[str, 
             if row.removesuffix(", a fifth") in here
             for s in range(seed, seed + seeds)
         }
-        outcomes = dict(zip(final, trained(list(final.values()), folder), strict=True))
+        done = _done(final.values(), folder)  # two rows may have chosen the same run
+        outcomes = {place: done[options] for place, options in final.items()}
         tested = shared(work, {one.name: partial(_test, folder / one.name) for one in outcomes.values()})
         for (row, s), one in outcomes.items():
             yield {
@@ -138,7 +139,7 @@ def run(config: Mapping[str, Any], seed: int, work: Path) -> Iterator[dict[str, 
 def _chosen(spaces: Mapping[str, space.Space], name: str, seed: int, folder: Path) -> dict[str, tuple[Outcome, int]]:
     """Best trial on valid of every row, and of how many; with it the pretrained LMN-B that is small beside the LSTM."""
     plans = {row: [_moved(o, name, None, seed) for o in space.plan(name, one)] for row, one in spaces.items()}
-    done = {one.options: one for one in trained([o for plan in plans.values() for o in plan], folder)}
+    done = _done([options for plan in plans.values() for options in plan], folder)
     trials = {row: [done[options] for options in plan] for row, plan in plans.items()}
     chosen = {row: (min(found, key=_loss), len(found)) for row, found in trials.items()}
     allowed = chosen["LSTM"][0].result["parameters"] / 5
@@ -146,6 +147,10 @@ def _chosen(spaces: Mapping[str, space.Space], name: str, seed: int, folder: Pat
     if small:
         chosen["pret-LMN-B, a fifth"] = min(small, key=_loss), len(small)
     return chosen
+
+
+def _done(plan: Iterable[RunOptions], folder: Path) -> dict[RunOptions, Outcome]:
+    return {one.options: one for one in trained(list(dict.fromkeys(plan)), folder)}
 
 
 def _loss(one: Outcome) -> float:
