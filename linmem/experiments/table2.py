@@ -31,6 +31,7 @@ __all__ = ["CONFIGS", "TITLE", "run", "show", "targets"]
 TITLE = "Table 2: polyphonic music, frame accuracy and likelihood"
 SETS = ("jsb_chorales", "piano_midi", "nottingham", "muse_data")
 _PAPER = [list(pair) for pair in space.PAPER_SIZES]
+_LARGE = ["RNN", "pret-RNN", "GRU", "RNN-RBM", "LMN-A"]  # rows for which two cores have no time on the large sets
 CONFIGS: Mapping[str, Mapping[str, Any]] = {
     "smoke": {
         "parts": [["chorales", "plain", 1], ["chorales", "ours", 1]],
@@ -48,22 +49,22 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
         "parts": [
             ["jsb_chorales", "plain", 3],
             ["jsb_chorales", "ours", 3],
-            ["piano_midi", "ours", 3],
-            ["piano_midi", "plain", 1],
+            ["piano_midi", "ours", 1],
             ["nottingham", "ours", 1],
             ["muse_data", "ours", 1],
+            ["piano_midi", "plain", 1],
             ["nottingham", "plain", 1],
             ["muse_data", "plain", 1],
         ],
         "chosen on": "jsb_chorales",
         "units": [100, 250],
         "pairs": {"plain": [[50, 100], [100, 250]], "ours": [[100, 100], [250, 200]]},
-        "L2": [0.0, 1e-5],
+        "L2": [0.0],
         "dropout": [[0.1, 0.3], [0.2, 0.5]],
         "epochs": {"jsb_chorales": 120, "piano_midi": 50, "nottingham": 40, "muse_data": 25},
         "pretraining epochs": 25,
         "patience": 10,
-        "without": {"piano_midi": ["RNN-RBM"], "nottingham": ["RNN-RBM"], "muse_data": ["RNN-RBM"]},
+        "without": {"piano_midi": ["RNN-RBM"], "nottingham": _LARGE, "muse_data": _LARGE},
     },
     "paper": {
         "parts": [[name, protocol, 3] for protocol in ("plain", "ours") for name in SETS],
