@@ -7,7 +7,7 @@ import pytest
 from linmem.experiments import capacity, parameters, reproduction
 from linmem.experiments.targets import Target, table, verdict
 
-STATING = [name for name in reproduction.EXPERIMENTS if hasattr(reproduction._experiment(name), "targets")]
+STATING = [name for name in reproduction.EXPERIMENTS if hasattr(reproduction.experiment_named(name), "targets")]
 
 
 def pair(kind, p, series, ours, theirs):
@@ -53,4 +53,4 @@ def test_a_run_that_is_not_finished_says_so(tmp_path):
 def test_verdicts():
     assert verdict(Target("", "")) == "not measured"
     assert verdict(Target("", "", "", False)) == "NO"
-    assert table([Target("a", "b", "c", True)], finished=False).splitlines()[2].split("|")[4].strip() == "yes, so far"
+    assert table([Target("a", "b", "c", True)], "so far").splitlines()[2].split("|")[4].strip() == "yes, so far"

@@ -21,18 +21,21 @@ class Target(NamedTuple):
     reached: bool | None = None  # None: not measured
 
 
-def verdict(target: Target, finished: bool = True) -> str:
-    """In words; of a run that is not finished, what its lines say so far."""
+def verdict(target: Target, caveat: str = "") -> str:
+    """In words, with what keeps the run from being the last word, such as "so far"."""
     if target.reached is None:
         return "not measured"
-    return ("yes" if target.reached else "NO") + ("" if finished else ", so far")
+    return ("yes" if target.reached else "NO") + (f", {caveat}" if caveat else "")
 
 
-def table(targets: Sequence[Target], finished: bool = True) -> str:
-    """A Markdown table, a row a target."""
-    return tables.markdown(
-        [
-            {"target": one.claim, "wanted": one.wanted, "found": one.found, "reached": verdict(one, finished)}
-            for one in targets
-        ]
-    )
+def rows(targets: Sequence[Target], caveat: str = "") -> list[dict[str, str]]:
+    """One row a target."""
+    return [
+        {"target": one.claim, "wanted": one.wanted, "found": one.found, "reached": verdict(one, caveat)}
+        for one in targets
+    ]
+
+
+def table(targets: Sequence[Target], caveat: str = "") -> str:
+    """The same as Markdown."""
+    return tables.markdown(rows(targets, caveat))
