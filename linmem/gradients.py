@@ -27,7 +27,9 @@ class GradientNorms(NamedTuple):
     memory: Tensor  # (T,) ‖∂L/∂m_t‖
 
 
-def gradient_norms(layer: LMN, x: Tensor, loss: Callable[[Tensor], Tensor]) -> GradientNorms:
+def gradient_norms(
+    layer: LMN, x: Tensor, loss: Callable[[Tensor], Tensor], detach: float = 0.0, seed: int = 0
+) -> GradientNorms:
     """Total derivatives of a loss with respect to all states of an LMN of one layer and direction.
 
     Parameters
@@ -35,6 +37,8 @@ def gradient_norms(layer: LMN, x: Tensor, loss: Callable[[Tensor], Tensor]) -> G
     layer : its weights are read, its own gradients left alone.
     x : (T, B, a).
     loss : of the outputs (T, B, ·), the memory or the functional states as `layer.output` says, to a number.
+    detach : probability of cutting the gradient from function to memory at a step of a sequence, as in training [S20].
+    seed : of the cuts.
     """
     if layer.num_layers != 1 or layer.bidirectional or len(layer.hidden_sizes) != 1:
         raise ValueError(f"{layer!r} has several recurrences or functional layers: a single one was wanted")
@@ -42,8 +46,9 @@ def gradient_norms(layer: LMN, x: Tensor, loss: Callable[[Tensor], Tensor]) -> G
     W_xh, W_mh, W_hm, W_mm = (getattr(layer, f"weight_{name}_l0") for name in ("xh", "mh", "hm", "mm"))
     b_h, b_m = (getattr(layer, f"bias_{name}_l0") for name in "hm")
     m, hidden, memory = x.new_zeros(x.shape[1], layer.memory_size, requires_grad=True), [], []
-    for x_t in x.unbind(0):
-        h = sigma(F.linear(x_t, W_xh, b_h) + F.linear(m, W_mh))
+    cut = torch.rand(*x.shape[:2], 1, generator=torch.Generator().manual_seed(seed)).to(x.device) < detach
+    for x_t, cut_t in zip(x.unbind(0), cut.unbind(0), strict=True):
+        h = sigma(F.linear(x_t, W_xh, b_h) + F.linear(torch.where(cut_t, m.detach(), m), W_mh))
         m = F.linear(h, W_hm, b_m) + F.linear(m, W_mm)
         hidden.append(h)
         memory.append(m)

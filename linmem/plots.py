@@ -96,7 +96,8 @@ def gradient_by_step(axes: Axes, curves: Mapping[str, tuple[Sequence[float], Seq
     """Norm of a gradient against the step it reaches, on a logarithmic scale; a curve is (steps, norms)."""
     for name, (steps, norms) in curves.items():
         axes.plot(steps, norms, label=name)
-    axes.set(xlabel="step t", ylabel="norm of the gradient", yscale="log")
+    highest = max(max(norms) for _, norms in curves.values())
+    axes.set(xlabel="step t", ylabel="norm of the gradient", yscale="log", ylim=(1e-12 * highest, 3 * highest))
     axes.legend()
 
 

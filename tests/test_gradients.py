@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from linmem.baselines import LMU, LRU, ClockworkRNN, echo_state_, linear_, orthogonal_
+from linmem.baselines import LMU, LRU, ClockworkRNN, StochasticDetach, echo_state_, linear_, orthogonal_
 from linmem.gradients import gradient_norms, spectrum, state_gradient_norms
 from linmem.layers import LMN
 from linmem.multiscale import MultiScaleLMN
@@ -65,6 +65,24 @@ def test_through_the_carried_state_it_is_the_gradient_of_the_memory():
     torch.manual_seed(0)
     layer, x = LMN(3, 4, 5, **KIND), input_of(30, 2, 3)
     torch.testing.assert_close(state_gradient_norms(layer, x, last), gradient_norms(layer, x, last).memory[:-1])
+
+
+def test_a_detached_function_leaves_the_linear_way_alone():
+    """∂L/∂m_t = (W_mmᵀ)^(T−t) ∂L/∂m_T, and the same as through the layer that cuts."""
+    torch.manual_seed(0)
+    layer, x = LMN(3, 4, 5, **KIND), input_of(12, 1, 3)
+    found = gradient_norms(layer, x, last, detach=1.0).memory
+    with torch.no_grad():
+        gradient, expected = 2 * layer(x)[0][-1, 0], []
+        for _ in x:
+            expected.append(gradient.norm())
+            gradient = layer.weight_mm_l0.T @ gradient
+    torch.testing.assert_close(found, torch.stack(expected[::-1]))
+    torch.testing.assert_close(found[:-1], state_gradient_norms(StochasticDetach(layer, 1.0), x, last))
+    whole, half = (gradient_norms(layer, x, last, detach=q).memory for q in (0.0, 0.5))
+    assert not torch.allclose(found, whole)
+    assert not torch.allclose(half, whole)
+    torch.testing.assert_close(half, gradient_norms(layer, x, last, detach=0.5).memory)
 
 
 @pytest.mark.parametrize(
