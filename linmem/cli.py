@@ -157,6 +157,13 @@ def reproduce(options: Namespace) -> None:
         )
 
 
+def report(options: Namespace) -> None:
+    """Write all results, and what was not run, as one HTML page that needs no network."""
+    from linmem.experiments import report
+
+    print(report.write(Path(options.results), Path(options.out), force=options.force, progress=True))
+
+
 class _Parser(ArgumentParser):
     """A parser whose complaints take one line."""
 
@@ -187,6 +194,7 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], None]]]:
         (demo, _demo_arguments),
         (sweep, _sweep_arguments),
         (reproduce, _reproduce_arguments),
+        (report, _report_arguments),
     ):
         name = function.__name__
         command = _Parser(description=function.__doc__, formatter_class=_AsWritten)
@@ -273,6 +281,13 @@ def _reproduce_arguments(command: ArgumentParser) -> None:
     command.add_argument("--grid", type=str | None, default=None, help="smoke, small or paper; default: the kept one's")
     command.add_argument("--seed", type=int | None, default=None, help="of whatever is drawn; default: the kept one's")
     command.add_argument("--force", action="store_true", help="run again what the folder already holds")
+
+
+def _report_arguments(command: ArgumentParser) -> None:
+    command.add_argument("--results", type=str, default="results", help="folder that `linmem reproduce` wrote")
+    command.add_argument("--out", type=str, default="report", help="folder; gets index.html")
+    command.add_argument("--seed", type=int, default=0, help="no effect: a report draws nothing")
+    command.add_argument("--force", action="store_true", help="replace an index.html that is no report")
 
 
 def _as_before(asked: RunOptions, folder: Path, options: Namespace) -> RunOptions:

@@ -27,6 +27,8 @@ def claim(folder: Path, names: Sequence[str], force: bool) -> list[Path]:
 def figure(path: Path, panels: int, width: float = 6.0, height: float = 4.0) -> Iterator[list[Any]]:
     """Axes of `panels` pictures side by side, saved to `path` at the end of the block; sizes in inches a panel.
 
+    What is to be seen is kept in the file in words, too, for whoever cannot see it.
+
     Raises
     ------
     ImportError
@@ -39,5 +41,15 @@ def figure(path: Path, panels: int, width: float = 6.0, height: float = 4.0) -> 
         raise ImportError("pictures need matplotlib: pip install 'linear-memory-networks[plots]'") from None
     drawing = Figure(figsize=(width * panels, height), layout="constrained")
     FigureCanvasAgg(drawing)
-    yield [drawing.add_subplot(1, panels, i + 1) for i in range(panels)]
-    drawing.savefig(path, dpi=150)
+    parts = [drawing.add_subplot(1, panels, i + 1) for i in range(panels)]
+    yield parts
+    drawing.savefig(path, dpi=150, metadata={"Description": ". ".join(map(described, parts))})
+
+
+def described(axes: Any) -> str:
+    """What a picture shows, in words: its title, what stands against what, and each curve's first and last value."""
+    found = f"{axes.get_ylabel() or 'values'} against {axes.get_xlabel() or 'their place'}"
+    curves = [(str(line.get_label()), list(line.get_ydata(orig=False))) for line in axes.get_lines()]
+    told = {name: f"{name} from {y[0]:.3g} to {y[-1]:.3g}" for name, y in curves if name[:1] != "_" and len(y) > 1}
+    named = [told.get(str(name), str(name)) for name in axes.get_legend_handles_labels()[1]]
+    return ": ".join(part for part in (axes.get_title(), found, "; ".join(named)) if part)
