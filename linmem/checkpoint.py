@@ -22,13 +22,18 @@ FREE_TO_CHANGE = ("max_epochs", "patience")  # a longer run is the same run
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of a history: epoch counted from 1, losses per answer, metrics by name, seconds without validation."""
+    """One line of a history: epoch counted from 1, losses per answer, metrics by name, seconds without validation.
+
+    `cpu_seconds` are those of this process, all threads together: comparable on a machine that others use too. None in
+    runs that were kept before it was measured.
+    """
 
     epoch: int
     train_loss: float
     valid_loss: float
     valid: dict[str, float]
     seconds: float
+    cpu_seconds: float | None = None
 
 
 @dataclass
@@ -122,6 +127,17 @@ def resume(state: TrainingState, options: dict[str, Any], path: Path) -> None:
         name: Best(best["epoch"], best["value"], _below(f"best/{name}/", tensors))
         for name, best in description["best"].items()
     }
+
+
+def epochs_kept(path: Path) -> list[Epoch]:
+    """History of the run kept in `path`; empty where there is none.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged.
+    """
+    return [Epoch(**row) for row in storage.read(path)[1]["history"]] if path.exists() else []
 
 
 def best_weights(path: Path, best_by: str = "loss") -> dict[str, Tensor]:

@@ -107,3 +107,15 @@ def accuracy_by_units(axes: Axes, curves: Mapping[str, Sequence[tuple[int, float
         axes.plot([n for n, _ in points], [accuracy for _, accuracy in points], marker="o", label=name)
     axes.set(xlabel="hidden units", ylabel="frame accuracy on valid, %")
     axes.legend()
+
+
+def score_against_time(axes: Axes, curves: Sequence[tuple[str, Sequence[float], Sequence[float]]], label: str) -> None:
+    """A score against CPU seconds; a curve is (name, seconds, scores), and those of one name have one colour."""
+    colours: dict[str, Any] = {}
+    for name, seconds, scores in curves:
+        (line,) = axes.plot(seconds, scores, label=None if name in colours else name, color=colours.get(name))
+        colours[name] = line.get_color()
+    ends = sorted(value for _, _, scores in curves for value in scores[len(scores) // 5 :])  # the first epochs would
+    margin = 0.05 * (ends[-1] - ends[0]) or 1.0  # hide the rest
+    axes.set(xlabel="CPU seconds", ylabel=label, ylim=(ends[0] - margin, ends[-1] + margin))
+    axes.legend()

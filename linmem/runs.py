@@ -12,6 +12,7 @@ from torch import nn
 
 from linmem import data, tables, workers
 from linmem.baselines import RNNRBM, Persistence
+from linmem.checkpoint import epochs_kept
 from linmem.data import Splits
 from linmem.data.splits import SPLITS
 from linmem.metrics import FrameScores, Scores
@@ -149,7 +150,8 @@ def _pretrain(model: nn.Module, options: RunOptions, splits: Splits, task: Task,
     """Begin as `options.pretraining` says, and note what it took."""
     assert isinstance(model, SequenceModel)
     layer: Any = model.recurrent
-    started, epochs = time.perf_counter(), 0
+    before = epochs_kept(folder / UNFOLDED)  # of a pretraining that was cut
+    started, worked, epochs = time.perf_counter(), time.process_time(), 0
     training, valid = (task.examples(splits, split) for split in ("train", "valid"))
     if options.pretraining.pretrain == "inputs":
         pretrain_on_inputs(layer, model.readout, *training, task=task, seed=options.training.seed)
@@ -174,7 +176,9 @@ def _pretrain(model: nn.Module, options: RunOptions, splits: Splits, task: Task,
         )
         epochs = len(pretrained.history.epochs)
     if workers.rank() == 0:
-        write_json(folder / PRETRAINING, {"seconds": time.perf_counter() - started, "epochs": epochs})
+        seconds = time.perf_counter() - started + sum(row.seconds for row in before)
+        cpu_seconds = time.process_time() - worked + sum(row.cpu_seconds or 0.0 for row in before)
+        write_json(folder / PRETRAINING, {"seconds": seconds, "cpu_seconds": cpu_seconds, "epochs": epochs})
 
 
 def _pretraining_seconds(folder: Path) -> float:

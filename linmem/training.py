@@ -174,9 +174,9 @@ def train(
         disable=None if progress and workers.rank() == 0 else True,
     )
     while not state.finished(options.max_epochs, options.patience):
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         train_loss = _train_epoch(shared, state, training, task, options)
-        seconds = time.perf_counter() - started
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - worked
         if not math.isfinite(train_loss):
             _restore_best(state)
             raise ValueError(
@@ -185,7 +185,7 @@ def train(
             )
         counts = count(state.judged, validation, task, options.batch_size)
         valid = counts.scores(counts.choice())
-        row = Epoch(state.epoch + 1, train_loss, valid.loss, asdict(valid), seconds)
+        row = Epoch(state.epoch + 1, train_loss, valid.loss, asdict(valid), seconds, cpu_seconds)
         state.record(row)
         if workers.rank() == 0 and checkpoint:
             save(state, asdict(options), checkpoint)

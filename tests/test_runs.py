@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from linmem import data, runs
+from linmem.checkpoint import epochs_kept
 from linmem.model import ModelOptions
 from linmem.run_folder import PretrainingOptions, RunOptions, load_run
 from linmem.training import TrainingOptions
@@ -62,6 +63,10 @@ def test_a_run_killed_while_pretraining_or_training_ends_as_if_it_had_not_been(p
     runs.run(options(pieces), tmp_path / "cut", resume=True)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
     assert len((tmp_path / "cut" / "history.jsonl").read_text().splitlines()) == 6
+    took = json.loads((tmp_path / "cut" / "pretraining.json").read_text())
+    epochs = epochs_kept(tmp_path / "cut" / "unfolded.safetensors")
+    assert took["cpu_seconds"] > sum(row.cpu_seconds for row in epochs)  # those before the kill included
+    assert took["seconds"] > sum(row.seconds for row in epochs)
 
 
 @pytest.mark.parametrize(("pretrain", "model"), [("none", "lstm"), ("inputs", "lmn-b"), ("inputs", "rnn")])

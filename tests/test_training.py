@@ -1,6 +1,7 @@
 """Training: padding reaches nothing, a resumed run is the run, early stopping stops, and bad input is answered."""
 
 import copy
+import time
 from dataclasses import asdict, replace
 
 import pytest
@@ -83,7 +84,8 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path, cut_after, averaging):
     resumed = build_model(ModelOptions("lmn-b", 5, 7, input_dropout=0.2, readout_dropout=0.2), 6, 6, seed=99)
     again = train(resumed, splits(), NextFrame(), options, checkpoint=tmp_path / "state")
     assert same_weights(whole, resumed)
-    assert [replace(row, seconds=0) for row in again.epochs] == [replace(row, seconds=0) for row in history.epochs]
+    first, second = ([replace(row, seconds=0, cpu_seconds=0) for row in one.epochs] for one in (again, history))
+    assert first == second
 
 
 def test_the_same_seed_gives_the_same_run_and_leaves_the_global_generator_alone():
@@ -133,6 +135,14 @@ def test_the_penalty_draws_the_memory_towards_an_orthogonal_one():
     train(drawn, splits(), NextFrame(), replace(OPTIONS, memory_rate=1.0, orthogonality=1.0))
     wanted = 0.8 * distance(free.recurrent.weight_mm_l0.detach())
     assert distance(drawn.recurrent.weight_mm_l0.detach()) < wanted
+
+
+def test_an_epoch_says_what_it_took_of_the_processor():
+    started = time.process_time()
+    history = train(model(), splits(), NextFrame(), OPTIONS)
+    spent = time.process_time() - started
+    assert all(row.cpu_seconds > 0 for row in history.epochs)
+    assert sum(row.cpu_seconds for row in history.epochs) < spent  # validation is not counted
 
 
 def test_early_stopping_waits_for_its_patience():

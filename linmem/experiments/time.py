@@ -1,0 +1,172 @@
+"""Time: how long until an LMN-B is as good as an LSTM gets, the pretraining included, against the LSTM's own time.
+
+An LSTM, an LMN-B and a pretrained LMN-B are trained with the options that a search of equal effort chose for each (see
+`demo`). The LSTM's score is its best on the validation split, and its time that of all epochs up to there. The others'
+time is up to the first epoch that reaches the score of the LSTM with the same seed. Times are CPU seconds of the
+process; those of validation are left out, but for the pretraining, of which everything counts. Nothing reads the test
+split, and nothing was published to stand beside.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from linmem import plots, tables
+from linmem.experiments import demo
+from linmem.experiments.folders import figure
+from linmem.experiments.targets import Target
+from linmem.experiments.work import trained
+from linmem.run_folder import HISTORY, PRETRAINING, RunOptions, read_lines
+
+TITLE = "Time to the LSTM's best score, pretraining included"
+_FULL = {
+    "LSTM": {"hidden_size": 250},
+    "LMN": {"hidden_size": 250, "memory_size": 200},
+    "max_epochs": 300,
+    "pretrain_epochs": 25,
+}
+CONFIGS: Mapping[str, Mapping[str, Any]] = {
+    "smoke": {
+        "sets": ["chorales"],
+        "seeds": 1,
+        "LSTM": {"hidden_size": 4},
+        "LMN": {"hidden_size": 6, "memory_size": 6},
+        "max_epochs": 2,
+        "pretrain_epochs": 1,
+    },
+    "small": {"sets": ["jsb_chorales"], "seeds": 3} | _FULL,
+    "paper": {"sets": ["jsb_chorales", "piano_midi", "nottingham", "muse_data"], "seeds": 5} | _FULL,
+}
+SCORES = {"NLL": "valid NLL", "accuracy %": "valid accuracy"}
+
+
+def run(config: Mapping[str, Any], seed: int, work: Path) -> Iterator[dict[str, Any]]:
+    """A line a data set, seed and model, with its scores and CPU seconds after every epoch."""
+    for data in config["sets"]:
+        for own in range(seed, seed + config["seeds"]):
+            plan = [_options(name, data, own, config) for name in demo.MODELS]
+            for name, outcome in zip(demo.MODELS, trained(plan, work, progress=True), strict=True):
+                folder = work / outcome.name
+                rows, begun = read_lines(folder / HISTORY), _pretraining(folder / PRETRAINING)
+                yield {
+                    "set": data,
+                    "model": name,
+                    "seed": own,
+                    "parameters": outcome.result["parameters"],
+                    "best epoch": outcome.result["best_epoch"],
+                    "pretraining CPU s": round(begun, 3),
+                    "NLL": [round(row["valid_loss"], 5) for row in rows],
+                    "accuracy %": [round(100 * row["valid"]["accuracy"], 4) for row in rows],
+                    "CPU s": [round(begun + spent, 3) for spent in accumulate(row["cpu_seconds"] for row in rows)],
+                }
+
+
+def _options(name: str, data: str, seed: int, config: Mapping[str, Any]) -> RunOptions:
+    """What the demo found best for a model, with the sizes, epochs and seed of this grid."""
+    chosen = demo.MODELS[name]
+    return RunOptions(
+        data,
+        replace(chosen.model, **config["LSTM" if chosen.model.model == "lstm" else "LMN"]),
+        replace(chosen.training, seed=seed, max_epochs=config["max_epochs"]),
+        replace(chosen.pretraining, pretrain_epochs=config["pretrain_epochs"]),
+    )
+
+
+def _pretraining(path: Path) -> float:
+    return float(json.loads(path.read_text(encoding="utf-8"))["cpu_seconds"]) if path.exists() else 0.0
+
+
+class Reached(NamedTuple):
+    """When a model first had the LSTM's best score."""
+
+    score: float  # the LSTM's best
+    lstm_seconds: float  # until then
+    seconds: float | None  # the model's; None: it never had it
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times faster than the LSTM."""
+        return None if self.seconds is None else self.lstm_seconds / self.seconds
+
+
+def reached(lstm: Mapping[str, Any], line: Mapping[str, Any], score: str) -> Reached:
+    """When the model of `line` had the best score of the LSTM of `lstm`; `score` is "NLL" or "accuracy %"."""
+    sign = -1 if score == "NLL" else 1
+    values = [sign * value for value in lstm[score]]
+    best = max(range(len(values)), key=values.__getitem__)
+    good = (s for value, s in zip(line[score], line["CPU s"], strict=True) if sign * value >= values[best])
+    return Reached(lstm[score][best], lstm["CPU s"][best], next(good, None))
+
+
+def compared(lines: Sequence[Mapping[str, Any]], data: str, model: str, score: str) -> list[Reached]:
+    """A model against the LSTM on one set, seed by seed."""
+    own = {(line["model"], line["seed"]): line for line in lines if line["set"] == data}
+    return [
+        reached(own["LSTM", seed], line, score)
+        for (name, seed), line in own.items()
+        if name == model and ("LSTM", seed) in own
+    ]
+
+
+def show(lines: Sequence[dict[str, Any]], folder: Path) -> str:
+    """What was reached and in what time, a table a score; the scores against CPU seconds as a picture."""
+    texts, models = [], list(dict.fromkeys(line["model"] for line in lines))
+    for score, words in SCORES.items():
+        rows = []
+        for data in dict.fromkeys(line["set"] for line in lines):
+            for name in models:
+                own = [line for line in lines if (line["set"], line["model"]) == (data, name)]
+                found = compared(lines, data, name, score)
+                times = [one.seconds for one in found if one.seconds is not None]
+                per_epoch = [(li["CPU s"][-1] - li["pretraining CPU s"]) / len(li["CPU s"]) for li in own]
+                rows.append(
+                    {
+                        "set": data,
+                        "model": name,
+                        "parameters": own[0]["parameters"] if own else None,
+                        "pretraining": _spread([line["pretraining CPU s"] for line in own], 1),
+                        "an epoch": _spread(per_epoch, 2),
+                        f"best {score}": _spread([(min if score == "NLL" else max)(line[score]) for line in own], 3),
+                        "to the LSTM's best": _spread(times, 1),
+                        "of the seeds": f"{len(times)} of {len(found)}",
+                        "LSTM's time / its time": _spread([one.ratio for one in found if one.ratio is not None], 2),
+                    }
+                )
+        texts.append(f"By {words}; CPU seconds, mean and range over seeds:\n\n{tables.markdown(rows)}")
+    _draw(lines, folder / "time.png")
+    return "\n\n".join(texts)
+
+
+def targets(lines: Sequence[dict[str, Any]]) -> list[Target]:
+    """Whether an LMN-B is there before the LSTM, with every seed."""
+    found = []
+    for data in dict.fromkeys(["jsb_chorales", *(line["set"] for line in lines)]):
+        for model in ("LMN-B", "pretrained LMN-B"):
+            for score, words in SCORES.items():
+                claim = f"{model} has the LSTM's best {words} on {data} in less time"
+                seeds = compared(lines, data, model, score)
+                ratios = [one.ratio for one in seeds if one.ratio is not None]
+                said = f"{_spread(ratios, 2) or '–'}, {len(ratios)} of {len(seeds)} seeds" if seeds else "–"
+                verdict = len(ratios) == len(seeds) and min(ratios) > 1 if seeds else None
+                found.append(Target(claim, "LSTM's time / its time > 1 with every seed", said, verdict))
+    return found
+
+
+def _draw(lines: Sequence[dict[str, Any]], path: Path) -> None:
+    """The first set's scores against CPU seconds, every seed a line."""
+    with figure(path, len(SCORES)) as axes:
+        for panel, (score, words) in zip(axes, SCORES.items(), strict=True):
+            curves = [(line["model"], line["CPU s"], line[score]) for line in lines if line["set"] == lines[0]["set"]]
+            plots.score_against_time(panel, curves, words)
+
+
+def _spread(values: Sequence[float], digits: int) -> str | None:
+    if not values:
+        return None
+    mean, low, high = (f"{value:.{digits}f}" for value in (sum(values) / len(values), min(values), max(values)))
+    return mean if low == high else f"{mean} ({low} … {high})"

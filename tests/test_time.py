@@ -1,0 +1,61 @@
+"""Time to a score: read off histories that are known, and the kept runs are read again, not trained."""
+
+import pytest
+
+from linmem.experiments import time
+from linmem.run_folder import HISTORY, read_lines
+
+LSTM = {"NLL": [9.0, 8.0, 8.5], "accuracy %": [20.0, 25.0, 26.0], "CPU s": [10.0, 20.0, 30.0]}
+
+
+def line(model, seed=0, **values):
+    known = {"set": "jsb_chorales", "model": model, "seed": seed, "parameters": 7, "pretraining CPU s": 0.0}
+    return known | LSTM | values
+
+
+def test_a_model_is_as_fast_as_itself():
+    for score, seconds in (("NLL", 20.0), ("accuracy %", 30.0)):
+        itself = time.reached(LSTM, LSTM, score)
+        assert (itself.seconds, itself.ratio) == (seconds, 1.0)
+
+
+def test_the_first_epoch_that_is_good_enough_counts_and_one_that_never_is_has_no_time():
+    other = {"NLL": [8.1, 8.0, 7.0], "accuracy %": [20.0, 25.0, 25.9], "CPU s": [6.0, 8.0, 12.0]}
+    assert time.reached(LSTM, other, "NLL") == (8.0, 20.0, 8.0)
+    assert time.reached(LSTM, other, "NLL").ratio == 2.5
+    assert time.reached(LSTM, other, "accuracy %") == (26.0, 30.0, None)
+    assert time.reached(LSTM, other, "accuracy %").ratio is None
+
+
+def test_seeds_are_compared_with_their_own_lstm_and_one_miss_is_a_miss():
+    lines = [line("LSTM"), line("LMN-B", NLL=[8.5, 8.5, 7.9]), line("LSTM", 1, NLL=[9.0, 8.9, 8.6])]
+    lines.append(line("LMN-B", 1, NLL=[8.7, 8.6, 8.0]))
+    assert [one.ratio for one in time.compared(lines, "jsb_chorales", "LMN-B", "NLL")] == [20 / 30, 30 / 20]
+    verdicts = {one.claim: (one.reached, one.found) for one in time.targets(lines)}
+    assert verdicts["LMN-B has the LSTM's best valid NLL on jsb_chorales in less time"] == (
+        False,
+        "1.08 (0.67 … 1.50), 2 of 2 seeds",
+    )
+    lines[1]["NLL"] = [8.5, 8.5, 8.1]
+    assert time.targets(lines)[0].reached is False
+    lines[1]["NLL"] = [7.9, 8.5, 8.1]
+    assert time.targets(lines)[0].reached is True
+    assert time.targets([])[0].reached is None
+
+
+def test_runs_are_kept_and_any_part_of_the_lines_is_shown(tmp_path, monkeypatch):
+    config = time.CONFIGS["smoke"]
+    lines = list(time.run(config, 0, tmp_path))
+    assert [one["model"] for one in lines] == ["LSTM", "LMN-B", "pretrained LMN-B"]
+    assert [one["pretraining CPU s"] > 0 for one in lines] == [False, False, True]
+    for one in lines:
+        assert one["CPU s"] == sorted(one["CPU s"])
+        assert one["CPU s"][0] > one["pretraining CPU s"]
+    kept = [read_lines(path) for path in tmp_path.glob(f"*/{HISTORY}")]
+    spent = sum(row["cpu_seconds"] for rows in kept for row in rows)
+    assert sum(one["CPU s"][-1] - one["pretraining CPU s"] for one in lines) == pytest.approx(spent, abs=0.02)
+    monkeypatch.setattr("linmem.runs.run", lambda *_, **__: pytest.fail("it was trained again"))
+    assert list(time.run(config, 0, tmp_path)) == lines
+    for count in (1, 3):
+        assert time.show(lines[:count], tmp_path).count("| chorales") == 2 * count
+    assert (tmp_path / "time.png").stat().st_size > 10_000
