@@ -1,7 +1,9 @@
 """The report: a page says what the lines say, loses nothing to what is damaged, and needs nothing but itself."""
 
 import json
+import runpy
 import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -222,6 +224,18 @@ def test_the_command_replaces_its_own_page_and_no_other(without_pictures, tmp_pa
     assert "--force" in capsys.readouterr().err
     assert cli.main([*arguments, "--force"]) == 0
     assert report.MADE_BY in (folder / "index.html").read_text()
+
+
+def test_the_docs_have_the_tables_of_the_kept_lines():
+    if not KEPT.is_dir():
+        pytest.skip("only a checkout has the docs and the kept results")
+    changed = subprocess.run(["git", "status", "--porcelain", str(KEPT)], cwd=KEPT, capture_output=True, text=True)
+    if changed.stdout.strip():
+        pytest.skip("results/ has lines that are not committed: an experiment is running, or was")
+    page = KEPT.parent / "docs" / "reproduction.md"
+    tool = runpy.run_path(str(KEPT.parent / "tools" / "reproduction_page.py"))
+    made = tool["with_tables"](page.read_text(), KEPT)
+    assert made == page.read_text(), "results/ has changed: run python tools/reproduction_page.py"
 
 
 def test_without_results_there_is_one_line(tmp_path, capsys):

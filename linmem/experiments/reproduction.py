@@ -125,7 +125,7 @@ def listing(folder: Path) -> str:
         lines, trouble = salvaged(name, folder)
         state = "; ".join(part for part in (trouble, said(lines) if lines else "") if part) or "not run"
         rows.append({"experiment": name, "what": experiment_named(name).TITLE, "state": state})
-    return tables.markdown(rows)
+    return tables.markdown(rows, words=("what", "state"))
 
 
 def targets_listing(folder: Path) -> str:
@@ -134,7 +134,7 @@ def targets_listing(folder: Path) -> str:
     for name in EXPERIMENTS:
         lines, trouble = salvaged(name, folder)
         rows += [{"experiment": name} | row for row in targets.rows(targets_of(name, lines), caveat(lines, trouble))]
-    return tables.markdown(rows)
+    return tables.markdown(rows, words=targets.WORDS)
 
 
 def experiment_named(name: str) -> Experiment:
