@@ -40,8 +40,8 @@ def test_a_draw_is_part_of_the_grid_and_the_same_for_the_same_seed():
 @pytest.mark.parametrize("name", space.GRIDS)
 def test_the_papers_rows_stand_in_every_grid(name):
     rows = {(run.model.model, run.pretraining.pretrain) for run in space.plan("jsb_chorales", space.GRIDS[name])}
-    trained = {("rnn", "none"), ("rnn", "inputs"), ("lstm", "none"), ("gru", "none"), ("lmn-a", "none")}
-    assert rows == trained | {("lmn-b", "none"), ("lmn-b", "unfolded")}
+    trained = {("rnn", "none"), ("rnn", "inputs"), ("lstm", "none"), ("gru", "none"), ("rnn-rbm", "none")}
+    assert rows == trained | {("lmn-a", "none"), ("lmn-b", "none"), ("lmn-b", "unfolded")}
 
 
 def test_the_papers_grid_is_the_protocol_of_l18():
@@ -51,7 +51,7 @@ def test_the_papers_grid_is_the_protocol_of_l18():
     assert {run.model.hidden_size for run in runs if run.model.model == "lstm"} == {50, 100, 250, 500, 750}
     assert {run.training.weight_decay for run in runs} == {0, 1e-4, 1e-5, 1e-6, 1e-7}
     assert {run.training.learning_rate for run in runs} == {1e-3}
-    assert len(runs) == 4 * 25 + 3 * 30
+    assert len(runs) == 5 * 25 + 3 * 30
 
 
 def test_yaml_and_json_say_the_same(tmp_path):

@@ -75,7 +75,7 @@ def test_a_sweep_does_what_single_runs_do(pieces, tmp_path):
 
 
 def test_killed_at_random_moments_it_loses_no_finished_run_and_repeats_none(pieces, tmp_path):
-    rows, moments, finished, killed = plan(pieces, 12, epochs=120), random.Random(0), {}, 0
+    rows, moments, finished, killed = plan(pieces, 12, epochs=50), random.Random(0), {}, 0
     while killed < 10:
         process = FRESH.Process(target=sweep, args=(rows, tmp_path))
         process.start()
