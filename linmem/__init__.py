@@ -2,7 +2,8 @@
 
 from linmem import baselines, data, initialize
 from linmem.autoencoder import LinearAutoencoder
-from linmem.layers import LMN, LMNCell
+from linmem.cell import LMNCell
+from linmem.layers import LMN
 from linmem.pretraining import pretrain
 from linmem.training import train
 from linmem.unfolded import ExplicitMemoryNetwork, UnfoldedNetwork

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from linmem.cell import LMNCell
 from linmem.closed_form.history import History
-from linmem.layers import LMNCell
 from linmem.scan.activations import activation
 from linmem.sequence_layer import SequenceLayer
 from linmem.sequences import check_sequences

@@ -21,15 +21,17 @@ from torch.nn.utils.rnn import PackedSequence
 from linmem import scan
 from linmem.scan.activations import activation
 from linmem.scan.packing import Rows
-from linmem.scan.parameters import RecurrentParameters, check_kind, check_positive, functional_sizes
-from linmem.scan.reference import States
+from linmem.scan.parameters import (
+    RecurrentParameters,
+    autocast_type,
+    check_kind,
+    check_positive,
+    device_type,
+    functional_sizes,
+)
 from linmem.scan.reference import step as scan_step
 
 OUTPUTS = ("memory", "functional")
-
-
-def _autocast(device: str) -> bool:
-    return device != "meta" and torch.is_autocast_enabled(device)
 
 
 class LMN(RecurrentParameters):
@@ -145,13 +147,19 @@ class LMN(RecurrentParameters):
         """
         if not isinstance(x, (Tensor, PackedSequence)):
             raise TypeError(f"input is {type(x).__name__}, expected a torch.Tensor or a PackedSequence")
-        device = (x.data if isinstance(x, PackedSequence) else x).device.type
-        if _autocast(device):
-            with torch.autocast(device, enabled=False):
-                dtype = self._weights("_l0").xh.dtype
-                return self.forward(x.to(dtype), None if m_0 is None else m_0.to(dtype))
+        products = autocast_type(x)
+        run = scan.get(self.backend, products)
+        if products is None:
+            return self._forward(x, m_0, run)
+        dtype = self._weights("_l0").xh.dtype
+        with torch.autocast(device_type(x), enabled=False):
+            return self._forward(x.to(dtype), m_0.to(dtype) if isinstance(m_0, Tensor) else m_0, run)
+
+    def _forward(
+        self, x: Tensor | PackedSequence, m_0: Tensor | None, run: scan.Scan
+    ) -> tuple[Tensor | PackedSequence, Tensor]:
         if isinstance(x, PackedSequence):
-            return self._forward_packed(x, m_0)
+            return self._forward_packed(x, m_0, run)
         if x.dim() not in (2, 3):
             raise ValueError(f"input must have 2 dimensions (unbatched) or 3, got shape {tuple(x.shape)}")
         batched = x.dim() == 3
@@ -160,19 +168,19 @@ class LMN(RecurrentParameters):
         rows = Rows(x if batched else x.unsqueeze(1), None)
         if 0 in rows.values.shape[:2]:
             raise ValueError(f"input has no time step or no sequence, got shape {tuple(x.shape)}")
-        y, m_n = self._stack(rows, self._initial(m_0, rows.values.shape[1], x, batched))
+        y, m_n = self._stack(rows, self._initial(m_0, rows.values.shape[1], x, batched), run)
         if not batched:
             return y.squeeze(1), m_n.squeeze(1)
         return (y.transpose(0, 1) if self.batch_first else y), m_n
 
-    def _forward_packed(self, x: PackedSequence, m_0: Tensor | None) -> tuple[PackedSequence, Tensor]:
+    def _forward_packed(self, x: PackedSequence, m_0: Tensor | None, run: scan.Scan) -> tuple[PackedSequence, Tensor]:
         if x.data.dim() != 2 or x.data.shape[0] == 0:
             raise ValueError(f"packed input must have data of shape (rows, features), got {tuple(x.data.shape)}")
         sizes = x.batch_sizes.tolist()
         m = self._initial(m_0, sizes[0], x.data, batched=True)
         if x.sorted_indices is not None:
             m = m.index_select(1, x.sorted_indices)
-        y, m_n = self._stack(Rows(x.data, sizes), m)
+        y, m_n = self._stack(Rows(x.data, sizes), m, run)
         if x.unsorted_indices is not None:
             m_n = m_n.index_select(1, x.unsorted_indices)
         return PackedSequence(y, x.batch_sizes, x.sorted_indices, x.unsorted_indices), m_n
@@ -193,8 +201,7 @@ class LMN(RecurrentParameters):
         check_kind("m_0", m_0, weights.xh)
         return m_0 if batched else m_0.unsqueeze(1)
 
-    def _stack(self, rows: Rows, m_0: Tensor) -> tuple[Tensor, Tensor]:
-        run = scan.get(self.backend)
+    def _stack(self, rows: Rows, m_0: Tensor, run: scan.Scan) -> tuple[Tensor, Tensor]:
         last: list[Tensor] = []
         y = rows.values
         for layer in range(self.num_layers):
@@ -235,6 +242,12 @@ class LMN(RecurrentParameters):
         """
         if self.bidirectional:
             raise ValueError("step needs a network that reads forwards only, but this one is bidirectional")
+        if not isinstance(x, Tensor):
+            raise TypeError(f"input is {type(x).__name__}, expected a torch.Tensor")
+        if autocast_type(x) is not None:
+            dtype = self._weights("_l0").xh.dtype
+            with torch.autocast(device_type(x), enabled=False):
+                return self.step(x.to(dtype), m.to(dtype) if isinstance(m, Tensor) else m)
         if x.dim() not in (1, 2):
             raise ValueError(
                 f"input of step must have shape (B, {self.input_size}) or ({self.input_size},), got {tuple(x.shape)}"
@@ -263,12 +276,13 @@ class LMN(RecurrentParameters):
         """
         if self.backend != "auto":
             return scan.Choice(self.backend, "asked for by name")
-        weights = self._weights("_l0")
+        products, weights = autocast_type(x), self._weights("_l0")
         if isinstance(x, PackedSequence):
-            return scan.choose(x.data, weights, x.batch_sizes.tolist())
+            return scan.choose(x.data.to(weights.xh.dtype), weights, x.batch_sizes.tolist(), products)
+        x = x.to(weights.xh.dtype)
         if x.dim() == 2:
-            return scan.choose(x.unsqueeze(1), weights)
-        return scan.choose(x.transpose(0, 1) if self.batch_first else x, weights)
+            return scan.choose(x.unsqueeze(1), weights, None, products)
+        return scan.choose(x.transpose(0, 1) if self.batch_first else x, weights, None, products)
 
     def spectral_radii(self) -> dict[str, float]:
         """Largest modulus of an eigenvalue of each W_mm, by name: below 1 a memory fades, above 1 it may grow.
@@ -286,53 +300,3 @@ class LMN(RecurrentParameters):
             "dropout": 0.0, "bidirectional": False, "backend": "auto",
         }  # fmt: skip
         return self._describe(defaults)
-
-
-class LMNCell(RecurrentParameters):
-    """One step of a Linear Memory Network: ``h, m = cell(x, m)``, as ``torch.nn.LSTMCell`` is of an LSTM.
-
-    Parameters as in :class:`LMN`, without suffix: ``weight_xh``, ``weight_mh``, ``weight_hm``, ``weight_mm``,
-    ``bias_h``, ``bias_m``.
-    """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int | Sequence[int],
-        memory_size: int,
-        *,
-        nonlinearity: str = "tanh",
-        bias: bool = True,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__()
-        check_positive(input_size=input_size, memory_size=memory_size)
-        activation(nonlinearity)
-        self.input_size, self.hidden_size, self.memory_size = input_size, hidden_size, memory_size
-        self.hidden_sizes, self.nonlinearity, self.bias = functional_sizes(hidden_size), nonlinearity, bool(bias)
-        self._add_parameters("", input_size, torch.device(device) if isinstance(device, str) else device, dtype)
-        self.reset_parameters()
-
-    def forward(self, x: Tensor, m: Tensor | None = None) -> States:
-        """One step: x (B, a) or (a,), m (B, p) or (p,) or none for zero; gives ``(hidden, memory)`` alike."""
-        if x.dim() not in (1, 2):
-            raise ValueError(
-                f"input must have shape (B, {self.input_size}) or ({self.input_size},), got {tuple(x.shape)}"
-            )
-        weights = self._weights("")
-        self._check_input(x, weights)
-        wanted = (*x.shape[:-1], self.memory_size)
-        if m is None:
-            m = x.new_zeros(wanted)
-        elif tuple(m.shape) != wanted:
-            raise ValueError(f"memory has shape {tuple(m.shape)}, expected {wanted}")
-        check_kind("memory", m, weights.xh)
-        if x.dim() == 2:
-            return scan_step(x, m, weights, self.nonlinearity)
-        h, m = scan_step(x[None], m[None], weights, self.nonlinearity)
-        return States(h[0], m[0])
-
-    def extra_repr(self) -> str:
-        """Sizes, then whatever differs from the default."""
-        return self._describe({"nonlinearity": "tanh", "bias": True})

@@ -20,7 +20,7 @@ LADDER = [
     ["readouts"],
     # networks: no data, no optimizer
     ["scan"],
-    ["layers", "sequence_layer"],
+    ["layers", "cell", "sequence_layer"],
     ["unfolded", "multiscale", "gradients"],
     ["equivalence", "baselines"],
     ["model"],

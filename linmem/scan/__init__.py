@@ -5,6 +5,7 @@ reference plain autograd, the specification: double backward, forward mode, ``to
 fused     its own backward, one product a step; the default
 recompute fused, but keeps one memory for every thousand rows and computes the rest again in the backward pass
 parallel  where W_mh = 0: large products over all steps instead of a loop
+triton    fused, its time loops as one GPU kernel a direction; bfloat16 under autocast
 export    one ``scan`` operator, for ``torch.export`` and ONNX; inference
 ========= ============================================================================================================
 
@@ -14,13 +15,14 @@ export    one ``scan`` operator, for ``torch.export`` and ONNX; inference
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from linmem.scan import exportable, fused, parallel, reference
+from linmem.scan import cuda, exportable, fused, parallel, reference
 from linmem.scan.signature import Result, Scan, Weights
 
 __all__ = ["BACKENDS", "Choice", "Result", "Scan", "Weights", "check_backend", "choose", "get"]
@@ -30,6 +32,7 @@ BACKENDS: dict[str, Scan] = {
     "fused": fused.scan,
     "recompute": fused.scan_recomputing,
     "parallel": parallel.scan,
+    "triton": cuda.scan,
     "export": exportable.scan,
 }
 
@@ -48,17 +51,29 @@ def check_backend(name: str) -> str:
     return name
 
 
-def get(name: str) -> Scan:
-    """The scan called `name`."""
-    return _auto if check_backend(name) == "auto" else BACKENDS[name]
+def get(name: str, products: torch.dtype | None = None) -> Scan:
+    """The scan called `name`; its products may be rounded to the type `products`, if it knows how to."""
+    if check_backend(name) == "auto":
+        return partial(_auto, products=products)
+    return partial(cuda.scan, products=products) if name == "triton" else BACKENDS[name]
 
 
-def choose(x: Tensor, weights: Weights, batch_sizes: Sequence[int] | None = None) -> Choice:
-    """What ``auto`` takes for this input, now, and why; `x` and `batch_sizes` as in :class:`Scan`."""
-    return _unless_fused(x, weights) or Choice("fused", "the default; " + fused.describe(x, weights, batch_sizes))
+def choose(
+    x: Tensor, weights: Weights, batch_sizes: Sequence[int] | None = None, products: torch.dtype | None = None
+) -> Choice:
+    """What ``auto`` takes for this input, now, and why.
+
+    `x` and `batch_sizes` as in :class:`Scan`; `products` is the type that autocast wants for products.
+    """
+    other = _unless_fused(x, weights, products)
+    if other is not None:
+        return other
+    why_not = cuda.unfit(x, products)
+    reason = "the default; " + fused.describe(x, weights, batch_sizes)
+    return Choice("fused", reason if why_not is None else f"{reason}; not triton in bfloat16, because {why_not}")
 
 
-def _unless_fused(x: Tensor, weights: Weights) -> Choice | None:
+def _unless_fused(x: Tensor, weights: Weights, products: torch.dtype | None) -> Choice | None:
     if _exporting():
         return Choice("export", "the model is being exported")
     if torch.compiler.is_compiling():
@@ -69,6 +84,8 @@ def _unless_fused(x: Tensor, weights: Weights) -> Choice | None:
         return Choice("reference", "inside forward-mode differentiation")
     if parallel.pays(x, weights):
         return Choice("parallel", "W_mh is zero and will stay so, so no step needs to wait")
+    if cuda.pays(x, products):
+        return Choice("triton", "bfloat16 on a GPU: rounded products, float32 states")
     return None
 
 
@@ -84,7 +101,10 @@ def _auto(
     nonlinearity: str = "tanh",
     output: str = "memory",
     batch_sizes: Sequence[int] | None = None,
+    *,
+    products: torch.dtype | None = None,
 ) -> Result:
     """The scan that :func:`choose` names."""
-    other = _unless_fused(x, weights)
-    return BACKENDS[other.backend if other else "fused"](x, m_0, weights, nonlinearity, output, batch_sizes)
+    other = _unless_fused(x, weights, products)
+    run = get(other.backend if other else "fused", products)
+    return run(x, m_0, weights, nonlinearity, output, batch_sizes)

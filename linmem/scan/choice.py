@@ -2,9 +2,9 @@
 
 The first batch of each size is run with every engine that can, and the answer is kept for the process. NumPy is taken
 for the loop, and oneDNN for the products outside it, unless another is clearly faster, so that the choice, and with it
-the last bit of a result, does not hang on a busy machine. ``LINMEM_ENGINE=numpy`` (``torch``, ``onednn``, ``native``,
-``triton``) in the environment, ``torch.use_deterministic_algorithms(True)``, which means NumPy, and :func:`settled`
-settle it without a race.
+the last bit of a result, does not hang on a busy machine. ``LINMEM_ENGINE=numpy`` (``torch``, ``onednn``, ``native``)
+in the environment, ``torch.use_deterministic_algorithms(True)``, which means NumPy, and :func:`settled` settle it
+without a race.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from linmem.scan.cuda import TritonEngine
 from linmem.scan.engine import Engine, NumpyEngine, OneDnnEngine, blas_threads
 from linmem.scan.native import NativeEngine
 
@@ -28,11 +27,11 @@ OTHERS_MUST_WIN_BY = 1.15
 ROWS_OF_A_TRIAL = 512
 STEPS_OF_A_TRIAL = 6
 ROUNDS = 6
-_OUTSIDE = {"native": "numpy", "triton": "torch"}  # these two run loops alone
+_OUTSIDE = {"native": "numpy"}  # it runs loops alone
 LARGE_WEIGHT = 2**17  # entries, from which oneDNN led without a race
 
 ENGINES: dict[str, Engine] = {
-    engine.name: engine for engine in (NumpyEngine(), Engine(), OneDnnEngine(), NativeEngine(), TritonEngine())
+    engine.name: engine for engine in (NumpyEngine(), Engine(), OneDnnEngine(), NativeEngine())
 }
 
 
@@ -68,7 +67,6 @@ def _choice(
     able = tuple(name for name, engine in ENGINES.items() if engine.knows(dtype, device, deep))
     if wished in able:
         return Choice(ENGINES[wished], ENGINES[_OUTSIDE.get(wished, wished)])
-    able = tuple(name for name in able if name != "triton")  # never timed: by name only
     if len(able) == 1 or device.type != "cpu":
         return Choice(ENGINES["torch"], ENGINES["torch"])
     if _settled.get():

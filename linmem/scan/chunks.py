@@ -45,10 +45,11 @@ class Chunk(NamedTuple):
         return states
 
 
-def chunks_of(sizes: tuple[int, ...]) -> list[Chunk]:
-    """All steps, in chunks of about a thousand rows."""
+def chunks_of(sizes: tuple[int, ...], rows: int | None = None) -> list[Chunk]:
+    """All steps, in chunks of about so many rows, by default a thousand."""
+    rows = rows or ROWS_OF_A_CHUNK
     if sizes[0] == sizes[-1]:
-        at_once = max(1, ROWS_OF_A_CHUNK // sizes[0])
+        at_once = max(1, rows // sizes[0])
         firsts = range(0, len(sizes), at_once)
         return [
             Chunk(piece, slice(first * sizes[0], (first + len(piece)) * sizes[0]))
@@ -56,7 +57,7 @@ def chunks_of(sizes: tuple[int, ...]) -> list[Chunk]:
         ]
     chunks, first, start, stop = [], 0, 0, 0
     for step, size in enumerate(sizes):
-        if step > first and stop + size - start > ROWS_OF_A_CHUNK:
+        if step > first and stop + size - start > rows:
             chunks.append(Chunk(sizes[first:step], slice(start, stop)))
             first, start = step, stop
         stop += size

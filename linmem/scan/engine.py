@@ -30,6 +30,7 @@ class Engine:
     """The operations of a time loop, on arrays that share memory with tensors; this one torch's own (MKL, cuBLAS)."""
 
     name = "torch"
+    chunk: int | None = None  # rows of a chunk of steps, where they are not the usual number
     fresh = False  # whether `linear` gives its result in a new array and leaves the space alone
     add: Callable[..., Any] = staticmethod(torch.add)
     multiply: Callable[..., Any] = staticmethod(torch.mul)

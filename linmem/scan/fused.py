@@ -50,13 +50,14 @@ class _Fused(torch.autograd.Function):
         output: str,
         sizes: tuple[int, ...],
         keep: bool,
+        wished: Choice | None,
         x: Tensor,
         m_0: Tensor,
         *flat: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         weights = Weights.from_flat(flat)
-        choice = _choice(x, weights, sizes)
-        chunks, rows, batch = list(chunks_of(sizes)), x.shape[0], sizes[0]
+        choice = wished or _choice(x, weights, sizes)
+        chunks, rows, batch = chunks_of(sizes, choice.loop.chunk), x.shape[0], sizes[0]
         widths = [m_0.shape[1], *weights.widths]
         given = 0 if output == "memory" else len(widths) - 1
         space = max(chunk.length for chunk in chunks)  # of what is not kept
@@ -87,13 +88,14 @@ class _Fused(torch.autograd.Function):
         saved, sizes = ctx.saved_tensors, ctx.sizes
         arguments, states = saved[: ctx.count], list(saved[ctx.count :])
         if torch.is_grad_enabled():
-            return None, None, None, None, *_through_reference(ctx, arguments, grads)
+            return None, None, None, None, None, *_through_reference(ctx, arguments, grads)
         x, m_0, *flat = arguments
         weights, chunks = Weights.from_flat(flat), ctx.chunks
         grad_h, grad_m = (grads[0], None) if ctx.output == "functional" else (None, grads[0])
         grad_m = _with_last(grad_m, grads[1], (x.shape[0], m_0.shape[1]), sizes)
-        x_grad = torch.empty_like(x) if ctx.needs_input_grad[4] else None
-        with blas_threads():
+        x_grad = torch.empty_like(x) if ctx.needs_input_grad[5] else None
+        # of a backward pass inside an autocast region the products would come out in two types
+        with blas_threads(), torch.autocast(x.device.type, enabled=False):
             again = Forward(weights, ctx.nonlinearity, ctx.choice, sizes[0])
             back = Backward(weights, ctx.nonlinearity, ctx.choice, again.matrix, sizes[0])
             for i, chunk in reversed(list(enumerate(chunks))):
@@ -110,7 +112,7 @@ class _Fused(torch.autograd.Function):
                 if x_grad is not None:
                     x_grad[here] = ctx.choice.product.product(dv, weights.xh)
             m_0_grad, weight_grads = back.finish(m_0)
-        return None, None, None, None, x_grad, m_0_grad, *weight_grads.flat()
+        return None, None, None, None, None, x_grad, m_0_grad, *weight_grads.flat()
 
 
 def _choice(x: Tensor, weights: Weights, sizes: Sequence[int]) -> Choice:
@@ -145,7 +147,7 @@ def _through_reference(
     assert m_0 is not None
     result = reference.scan(x, m_0, Weights.from_flat(weights), ctx.nonlinearity, ctx.output, ctx.sizes)
     outputs = [(state, grad) for state, grad in zip(result, grads, strict=True) if grad is not None]
-    wanted = [i for i, a in enumerate(arguments) if a is not None and ctx.needs_input_grad[i + 4]]
+    wanted = [i for i, a in enumerate(arguments) if a is not None and ctx.needs_input_grad[i + 5]]
     inputs = [a for i, a in enumerate(arguments) if i in wanted and a is not None]
     found = torch.autograd.grad(
         [o for o, _ in outputs], inputs, [g for _, g in outputs], create_graph=True, allow_unused=True
@@ -180,6 +182,19 @@ def scan_recomputing(
     return _scan(x, m_0, weights, nonlinearity, output, batch_sizes, keep=False)
 
 
+def scan_by(
+    choice: Choice,
+    x: Tensor,
+    m_0: Tensor,
+    weights: Weights,
+    nonlinearity: str = "tanh",
+    output: str = "memory",
+    batch_sizes: Sequence[int] | None = None,
+) -> Result:
+    """The same by engines that the caller has chosen."""
+    return _scan(x, m_0, weights, nonlinearity, output, batch_sizes, keep=True, choice=choice)
+
+
 def _scan(
     x: Tensor,
     m_0: Tensor,
@@ -188,11 +203,12 @@ def _scan(
     output: str,
     batch_sizes: Sequence[int] | None,
     keep: bool,
+    choice: Choice | None = None,
 ) -> Result:
     activation(nonlinearity)
     sizes = tuple(batch_sizes) if batch_sizes is not None else (x.shape[1],) * x.shape[0]
     apply = _Fused.apply if "torch._dynamo" not in sys.modules else _outside_torch_compile()
-    y, m_n = apply(nonlinearity, output, sizes, keep, x.reshape(-1, x.shape[-1]), m_0, *weights.flat())
+    y, m_n = apply(nonlinearity, output, sizes, keep, choice, x.reshape(-1, x.shape[-1]), m_0, *weights.flat())
     return Result(y.view(*x.shape[:-1], y.shape[-1]), m_n)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from linmem.scan.signature import Weights
 
@@ -33,6 +34,17 @@ def functional_sizes(hidden_size: int | Sequence[int]) -> tuple[int, ...]:
     for size in sizes:
         check_positive(hidden_size=size)
     return sizes
+
+
+def device_type(x: Tensor | PackedSequence) -> str:
+    """``"cpu"``, ``"cuda"`` …."""
+    return (x.data if isinstance(x, PackedSequence) else x).device.type
+
+
+def autocast_type(x: Tensor | PackedSequence) -> torch.dtype | None:
+    """The type that autocast wants for products where `x` is, or None where it is off."""
+    device = device_type(x)
+    return torch.get_autocast_dtype(device) if device != "meta" and torch.is_autocast_enabled(device) else None
 
 
 class RecurrentParameters(nn.Module):
