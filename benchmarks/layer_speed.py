@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import statistics
 import time
 from collections.abc import Callable
 
@@ -24,6 +23,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from linmem.bench import race, training_step
 from linmem.layers import LMN
 from linmem.scan.choice import ENGINES
 from linmem.scan.engine import blas_threads
@@ -45,33 +45,6 @@ SIZES = [  # T, B, a, f, p
 ]
 # least ratio to nn.LSTM(f + p) that we want on one thread, where one is set
 TARGETS = {SIZES[0]: 2.0, SIZES[1]: 3.5, SIZES[2]: 4.0, SIZES[3]: 4.0, SIZES[4]: 3.5}
-
-Run = Callable[[], None]
-
-
-def training_step(layer: nn.Module, steps: int, batch: int, features: int) -> Run:
-    """Forward and backward of one batch, all weight gradients included."""
-    x = torch.randn(steps, batch, features)
-    with torch.no_grad():
-        seed = torch.randn_like(layer(x)[0])
-
-    def run() -> None:
-        layer.zero_grad(set_to_none=True)
-        layer(x)[0].backward(seed)
-
-    return run
-
-
-def race(runs: dict[str, Run], rounds: int, clock: Callable[[], float]) -> dict[str, float]:
-    """Median milliseconds of each run; all of them in turn in every round."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for round_ in range(rounds + 1):
-        for name, run in runs.items():
-            start = clock()
-            run()
-            if round_ > 0:
-                times[name].append(1e3 * (clock() - start))
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def gemm_peak(batch: int, inner: int, outer: int, clock: Callable[[], float]) -> float:

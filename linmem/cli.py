@@ -9,15 +9,16 @@ import os
 import sys
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
-from linmem import data, workers
-from linmem.model import MODELS, ModelOptions
+from linmem import arguments as known
+from linmem import workers
+from linmem.model import ModelOptions
 from linmem.run_folder import CONFIG, PretrainingOptions, RunOptions, read_options
 from linmem.training import TrainingOptions
 
@@ -74,8 +75,15 @@ def train(options: Namespace) -> None:
 def evaluate(options: Namespace) -> None:
     """Metrics of a finished run on one split, persistence first."""
     from linmem import runs
+    from linmem.experiments import folders
 
-    print(runs.scores_table(runs.evaluate_run(Path(options.run), options.split, options.best_by, options.device)))
+    scores = runs.evaluate_run(Path(options.run), options.split, options.best_by, options.device)
+    text = runs.scores_table(scores)
+    if options.out is not None:
+        asked = {name: options[name] for name in ("run", "split", "best_by")}
+        numbers = asked | {"scores": {name: asdict(one) for name, one in scores.items()}}
+        folders.keep(Path(options.out), f"scores-{options.split}", text, numbers, options.force)
+    print(text)
 
 
 def generate(options: Namespace) -> None:
@@ -157,6 +165,21 @@ def reproduce(options: Namespace) -> None:
         )
 
 
+def bench(options: Namespace) -> None:
+    """Speed of an LMN against torch.nn's recurrent layers on this machine: a training step, and a step of inference."""
+    from linmem import bench
+    from linmem.experiments import folders
+
+    sizes = bench.SIZES[: options.sizes] if options.sizes > 0 else ()
+    how = {"rounds": options.rounds, "clock": options.clock}
+    machine = bench.machine(**how, device=options.device)
+    rows = bench.measured(sizes, **how, device=options.device, seed=options.seed, progress=True)
+    text = f"{machine}\n\n{bench.table(rows)}"
+    if options.out is not None:
+        folders.keep(Path(options.out), "bench", text, {"machine": machine, "rows": rows} | how, options.force)
+    print(text)
+
+
 def report(options: Namespace) -> None:
     """Write all results, and what was not run, as one HTML page that needs no network."""
     from linmem.experiments import report
@@ -187,14 +210,15 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], None]]]:
     commands = parser.add_subcommands(required=True, dest="command")
     functions: dict[str, Callable[[Namespace], None]] = {}
     for function, build in (
-        (fit, _fit_arguments),
-        (train, _train_arguments),
-        (evaluate, _evaluate_arguments),
-        (generate, _generate_arguments),
-        (demo, _demo_arguments),
-        (sweep, _sweep_arguments),
-        (reproduce, _reproduce_arguments),
-        (report, _report_arguments),
+        (fit, known.fit),
+        (train, known.train),
+        (evaluate, known.evaluate),
+        (generate, known.generate),
+        (demo, known.demo),
+        (sweep, known.sweep),
+        (reproduce, known.reproduce),
+        (report, known.report),
+        (bench, known.bench),
     ):
         name = function.__name__
         command = _Parser(description=function.__doc__, formatter_class=_AsWritten)
@@ -205,89 +229,6 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], None]]]:
         commands.add_subcommand(name, command, help=function.__doc__)
         functions[name] = function
     return parser, functions
-
-
-_DATA = f"a data set by name ({', '.join(data.SETS)}), or a folder of MIDI, NPY or CSV files"
-_FORCE = "replace what the folder already holds"
-
-
-def _fit_arguments(command: ArgumentParser) -> None:
-    command.add_argument("data", type=str, help=_DATA)
-    command.add_argument("--out", type=str, default=None, help="folder; by default runs/fit-DATA")
-    command.add_argument(
-        "--memory_size", type=int | float | str, default=100, help='memory units, an energy < 1, or "auto"'
-    )
-    command.add_argument("--solver", type=str, default="auto", help="auto, exact, slices or randomized")
-    command.add_argument("--decoder", type=str, default="refit", help="tied (the papers'), refit or optimal")
-    command.add_argument("--refine", type=str | None, default="decoder", help="null, decoder or joint")
-    command.add_argument("--center", type=bool, default=False, help="subtract the mean first")
-    command.add_argument("--seed", type=int, default=0, help="of the randomized solver")
-    command.add_argument("--force", action="store_true", help=_FORCE)
-
-
-def _train_arguments(command: ArgumentParser) -> None:
-    known = "\n".join(f"  {name:<{max(map(len, MODELS))}}  {line}" for name, (_, line) in MODELS.items())
-    command.description = f"{train.__doc__}\n\nmodels:\n{known}"
-    command.add_argument("data", type=str, help=_DATA)
-    command.add_argument("--out", type=str, default=None, help="the run's folder; by default runs/DATA-MODEL-…")
-    command.add_argument("--resume", action="store_true", help="go on with the run that the folder holds")
-    command.add_argument("--force", action="store_true", help=_FORCE)
-    for group in (ModelOptions, TrainingOptions, PretrainingOptions):
-        command.add_class_arguments(group)
-
-
-def _evaluate_arguments(command: ArgumentParser) -> None:
-    command.add_argument("run", type=str, help="folder that `linmem train` wrote")
-    command.add_argument("--split", type=str, default="test", help="train, valid or test")
-    command.add_argument("--best_by", type=str, default="loss", help="weights of the best epoch by loss or accuracy")
-    command.add_argument("--seed", type=int, default=0, help="no effect: evaluation draws nothing")
-
-
-def _generate_arguments(command: ArgumentParser) -> None:
-    command.add_argument("run", type=str, help="folder that `linmem train` wrote")
-    command.add_argument("--out", type=str, default=None, help="folder; by default RUN/generated")
-    command.add_argument("--piece", type=str, default="0", help="index of a test piece, or the path of a MIDI file")
-    command.add_argument("--heard", type=int, default=16, help="steps of the piece that the model hears")
-    command.add_argument("--steps", type=int, default=48, help="steps to draw")
-    command.add_argument("--temperature", type=float, default=1.0, help="below 1 bolder, above 1 more random")
-    command.add_argument("--voices", type=int | None, default=None, help="at most so many notes at once")
-    command.add_argument("--tempo", type=float, default=90.0, help="quarter notes a minute")
-    command.add_argument("--seed", type=int, default=0, help="the same seed draws the same music")
-    command.add_argument("--force", action="store_true", help=_FORCE)
-
-
-def _demo_arguments(command: ArgumentParser) -> None:
-    command.add_argument("--out", type=str, default="demo", help="folder for table, pictures and music")
-    command.add_argument("--seed", type=int, default=0, help="of weights, batches and music")
-    command.add_argument("--quick", action="store_true", help="two epochs a model, to see that it works")
-    command.add_argument("--force", action="store_true", help="train again what was trained before")
-
-
-def _sweep_arguments(command: ArgumentParser) -> None:
-    command.add_argument("data", type=str, help=_DATA)
-    command.add_argument("--out", type=str, default=None, help="folder of the study; by default runs/sweep-DATA")
-    command.add_argument("--space", type=str | None, default=None, help="YAML or JSON file: option names to values")
-    command.add_argument("--grid", type=str | None, default=None, help="smoke, small or paper (L18's protocol)")
-    command.add_argument("--trials", type=int | None, default=None, help="draw so many runs instead of doing all")
-    command.add_argument("--storage", type=str | None, default=None, help="journal file, or URL of a database")
-    command.add_argument("--study", type=str, default="sweep", help="name of the study in the storage")
-    command.add_argument("--take_over", action="store_true", help="do anew what lost machines left running")
-    command.add_argument("--seed", type=int, default=0, help="of the draw; a run's own seed belongs to the space")
-
-
-def _reproduce_arguments(command: ArgumentParser) -> None:
-    command.add_argument("name", type=str | None, nargs="?", default=None, help="of the experiment")
-    command.add_argument("--out", type=str, default="results", help="folder of the results; what it holds is shown")
-    command.add_argument("--grid", type=str | None, default=None, help="smoke, small or paper; default: the kept one's")
-    command.add_argument("--seed", type=int | None, default=None, help="of whatever is drawn; default: the kept one's")
-    command.add_argument("--force", action="store_true", help="run again what the folder already holds")
-
-
-def _report_arguments(command: ArgumentParser) -> None:
-    command.add_argument("--results", type=str, default="results", help="folder that `linmem reproduce` wrote")
-    command.add_argument("--out", type=str, default="report", help="folder; gets index.html")
-    command.add_argument("--seed", type=int, default=0, help="no effect: a report draws nothing")
-    command.add_argument("--force", action="store_true", help="replace an index.html that is no report")
 
 
 def _as_before(asked: RunOptions, folder: Path, options: Namespace) -> RunOptions:

@@ -154,10 +154,12 @@ def altered(run_folder, tmp_path):
         (["evaluate", "{pieces}"], "holds no run"),
         (["evaluate", "{trained}", "--split=dev"], "split is 'dev': the known ones are train, valid, test"),
         (["evaluate", "{altered}"], "was altered: its checksum is"),
+        (["bench", "--rounds=0"], "0 rounds of 3 sizes"),
+        (["bench", "--clock=sun"], "clock is 'sun': the known ones are wall, cpu"),
         (["generate", "{trained}", "--piece=99"], "has pieces 0 to"),
         (["generate", "{trained}", "--heard=500"], "fewer than the 500 to be heard"),
         (["generate", "{trained}", "--temperature=0"], "temperature is 0"),
-        (["reproduce", "table9"], "unknown experiment 'table9': the known ones are table1, parameters"),
+        (["reproduce", "table9"], "unknown experiment 'table9': the known ones are table1, "),
         (["reproduce", "parameters", "--grid=huge"], "grid is 'huge': those of parameters are smoke, paper"),
         (["sweep", "{pieces}"], "give --space FILE or --grid NAME"),
         (["sweep", "{pieces}", "--grid=huge"], "grid is 'huge': the known ones are smoke, small, paper"),
@@ -195,6 +197,32 @@ def test_sweep_does_a_space_once(pieces, tmp_path, capsys):
     assert len(files) == 2
     assert run(capsys, *command)[1] == out
     assert {path: path.stat().st_mtime_ns for path in files} == files
+
+
+def test_evaluate_keeps_its_table_and_scores_where_it_is_asked_to(trained, tmp_path, capsys):
+    command = ["evaluate", trained, "--split=valid"]
+    status, out, _ = run(capsys, *command, "--out", tmp_path)
+    assert status == 0
+    assert (tmp_path / "scores-valid.md").read_text() == out == run(capsys, *command)[1]
+    kept = json.loads((tmp_path / "scores-valid.json").read_text())
+    assert kept["split"] == "valid"
+    known = json.loads((trained / "scores.json").read_text())["scores"]
+    assert kept["scores"]["lmn-b, unfolded"] == pytest.approx(known)
+    status, _, err = run(capsys, *command, "--out", tmp_path)
+    assert status == 2
+    assert "is there already" in err
+    assert run(capsys, *command, "--out", tmp_path, "--force")[0] == 0
+
+
+def test_bench_prints_ratios_and_keeps_its_numbers(tmp_path, capsys):
+    status, out, _ = run(capsys, "bench", "--sizes=1", "--rounds=1", "--clock=cpu", "--out", tmp_path)
+    assert status == 0
+    assert "LSTM(f+p) / LMN" in out
+    assert (tmp_path / "bench.md").read_text() == out
+    training, inference = json.loads((tmp_path / "bench.json").read_text())["rows"]
+    for row, scale in ((training, 1), (inference, 1e3)):
+        line = next(line for line in out.splitlines() if f"| {scale * row['LMN']:.1f} |" in line.replace("  ", " "))
+        assert f"{row['LSTM(f+p)'] / row['LMN']:.2f}" in line
 
 
 def test_reproduce_lists_and_runs(tmp_path, capsys):

@@ -33,9 +33,9 @@ LADDER = [
     ["training"],
     ["pretraining", "growing"],
     ["tables", "plots", "run_folder"],
-    ["runs", "generate", "locks"],
+    ["runs", "generate", "locks", "bench"],
     ["sweeps"],
-    ["experiments"],
+    ["experiments", "arguments"],
     ["cli"],
 ]
 

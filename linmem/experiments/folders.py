@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from linmem.run_folder import write_json, write_text
+
 
 def claim(folder: Path, names: Sequence[str], force: bool) -> list[Path]:
     """Paths of `names` in `folder`, which is made where it is missing.
@@ -21,6 +23,19 @@ def claim(folder: Path, names: Sequence[str], force: bool) -> list[Path]:
         raise FileExistsError(f"{held[0]} is there already: name another folder (--out), or replace it (--force)")
     folder.mkdir(parents=True, exist_ok=True)
     return paths
+
+
+def keep(folder: Path, name: str, text: str, numbers: Any, force: bool = False) -> None:
+    """Write a table as `NAME.md`, and what it is made of as `NAME.json`.
+
+    Raises
+    ------
+    FileExistsError
+        One of them is there already, and `force` was not given.
+    """
+    table, content = claim(folder, (f"{name}.md", f"{name}.json"), force)
+    write_text(table, text + "\n")
+    write_json(content, numbers)
 
 
 @contextmanager

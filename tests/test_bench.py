@@ -1,0 +1,74 @@
+"""Bench: medians of what was clocked, every layer really steps, and torch's generator is left alone."""
+
+from itertools import count
+
+import pytest
+import torch
+
+from linmem import bench
+
+SMALL = (bench.Size(3, 2, 2, 3, 4),)
+
+
+def test_the_median_leaves_out_the_first_round_and_each_layer_has_its_turn():
+    now, turns = [0.0], []
+
+    def taking(name, times):
+        rest = iter(times)
+
+        def run():
+            turns.append(name)
+            now[0] += next(rest)
+
+        return run
+
+    runs = {"a": taking("a", [100.0, 1.0, 9.0, 2.0]), "b": taking("b", [100.0, 5.0, 5.0, 7.0])}
+    assert bench.race(runs, 3, lambda: now[0]) == {"a": 2000.0, "b": 5000.0}
+    assert turns == ["a", "b"] * 4
+
+
+def test_a_training_step_fills_all_gradients():
+    layer = torch.nn.LSTM(2, 3)
+    run = bench.training_step(layer, 4, 2, 2)
+    run()
+    first = [weight.grad.clone() for weight in layer.parameters()]
+    assert all(grad.abs().sum() > 0 for grad in first)
+    run()  # anew, not added up
+    assert all(torch.equal(a, b.grad) for a, b in zip(first, layer.parameters(), strict=True))
+
+
+def test_a_step_of_inference_is_a_step_of_the_sequence():
+    torch.manual_seed(0)
+    seen = []
+    run = bench._repeated(lambda m: seen.append(m) or m + 1, 0)
+    run()
+    assert seen == list(range(bench.REPEATS))
+
+
+def test_rows_hold_every_layer_and_the_table_its_ratios(monkeypatch):
+    clock = count(0.0, 0.5)
+    monkeypatch.setitem(bench.CLOCKS, "wall", lambda: next(clock))
+    before = torch.get_rng_state()
+    rows = bench.measured(SMALL, rounds=2)
+    assert torch.equal(before, torch.get_rng_state())
+    layers = ["LMN", "LSTM(f+p)", "LSTM(p)", "GRU(f+p)", "RNN(f+p)"]
+    assert [list(row) for row in rows] == [["what", *bench.Size._fields, *layers]] * 2
+    assert [row["LMN"] for row in rows] == [500.0, 500.0 / bench.REPEATS]
+    text = bench.table(rows)
+    assert text.count("3, 2, 2, (3, 4)") == 1
+    assert text.count(" 1.00 |") == 4  # both LSTMs take as long as the LMN by this clock
+    assert bench.table(rows[:1]).count("LMN") == 3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"rounds": 0}, "0 rounds of 1 sizes"),
+        ({"sizes": ()}, "5 rounds of 0 sizes"),
+        ({"clock": "sun"}, "clock is 'sun': the known ones are wall, cpu"),
+        ({"clock": "cpu", "device": "cuda"}, "cannot see the work of cuda: use 'wall'"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        bench.measured(**{"sizes": SMALL} | wrong)
