@@ -74,7 +74,8 @@ class ModelOptions:
     memory_size : int
         Memory units p of an LMN; the order of an LMU, the state of an LRU, the hidden units of an RBM.
     nonlinearity : str
-        Of an LMN's functional part (tanh, relu, selu, identity) or of an RNN (tanh, relu).
+        Of an LMN's functional part (tanh, relu, selu, identity) or of an RNN (tanh, relu). LSTM, GRU, unfolded and
+        linear networks have their own.
     lags : int
         Past hidden states that the unfolded network sees.
     scales : int
@@ -88,9 +89,14 @@ class ModelOptions:
     detach : float
         Probability of stopping the gradient from memory to function, for lmn-detach.
     input_dropout : float
-        Probability of zeroing an input.
+        Probability of zeroing an input; not of rnn-rbm, unfolded and explicit.
     readout_dropout : float
-        Probability of zeroing an entry of what the readout sees.
+        Probability of zeroing an entry of what the readout sees; not of these three.
+
+    Raises
+    ------
+    ValueError
+        A number is out of range, or the model does not have what is asked of it.
     """
 
     model: str = "lmn-b"
@@ -113,6 +119,28 @@ class ModelOptions:
         for name in ("detach", "input_dropout", "readout_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: a probability from 0 to 1 was wanted")
+        own = _OWN_NONLINEARITY.get(self.model)
+        if own and self.nonlinearity not in (own, "tanh"):  # tanh is what stands there if nothing is said
+            raise ValueError(
+                f"nonlinearity is {self.nonlinearity!r}, but {self.model} has its own, {own}:"
+                " leave it out for this model"
+            )
+        for name in ("input_dropout", "readout_dropout"):
+            if self.model in _WITHOUT_DROPOUT and getattr(self, name):
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}, but {self.model} has no dropout: leave it out for this model"
+                )
+
+
+_OWN_NONLINEARITY = {
+    "lstm": "tanh",
+    "gru": "tanh",
+    "unfolded": "selu",
+    "explicit": "selu",
+    "rnn-linear": "identity",
+    "rnn-linear-orthogonal": "identity",
+}
+_WITHOUT_DROPOUT = ("rnn-rbm", "unfolded", "explicit")
 
 
 Layer = Callable[[ModelOptions, int], tuple[nn.Module, int]]  # options and inputs → a layer and the width of its output

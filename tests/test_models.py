@@ -79,6 +79,33 @@ def test_pretraining_answers_the_question_that_is_asked(data, scheme, tmp_path):
     assert pretrained.scores.loss < plain.scores.loss
 
 
+OWN_NONLINEARITY = {"lstm", "gru", "unfolded", "explicit", "rnn-linear", "rnn-linear-orthogonal"}
+NO_DROPOUT = {"rnn-rbm", "unfolded", "explicit"}
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("option", "value", "without"),
+    [
+        ("nonlinearity", "relu", OWN_NONLINEARITY),
+        ("input_dropout", 0.5, NO_DROPOUT),
+        ("readout_dropout", 0.5, NO_DROPOUT),
+    ],
+)
+def test_an_option_changes_a_model_or_is_refused(name, option, value, without):
+    if name in without:
+        with pytest.raises(ValueError, match=f"{option} is {value!r}, but {name} has .*: leave it out for this model"):
+            replace(OPTIONS, model=name, **{option: value})
+        return
+    outputs = []
+    for options in (replace(OPTIONS, model=name), replace(OPTIONS, model=name, **{option: value})):
+        model = build_model(options, 3, 3).train()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            outputs.append(model(torch.ones(2, 40, 3))[0])
+    assert not torch.equal(*outputs)
+
+
 def test_the_simplest_models_are_what_their_names_say():
     digits = load("digits")
     counts = torch.bincount(digits.labels["train"])

@@ -72,6 +72,10 @@ def test_yaml_and_json_say_the_same(tmp_path):
         ({"learning_rate": ["fast"]}, "learning_rate has the value 'fast': float was wanted"),
         ({"learning_rate": [0]}, "learning_rate is 0"),
         ({"hidden_size, memory_size": [[1, 2, 3]]}, "a list of 2 was wanted"),
+        (
+            {"model": ["lmn-b", "lstm"], "nonlinearity": ["tanh", "relu"]},
+            "nonlinearity is 'relu', but lstm has its own",
+        ),
         ({"model": ["transformer"]}, "unknown model 'transformer': the known ones are lmn-a"),
         ([], "maps option names to lists"),
         ([3], "maps option names to lists"),

@@ -27,7 +27,8 @@ def splits(dtype=torch.float32):
 
 
 def model(name="lmn-b", **options):
-    return build_model(ModelOptions(name, 5, 7, input_dropout=0.2, readout_dropout=0.2, **options), 6, 6, seed=3)
+    dropout = {} if name == "unfolded" else {"input_dropout": 0.2, "readout_dropout": 0.2}
+    return build_model(ModelOptions(name, 5, 7, **dropout, **options), 6, 6, seed=3)
 
 
 OPTIONS = TrainingOptions(batch_size=2, max_epochs=6, learning_rate=1e-2, weight_decay=1e-3)
