@@ -157,6 +157,7 @@ def test_every_experiment_says_where_it_stands(results):
     assert parts["parameters"].facts["seeds"] == "0"
     page = report.rendered(results)
     assert "1 finished, 1 not finished, 1 not run" in page
+    assert "0 reached, 0 not reached, 0 not measured, 7 of runs that are not the last word" in page
 
 
 def test_commands_of_the_usual_folder_need_no_folder():

@@ -94,7 +94,7 @@ def rendered(results: Path, *, progress: bool = False) -> str:
         parts=parts,
         states=Counter(one.state for one in parts),
         order=STATES,
-        reached=Counter(row["reached"].split(",")[0] for one in parts for row in one.targets),
+        reached=Counter("caveat" if "," in row["reached"] else row["reached"] for one in parts for row in one.targets),
         strange=sorted(path.name for path in results.glob("*.jsonl") if path.name not in known),
         results=str(results),
     )
