@@ -17,12 +17,14 @@ from torch import Tensor, nn
 
 from linmem.autoencoder import LinearAutoencoder
 from linmem.data import PairedSplits
-from linmem.initialize import check_transfer, fit_readout_, from_autoencoder_, from_unfolded_
+from linmem.initialize import answer_constant_, check_transfer, fit_readout_, from_autoencoder_, from_unfolded_
 from linmem.layers import LMN
 from linmem.sequences import check_sequences
 from linmem.tasks import Examples, GivenFrames, Task
 from linmem.training import History, TrainingOptions, train
 from linmem.unfolded import UnfoldedNetwork
+
+ENCODED = 500  # sequences at once: all states of MNIST's 50,000 would take 20 GB at p = 128
 
 
 class Pretrained(NamedTuple):
@@ -94,6 +96,8 @@ def pretrain(
     splits = _as_splits(sequences, targets, valid, readout.weight)
     check_transfer(lmn, readout, readout.out_features, fading)
     unfolded = build_unfolded(lmn, readout, lags, nonlinearity, options.seed)
+    if readout.bias is not None:
+        answer_constant_(unfolded, readout.bias)  # it answers for the readout at first, and gives back what it learnt
     if autoencoder is None:  # only its encoder is needed
         autoencoder = LinearAutoencoder(lmn.memory_size, decoder="tied", random_state=options.seed)
     model = _Dropping(unfolded, *dropout)
@@ -130,7 +134,11 @@ def pretrain_on_inputs(
     size = layer.memory_size if isinstance(layer, LMN) else layer.hidden_size
     autoencoder = LinearAutoencoder(size, decoder="tied", random_state=seed).fit(sequences)
     from_autoencoder_(layer, autoencoder)
-    states = [y[len(y) - len(z) :] for y, z in zip(autoencoder.encode(sequences), targets, strict=True)]
+    states = []
+    for start in range(0, len(sequences), ENCODED):
+        part = slice(start, start + ENCODED)
+        encoded = zip(autoencoder.encode(sequences[part]), targets[part], strict=True)
+        states += [y[len(y) - len(z) :].clone() for y, z in encoded]
     wanted = (task or GivenFrames()).as_outputs(torch.cat(targets), readout.out_features)
     fit_readout_(readout, torch.cat(states), wanted)
     return autoencoder

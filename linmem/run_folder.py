@@ -43,7 +43,7 @@ class PretrainingOptions:
     ----------
     pretrain : str
         none; unfolded: L18's three steps, for lmn-b; inputs: from the autoencoder of the inputs, for rnn [P14] and for
-        lmn-b with hidden_size = memory_size [S20].
+        lmn-b and lmn-detach with hidden_size = memory_size [S20].
     pretrain_epochs : int
         Epochs of the unfolded network at most.
     pretrain_learning_rate : float
@@ -52,6 +52,9 @@ class PretrainingOptions:
         Of the unfolded network: tanh, relu, selu or identity; selu is the paper's.
     fading : float
         What an unfolded network's hidden state still counts in the memory after one step; 1 is the paper's.
+    readout_start : str
+        Where a readout's bias starts: rates, the constant answer that fits the training set best, or drawn, as torch
+        draws it.
     """
 
     pretrain: str = "none"
@@ -59,6 +62,7 @@ class PretrainingOptions:
     pretrain_learning_rate: float = 1e-3
     unfolded_nonlinearity: str = "selu"
     fading: float = 1.0
+    readout_start: str = "rates"
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from linmem import data, tables, workers
-from linmem.baselines import RNNRBM, Persistence
+from linmem.baselines import RNNRBM, Persistence, StochasticDetach
 from linmem.checkpoint import epochs_kept
 from linmem.data import Splits
 from linmem.data.splits import SPLITS
+from linmem.initialize import answer_constant_
 from linmem.metrics import FrameScores, Scores
 from linmem.model import SequenceModel, build_model, parameter_count
 from linmem.pretraining import pretrain, pretrain_on_inputs
@@ -36,7 +38,8 @@ from linmem.run_folder import (
 from linmem.tasks import Task, task_of
 from linmem.training import evaluate, train
 
-_FILLED_BY = {"unfolded": ("lmn-b",), "inputs": ("lmn-b", "rnn")}
+READOUT_STARTS = ("rates", "drawn")
+_FILLED_BY = {"unfolded": ("lmn-b",), "inputs": ("lmn-b", "lmn-detach", "rnn")}
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,13 @@ def run(
     _check_pretraining(options)
     model = build_model(options.model, splits.features, outputs, options.training.seed)
     task = task_for(model, splits)
-    task.examples(splits, "train")  # complain before anything is written
+    examples = task.examples(splits, "train")  # complain before anything is written
     if workers.rank() == 0:
         claim(folder, resume=resume, force=force)
         write_config(folder, options, splits.features, outputs)
     workers.wait()
+    if options.pretraining.readout_start == "rates":
+        answer_constant_(model, task.constant(torch.cat(examples.targets), outputs))
     model = model.to(device)
     if options.pretraining.pretrain != "none" and not (folder / STATE).exists():
         _pretrain(model, options, splits, task, folder, progress)
@@ -139,7 +144,9 @@ def _place(name: str) -> str:
 
 
 def _check_pretraining(options: RunOptions) -> None:
-    scheme = options.pretraining.pretrain
+    scheme, start = options.pretraining.pretrain, options.pretraining.readout_start
+    if start not in READOUT_STARTS:
+        raise ValueError(f"readout_start is {start!r}: the known ones are {', '.join(READOUT_STARTS)}")
     if scheme != "none" and scheme not in _FILLED_BY:
         raise ValueError(f"pretrain is {scheme!r}: the known ones are none, {', '.join(_FILLED_BY)}")
     if scheme != "none" and options.model.model not in _FILLED_BY[scheme]:
@@ -149,7 +156,7 @@ def _check_pretraining(options: RunOptions) -> None:
 def _pretrain(model: nn.Module, options: RunOptions, splits: Splits, task: Task, folder: Path, progress: bool) -> None:
     """Begin as `options.pretraining` says, and note what it took."""
     assert isinstance(model, SequenceModel)
-    layer: Any = model.recurrent
+    layer: Any = model.recurrent.lmn if isinstance(model.recurrent, StochasticDetach) else model.recurrent
     before = epochs_kept(folder / UNFOLDED)  # of a pretraining that was cut
     started, worked, epochs = time.perf_counter(), time.process_time(), 0
     training, valid = (task.examples(splits, split) for split in ("train", "valid"))

@@ -45,6 +45,9 @@ class Task(Protocol):
     def as_outputs(self, targets: Tensor, output_size: int) -> Tensor:
         """What a readout solved by least squares should give, (M, o)."""
 
+    def constant(self, targets: Tensor, output_size: int) -> Tensor:
+        """Outputs (o,) that answer all `targets` alike with the least loss."""
+
     def simplest(self, splits: Any) -> tuple[str, nn.Module]:
         """Name and build, from the training split, the model that every other has to beat."""
 
@@ -81,6 +84,10 @@ class NextFrame:
     def as_outputs(self, targets: Tensor, output_size: int) -> Tensor:
         """4 (y − ½): the sigmoid linearised at 0, σ(z) ≈ ½ + z/4."""
         return 4 * (targets - 0.5)
+
+    def constant(self, targets: Tensor, output_size: int) -> Tensor:
+        """Log-odds of every note, half a frame with it and half a frame without it added to those seen."""
+        return torch.logit((targets.double().sum(0) + 0.5) / (len(targets) + 1)).float()
 
     def simplest(self, splits: Any) -> tuple[str, nn.Module]:
         """Copy the last frame."""
@@ -145,6 +152,10 @@ class NextValue:
         """Give the numbers themselves."""
         return targets
 
+    def constant(self, targets: Tensor, output_size: int) -> Tensor:
+        """Return their mean."""
+        return targets.mean(0)
+
     def simplest(self, splits: Any) -> tuple[str, nn.Module]:
         """Copy the last step."""
         return "persistence", _Constant(torch.zeros(splits.features), keep=1.0)
@@ -163,7 +174,8 @@ class GivenValues(NextValue):
 
     def simplest(self, splits: Any) -> tuple[str, nn.Module]:
         """Answer the mean."""
-        return "mean", _Constant(torch.cat(self.examples(splits, "train").targets).mean(0))
+        seen = torch.cat(self.examples(splits, "train").targets)
+        return "mean", _Constant(self.constant(seen, self.output_size(splits)))
 
 
 class Classes:
@@ -194,11 +206,15 @@ class Classes:
         """4 (one-hot − ½), each class against the rest."""
         return 4 * (one_hot(targets, output_size) - 0.5)
 
+    def constant(self, targets: Tensor, output_size: int) -> Tensor:
+        """Log-frequency of every class, half an answer added to those seen."""
+        rates = one_hot(targets, output_size).double().sum(0) + 0.5
+        return (rates / rates.sum()).log().float()
+
     def simplest(self, splits: Any) -> tuple[str, nn.Module]:
         """Answer the most frequent class, with the certainty seen in training."""
         seen = torch.cat(self.examples(splits, "train").targets)
-        rates = one_hot(seen, self.output_size(splits)).double().sum(0) + 0.5
-        return "most frequent", _Constant((rates / rates.sum()).log().float())
+        return "most frequent", _Constant(self.constant(seen, self.output_size(splits)))
 
 
 def task_of(splits: Splits) -> Task:

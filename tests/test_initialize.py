@@ -8,8 +8,9 @@ from torch import nn
 
 from linmem.autoencoder import LinearAutoencoder
 from linmem.closed_form.history import History
-from linmem.initialize import fit_readout_, from_autoencoder_, from_unfolded_
+from linmem.initialize import answer_constant_, fit_readout_, from_autoencoder_, from_unfolded_
 from linmem.layers import LMN
+from linmem.model import MODELS, ModelOptions, build_model
 from linmem.pretraining import hidden_states, pretrain
 from linmem.training import TrainingOptions
 from linmem.unfolded import UnfoldedNetwork
@@ -152,3 +153,22 @@ def test_a_transfer_that_would_lose_something_is_refused():
         from_unfolded_(LMN(3, 4, 6), nn.Linear(6, 2), unfolded, autoencoder, fading=0)
     with pytest.raises(ValueError, match="built with bias=False"):
         from_unfolded_(LMN(3, 4, 6, bias=False), nn.Linear(6, 2), unfolded, autoencoder)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_can_start_at_a_constant_answer(name):
+    model = build_model(ModelOptions(name, 8, 8), 3, 4)
+    x, constant = torch.zeros(2, 5, 3), torch.tensor([-3.0, 0.0, 1.0, 7.0])
+    before = model(x)[0][..., :4]
+    answer_constant_(model, constant)
+    change = model(x)[0][..., :4] - before  # the same everywhere, and the difference of the biases
+    torch.testing.assert_close(change, change[0, 0].expand_as(change))
+    answer_constant_(model, constant + 1)
+    torch.testing.assert_close(model(x)[0][..., :4] - before, change + 1)
+
+
+def test_a_model_without_such_a_readout_says_so():
+    with pytest.raises(ValueError, match="a Linear with a readout bias of 4 was wanted, it has none"):
+        answer_constant_(nn.Linear(3, 4), torch.zeros(4))
+    with pytest.raises(ValueError, match="with a readout bias of 5 was wanted, it has one of 4"):
+        answer_constant_(build_model(ModelOptions("lstm", 6), 3, 4), torch.zeros(5))

@@ -72,3 +72,30 @@ def test_answers_that_do_not_fit_are_named():
         GivenFrames().examples(paired([torch.ones(4, 1), torch.ones(3, 1)]), "train")
     with pytest.raises(ValueError, match="2 sequences came with 1 targets"):
         GivenFrames().examples(paired([torch.ones(4, 1)]), "train")
+
+
+@pytest.mark.parametrize(
+    ("task", "targets", "outputs", "seen"),
+    [
+        (NextFrame(), (torch.rand(400, 5, generator=torch.Generator().manual_seed(0)) < 0.1).float(), 5, 0.5),
+        (Classes(), torch.tensor([0, 0, 0, 2, 2, 1] * 50), 3, 0.5),
+        (NextValue(), torch.randn(300, 4, generator=torch.Generator().manual_seed(1)), 4, 0.0),
+    ],
+    ids=["notes", "classes", "numbers"],
+)
+def test_the_constant_answer_is_the_one_with_the_least_loss(task, targets, outputs, seen):
+    constant = task.constant(targets, outputs).requires_grad_()
+    (gradient,) = torch.autograd.grad(task.loss(constant.expand(len(targets), -1), targets), constant)
+    assert gradient.abs().max() <= 2 * seen + 1e-4  # nothing but the half an answer that was added to those seen
+    for index in range(outputs):
+        for step in (-0.2, 0.2):
+            other = constant.detach().clone()
+            other[index] += step
+            assert task.loss(other.expand(len(targets), -1), targets) > task.loss(
+                constant.detach().expand(len(targets), -1), targets
+            )
+
+
+def test_what_was_never_seen_is_not_impossible():
+    assert NextFrame().constant(torch.zeros(10, 2), 2).isfinite().all()
+    assert Classes().constant(torch.zeros(10, dtype=torch.long), 3).isfinite().all()
