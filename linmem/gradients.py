@@ -77,7 +77,7 @@ def state_gradient_norms(layer: nn.Module, x: Tensor, loss: Callable[[Tensor], T
         states.append([part for part in (state if isinstance(state, tuple) else (state,)) if part.requires_grad])
     parts = len(states[0])
     norms = _norms(loss(torch.cat(outputs)), [part for step in states[:-1] for part in step])
-    return norms.view(-1, parts).square().sum(1).sqrt()
+    return torch.stack([_norm(step) for step in norms.view(-1, parts)])
 
 
 def spectrum(weight: Tensor) -> Tensor:
@@ -87,4 +87,11 @@ def spectrum(weight: Tensor) -> Tensor:
 
 def _norms(value: Tensor, states: list[Tensor]) -> Tensor:
     gradients = torch.autograd.grad(value, states, allow_unused=True, materialize_grads=True)
-    return torch.stack([gradient.abs().square().sum().sqrt() for gradient in gradients])
+    return torch.stack([_norm(gradient) for gradient in gradients])
+
+
+def _norm(gradient: Tensor) -> Tensor:
+    """√Σ|g|², scaled so that the squares of what is left after hundreds of steps (1e-156) do not vanish."""
+    size = gradient.abs()
+    largest = size.max().clamp(min=torch.finfo(size.dtype).tiny)
+    return (size / largest).square().sum().sqrt() * largest

@@ -104,6 +104,16 @@ def test_the_spectrum_of_a_triangular_matrix_is_its_diagonal():
     torch.testing.assert_close(spectrum(torch.linalg.qr(input_of(5, 5))[0]), torch.ones(5, **KIND))
 
 
+def test_a_gradient_that_is_nearly_gone_is_still_measured():
+    """0.1 to the power of 200 has a square below the smallest number there is."""
+    layer = nn.RNN(1, 1, nonlinearity="relu", **KIND)
+    with torch.no_grad():
+        for weight in layer.parameters():
+            weight.fill_(0.1)
+    found = state_gradient_norms(layer, torch.ones(201, 1, 1, **KIND), lambda y: y[-1].sum())
+    torch.testing.assert_close(found.log10(), torch.arange(-200.0, 0, **KIND))
+
+
 def test_a_layer_of_several_recurrences_is_refused():
     with pytest.raises(ValueError, match="a single one was wanted"):
         gradient_norms(LMN(3, 4, 5, num_layers=2, **KIND), input_of(5, 1, 3), last)

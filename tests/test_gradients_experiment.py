@@ -54,6 +54,19 @@ def test_training_moves_the_gradients_and_what_was_measured_is_not_measured_agai
     assert list(gradients.run(SMOKE, 0, work)) == found
 
 
+def test_the_target_is_missed_by_a_single_seed_and_epoch_and_not_measured_without_lines():
+    lines = [
+        {"model": model, "seed": 0, "epoch": epoch, "first / last, log10": {"m": value}}
+        for model, values in (("LSTM", (-5.0, None)), ("LMN-B, LAES", (-1.0, -2.0)))
+        for epoch, value in enumerate(values)
+    ]
+    _, laes = gradients.targets(lines)
+    assert (laes.reached, laes.found) == (True, "-2.0 against -5.0 at worst")
+    lines[3]["first / last, log10"]["m"] = lines[1]["first / last, log10"]["m"] = -2.0
+    assert [one.reached for one in gradients.targets(lines)] == [None, False]
+    assert [one.reached for one in gradients.targets([])] == [None, None]
+
+
 def test_any_part_of_the_lines_is_shown(lines, tmp_path):
     for count in (1, 5):
         assert gradients.show(lines[1][:count], tmp_path).count("| LSTM ") == 3
