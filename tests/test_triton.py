@@ -90,7 +90,7 @@ def test_products_in_bfloat16_are_those_of_rounded_numbers(size):
                 wanted = outcome(layer, "triton", given)
         for one, other, near in zip(found, wanted, exact, strict=True):
             assert one.dtype == torch.float32
-            assert (one - other).norm() <= 1e-4 * other.norm()  # but for the order of the sums
+            assert (one - other).norm() <= 3e-4 * other.norm()  # the order of the sums turns some roundings
             assert (one - near).norm() <= 0.04 * near.norm()
         assert size[1] == 1 or not torch.equal(found[0], exact[0])
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from linmem.scan.packing import kept_rows, previous_rows
@@ -36,13 +37,11 @@ class Chunk(NamedTuple):
         """The rows of all blocks but the last that have an h: one for each row of x."""
         return blocks[: self.length] if self.even else blocks[kept_rows(self.sizes).to(blocks.device)]
 
-    def states(self, before: Tensor, memory: Tensor, h: Tensor) -> Tensor:
-        """[m_{t-1}, h_t] for each row of x, from m_{t-1} of the first step and m, h of all (length, ·)."""
-        n, p = self.sizes[0], memory.shape[1]
-        states = h.new_empty(self.length, p + h.shape[1])
-        states[:n, :p], states[:, p:] = before, h
-        states[n:, :p] = memory[: self.length - n] if self.even else memory[previous_rows(self.sizes).to(h.device)]
-        return states
+    def memory_before(self, before: Tensor, memory: Tensor) -> Tensor:
+        """m_{t-1} for each row of x, from that of the first step and m of all (length, p)."""
+        n = self.sizes[0]
+        rest = memory[: self.length - n] if self.even else memory[previous_rows(self.sizes).to(memory.device)]
+        return torch.cat([before, rest])
 
 
 def chunks_of(sizes: tuple[int, ...], rows: int | None = None) -> list[Chunk]:

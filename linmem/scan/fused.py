@@ -8,10 +8,14 @@ with x̂_t = W_xh x_t + b_h for all steps by one product before the loop. It tak
 the two products of the definition, and half as many calls, on larger matrices. Backward, with δm_t the gradient of
 m_t that does not come through v_{t+1}, and δv_t that of v_t:
 
-    [δm_{t-1}; δh_t] += Aᵀ [δm_t; δv_{t+1}],   δv_t = δh_t σ'(v_t),   ∂A = Σ_t [δm_t; δv_{t+1}] [m_{t-1}; h_t]ᵀ
+    [δm_{t-1}; δh_t] += Aᵀ [δm_t; δv_{t+1}],   δv_t = δh_t σ'(v_t)
 
-where ∂A, as the gradients of W_xh and of the inputs, is one product over all steps after the loop; the gradients of
-W_mh, W_hm and W_mm follow from ∂A alone. Sums run in a fixed order, so the result is deterministic. A second
+and all the rest is after the loop, each one product over all steps: with the whole gradient of m_t,
+D_t = δm_t + W_mhᵀ δv_{t+1},
+
+    ∂W_mm = Σ D_t m_{t-1}ᵀ,   ∂W_hm = Σ D_t h_tᵀ,   ∂W_mh = Σ δv_t m_{t-1}ᵀ,   ∂W_xh = Σ δv_t x_tᵀ.
+
+Sums run in a fixed order, so the result is deterministic. A second
 derivative (``create_graph=True``) goes through the reference scan: right, only slower.
 
 The loops run on chunks of steps of about a thousand rows, so what they touch stays in the cache and takes no memory:
@@ -34,7 +38,7 @@ from linmem.scan import reference
 from linmem.scan.activations import activation
 from linmem.scan.choice import Choice, choose
 from linmem.scan.chunks import chunks_of
-from linmem.scan.engine import blas_threads
+from linmem.scan.engine import Engine, blas_threads
 from linmem.scan.packing import last_rows
 from linmem.scan.passes import Backward, Forward
 from linmem.scan.signature import Result, Weights
@@ -77,7 +81,7 @@ class _Fused(torch.autograd.Function):
             if even:
                 m_n.copy_(after[:, : widths[0]])
         ctx.nonlinearity, ctx.output, ctx.sizes, ctx.keep, ctx.choice = nonlinearity, output, sizes, keep, choice
-        ctx.chunks = chunks
+        ctx.chunks, ctx.matrix = chunks, run.matrix
         ctx.count = 2 + len(flat)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, m_0, *flat, *(states if keep else borders))
@@ -87,7 +91,8 @@ class _Fused(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         saved, sizes = ctx.saved_tensors, ctx.sizes
         arguments, states = saved[: ctx.count], list(saved[ctx.count :])
-        if torch.is_grad_enabled():
+        batched = any(g is not None and torch._C._functorch.is_legacy_batchedtensor(g) for g in grads)
+        if torch.is_grad_enabled() or batched:
             return None, None, None, None, None, *_through_reference(ctx, arguments, grads)
         x, m_0, *flat = arguments
         weights, chunks = Weights.from_flat(flat), ctx.chunks
@@ -96,8 +101,8 @@ class _Fused(torch.autograd.Function):
         x_grad = torch.empty_like(x) if ctx.needs_input_grad[5] else None
         # of a backward pass inside an autocast region the products would come out in two types
         with blas_threads(), torch.autocast(x.device.type, enabled=False):
-            again = Forward(weights, ctx.nonlinearity, ctx.choice, sizes[0])
-            back = Backward(weights, ctx.nonlinearity, ctx.choice, again.matrix, sizes[0])
+            again = Forward(weights, ctx.nonlinearity, ctx.choice, sizes[0], ctx.matrix)
+            back = Backward(weights, ctx.nonlinearity, ctx.choice, ctx.matrix, sizes[0])
             for i, chunk in reversed(list(enumerate(chunks))):
                 here, n = chunk.rows, chunk.sizes[0]
                 if ctx.keep:
@@ -111,11 +116,13 @@ class _Fused(torch.autograd.Function):
                 dv = back.run(chunk, x[here], before, memory, layers, *outside)
                 if x_grad is not None:
                     x_grad[here] = ctx.choice.product.product(dv, weights.xh)
-            m_0_grad, weight_grads = back.finish(m_0)
-        return None, None, None, None, None, x_grad, m_0_grad, *weight_grads.flat()
+            m_0_grad = back.finish()
+        return None, None, None, None, None, x_grad, m_0_grad, *back.grads.flat()
 
 
 def _choice(x: Tensor, weights: Weights, sizes: Sequence[int]) -> Choice:
+    if type(x) is not Tensor:  # fake tensors, for one, have no memory for other libraries to write to
+        return Choice(Engine(), Engine())
     return choose(sizes[0], sum(weights.mh.shape), x.shape[0], bool(weights.deep), x.dtype, x.device)
 
 
@@ -141,16 +148,18 @@ def _with_last(grad: Tensor | None, last: Tensor | None, shape: tuple[int, int],
 def _through_reference(
     ctx: Any, arguments: Sequence[Tensor | None], grads: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
-    """The same gradients as a differentiable graph."""
+    """The same gradients in plain autograd: a differentiable graph, and open to a batch of gradients at once."""
     x, m_0, *weights = arguments
     assert x is not None
     assert m_0 is not None
-    result = reference.scan(x, m_0, Weights.from_flat(weights), ctx.nonlinearity, ctx.output, ctx.sizes)
+    graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        result = reference.scan(x, m_0, Weights.from_flat(weights), ctx.nonlinearity, ctx.output, ctx.sizes)
     outputs = [(state, grad) for state, grad in zip(result, grads, strict=True) if grad is not None]
     wanted = [i for i, a in enumerate(arguments) if a is not None and ctx.needs_input_grad[i + 5]]
     inputs = [a for i, a in enumerate(arguments) if i in wanted and a is not None]
     found = torch.autograd.grad(
-        [o for o, _ in outputs], inputs, [g for _, g in outputs], create_graph=True, allow_unused=True
+        [o for o, _ in outputs], inputs, [g for _, g in outputs], create_graph=graph, allow_unused=True
     )
     gradients: list[Tensor | None] = [None] * len(arguments)
     for i, gradient in zip(wanted, found, strict=True):
@@ -206,6 +215,10 @@ def _scan(
     choice: Choice | None = None,
 ) -> Result:
     activation(nonlinearity)
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        raise ValueError(
+            "backends with a backward of their own do not go through torch.func transforms: use 'auto' or 'reference'"
+        )
     sizes = tuple(batch_sizes) if batch_sizes is not None else (x.shape[1],) * x.shape[0]
     apply = _Fused.apply if "torch._dynamo" not in sys.modules else _outside_torch_compile()
     y, m_n = apply(nonlinearity, output, sizes, keep, choice, x.reshape(-1, x.shape[-1]), m_0, *weights.flat())

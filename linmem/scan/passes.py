@@ -24,11 +24,14 @@ from linmem.scan.signature import Weights
 class Forward:
     """The forward pass, chunk by chunk; the backward pass runs it again where states were not kept."""
 
-    def __init__(self, weights: Weights, nonlinearity: str, choice: Choice, batch: int) -> None:
-        self.weights, self.nonlinearity, self.choice = weights, nonlinearity, choice
-        to_memory = torch.cat([weights.mm, weights.hm], 1)
-        self.matrix = torch.cat([to_memory, choice.product.product(weights.mh, to_memory)])  # A, (p + f, p + f')
-        self.batch = batch
+    def __init__(
+        self, weights: Weights, nonlinearity: str, choice: Choice, batch: int, matrix: Tensor | None = None
+    ) -> None:
+        self.weights, self.nonlinearity, self.choice, self.batch = weights, nonlinearity, choice, batch
+        if matrix is None:
+            to_memory = torch.cat([weights.mm, weights.hm], 1)
+            matrix = torch.cat([to_memory, choice.product.product(weights.mh, to_memory)])
+        self.matrix = matrix  # A, (p + f, p + f')
 
     @cached_property
     def joined(self) -> loops.Linear:
@@ -71,19 +74,22 @@ class Forward:
 
 
 class Backward:
-    """The backward pass, chunk by chunk from the last; sums of the weight gradients."""
+    """The backward pass, chunk by chunk from the last; sums of the weight gradients.
+
+    Through the joined matrix they would be Σ [δm_t; δv_{t+1}] [m_{t-1}; h_t]ᵀ and three products of weights; with the
+    whole gradient of m_t, D_t = δm_t + W_mhᵀ δv_{t+1}, they are of the same size and need no product of weights, which
+    was half of the work at (250, 500) and 200 rows.
+    """
 
     def __init__(self, weights: Weights, nonlinearity: str, choice: Choice, matrix: Tensor, batch: int) -> None:
-        self.weights, self.slope, self.choice, self.matrix = weights, activation(nonlinearity).slope, choice, matrix
+        self.weights, self.slope, self.choice = weights, activation(nonlinearity).slope, choice
         (f, p), last, new = weights.mh.shape, weights.hm.shape[1], matrix.new_empty
         self.joined = choice.loop.linear(matrix.t(), None, batch)
         self.deep = [choice.loop.linear(w.t(), None, batch) for w, _ in weights.deep]
         self.space = new(batch, p + last)
         self.spaces = [new(batch, w.shape[1]) for w, _ in weights.deep]
         self.first = new(0, p + f)  # the first block [δm_{t-1}, δv_t] of the chunk after
-        self.joined_grad, self.through_joined = torch.zeros_like(matrix), matrix.new_zeros(p + f)
-        self.xh_grad, self.bias_h_grad = torch.zeros_like(weights.xh), matrix.new_zeros(f)
-        self.deep_grads = [(torch.zeros_like(w), w.new_zeros(w.shape[0])) for w, _ in weights.deep]
+        self.grads = Weights.from_flat([None if w is None else torch.zeros_like(w) for w in weights.flat()])
 
     def run(
         self,
@@ -96,7 +102,7 @@ class Backward:
         grad_hidden: Tensor | None,
     ) -> Tensor:
         """Add this chunk's part to all sums, from its states and the gradients of its outputs; gives δv (length, f)."""
-        engine, product = self.choice.loop, self.choice.product.product
+        engine, product, grads = self.choice.loop, self.choice.product.product, self.grads
         (f, p), n = self.weights.mh.shape, chunk.sizes[0]
         blocks = x.new_empty(n + chunk.length, p + f)
         blocks[:n, :p] = 0.0
@@ -115,36 +121,24 @@ class Backward:
             for linear, space, delta in zip(self.deep, self.spaces, deltas, strict=True)
         ]
         engine.backward(chunk.sizes, blocks, grad_hidden, self.joined, self.space, deep, p)
-        dv = chunk.kept(blocks)[:, p:]
         self.first = blocks[:n]
-        self.joined_grad += product(blocks[n:].t(), chunk.states(before, memory, layers[-1]))
-        self.through_joined += blocks[n:].sum(0)
-        self.xh_grad += product(dv.t(), x)
-        self.bias_h_grad += dv.sum(0)
-        for (weight_grad, bias_grad), delta, below in zip(self.deep_grads, deltas, layers[:-1], strict=True):
-            weight_grad += product(delta.t(), below)
-            bias_grad += delta.sum(0)
+        dv, m_before = chunk.kept(blocks)[:, p:].contiguous(), chunk.memory_before(before, memory)
+        dm = product(blocks[n:, p:], self.weights.mh).add_(blocks[n:, :p])
+        grads.xh.add_(product(dv.t(), x))
+        grads.mh.add_(product(dv.t(), m_before))
+        grads.hm.add_(product(dm.t(), layers[-1]))
+        grads.mm.add_(product(dm.t(), m_before))
+        if grads.bias_h is not None:
+            grads.bias_h.add_(dv.sum(0))
+        if grads.bias_m is not None:
+            grads.bias_m.add_(dm.sum(0))
+        for (weight_grad, bias_grad), delta, below in zip(grads.deep, deltas, layers[:-1], strict=True):
+            weight_grad.add_(product(delta.t(), below))
+            if bias_grad is not None:
+                bias_grad.add_(delta.sum(0))
         return dv
 
-    def finish(self, m_0: Tensor) -> tuple[Tensor, Weights]:
-        """Gradients of m_0 and of all weights."""
-        weights, (f, p) = self.weights, self.weights.mh.shape
-        through_m, through_v = self.through_joined.split([p, f])
-        first_m, first_v = self.first.split([p, f], 1)
-        mh = self.choice.product.product(self.joined_grad[p:], self.matrix[:p].t()).addmm_(first_v.t(), m_0)
-        if weights.bias_m is not None:
-            mh.addr_(through_v, weights.bias_m)
-        memory = self.joined_grad[:p].addmm_(weights.mh.t(), self.joined_grad[p:])
-        deep = tuple(
-            (weight, None if bias is None else bias_grad)
-            for (weight, bias_grad), (_, bias) in zip(self.deep_grads, weights.deep, strict=True)
-        )
-        return torch.addmm(first_m, first_v, weights.mh), Weights(
-            xh=self.xh_grad,
-            mh=mh,
-            hm=memory[:, p:],
-            mm=memory[:, :p],
-            bias_h=None if weights.bias_h is None else self.bias_h_grad,
-            bias_m=None if weights.bias_m is None else through_m + through_v @ weights.mh,
-            deep=deep,
-        )
+    def finish(self) -> Tensor:
+        """The gradient of m_0."""
+        first_m, first_v = self.first.split([self.weights.mh.shape[1], self.weights.mh.shape[0]], 1)
+        return torch.addmm(first_m, first_v, self.weights.mh)
