@@ -3,9 +3,9 @@
 Two protocols, kept apart. *Plain* is the papers': Adam at 1e-3, L2, early stopping on valid, tanh, a pretrained memory
 that keeps everything. *Ours* is the same for every model, too: Adam at 3e-3, dropout, a running average of the weights;
 an LMN's functional part is a ReLU and its pretrained memory fades. In both, W_mm learns at a tenth of the rate, else it
-explodes (see `TrainingOptions.memory_rate`), every readout starts at the rates of the notes, and every row has the same
-number of trials. Valid chooses the trial and the epoch by NLL, and the threshold; test is read once, for the chosen
-runs of all seeds.
+explodes (see `TrainingOptions.memory_rate`), a readout starts at the rates of the notes or as torch draws it, whichever
+suits the model, and every row has the same number of trials. Valid chooses the trial and the epoch by NLL, and the
+threshold; test is read once, for the chosen runs of all seeds.
 
 "Fifth" is the pretrained LMN-B chosen among trials with at most a fifth of the chosen LSTM's parameters [L19].
 """
@@ -40,6 +40,7 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
         "units": [4],
         "pairs": {"plain": [[4, 6]], "ours": [[4, 5]]},
         "L2": [0.0],
+        "starts": ["rates"],
         "dropout": [[0.1, 0.3]],
         "epochs": {"chorales": 1},
         "pretraining epochs": 1,
@@ -61,6 +62,7 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
         "units": [100, 250],
         "pairs": {"plain": [[50, 100], [100, 250]], "ours": [[100, 100], [250, 200]]},
         "L2": [0.0],
+        "starts": ["rates", "drawn"],
         "dropout": [[0.1, 0.3], [0.2, 0.5]],
         "epochs": {"jsb_chorales": 120, "piano_midi": 50, "nottingham": 40, "muse_data": 25},
         "pretraining epochs": 25,
@@ -73,6 +75,7 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
         "units": [50, 100, 250, 500, 750],
         "pairs": {"plain": _PAPER, "ours": _PAPER},
         "L2": [0.0, 1e-7, 1e-6, 1e-5, 1e-4],
+        "starts": ["rates", "drawn"],
         "dropout": [[0.0, 0.0], [0.1, 0.3], [0.2, 0.5]],
         "epochs": dict.fromkeys(SETS, 1000),
         "pretraining epochs": 60,
@@ -88,6 +91,7 @@ def rows(config: Mapping[str, Any], protocol: str, name: str) -> dict[str, space
         "max_epochs": config["epochs"][name],
         "patience": config["patience"],
         "pretrain_epochs": config["pretraining epochs"],
+        "readout_start": config["starts"],
     }
     units, pairs = config["units"], config["pairs"][protocol]
     if protocol == "plain":
