@@ -133,6 +133,7 @@ def altered(run_folder, tmp_path):
         (["fit", "{pieces}", "--solver=magic"], "solver is 'magic'"),
         (["train", "{pieces}", "--model=transformer"], "unknown model 'transformer': the known ones are lmn-a, lmn-b"),
         (["train", "{pieces}", "--pretrain=wishes"], "pretrain is 'wishes': the known ones are none, unfolded, inputs"),
+        (["train", "{pieces}", "--readout_start=zero"], "readout_start is 'zero': the known ones are rates, drawn"),
         (["train", "{pieces}", "--model=lstm", "--pretrain=unfolded"], "pretrain=unfolded fills lmn-b, not lstm"),
         (["train", "{pieces}", "--pretrain=inputs", *SMALL], "hidden_size is 6, wanted 8"),
         (["train", "{pieces}", "--learning_rate=0"], "learning_rate is 0"),

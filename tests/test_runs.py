@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -110,3 +111,14 @@ def test_persistence_on_the_four_sets_is_the_published_figure(name, accuracy):
         pytest.skip("LINMEM_DATA names no folder with the polyphonic sets")
     _, scores = runs.simplest_scores(data.load(name), "test")
     assert 100 * scores.accuracy == pytest.approx(accuracy, abs=0.005)
+
+
+def test_a_run_starts_at_the_rates_of_the_training_set_unless_its_readout_is_drawn(pieces, tmp_path):
+    asked = options(pieces, "none", max_epochs=1, learning_rate=1e-9)
+    for start in ("rates", "drawn"):
+        runs.run(replace(asked, pretraining=PretrainingOptions(readout_start=start)), tmp_path / start)
+    frames = torch.cat([roll[1:] for roll in data.load(str(pieces)).train])
+    rates = (frames.double().sum(0) + 0.5) / (len(frames) + 1)
+    started, drawn = (load_run(tmp_path / start)[1].readout.bias for start in ("rates", "drawn"))
+    torch.testing.assert_close(started.double(), torch.logit(rates), rtol=1e-5, atol=1e-5)
+    assert drawn.abs().max() < 1
