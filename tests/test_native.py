@@ -91,6 +91,7 @@ def test_without_it_the_other_engines_work(monkeypatch, tmp_path, obstacle):
         monkeypatch.setenv("LINMEM_NATIVE", "0")
     elif obstacle == "no compiler":
         monkeypatch.setattr(native.shutil, "which", lambda name: None)
+        monkeypatch.setattr(native, "find_spec", lambda name: None)
     elif obstacle == "compiler fails":
         monkeypatch.setenv("CC", "false")
     else:
@@ -113,3 +114,12 @@ def test_it_is_built_once(monkeypatch, tmp_path):
 
     monkeypatch.setattr(native.subprocess, "run", no_more)
     assert native.library() is not None
+
+
+def test_a_compiler_from_pypi_serves_where_the_machine_has_none(monkeypatch):
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(native.shutil, "which", lambda name: None)
+    monkeypatch.setattr(native, "find_spec", lambda name: name == "ziglang")
+    assert native._compiler()[1:] == ["-m", "ziglang", "cc"]
+    monkeypatch.setenv("CC", "ccache gcc")
+    assert native._compiler() == ["ccache", "gcc"]

@@ -28,7 +28,7 @@ ROWS_OF_A_TRIAL = 512
 STEPS_OF_A_TRIAL = 6
 ROUNDS = 6
 _OUTSIDE = {"native": "numpy"}  # it runs loops alone
-LARGE_WEIGHT = 2**17  # entries, from which oneDNN led without a race
+LARGE_PRODUCT = 2**20  # multiplications, from which oneDNN led without a race; below four rows it never did
 
 ENGINES: dict[str, Engine] = {
     engine.name: engine for engine in (NumpyEngine(), Engine(), OneDnnEngine(), NativeEngine())
@@ -70,7 +70,7 @@ def _choice(
     if len(able) == 1 or device.type != "cpu":
         return Choice(ENGINES["torch"], ENGINES["torch"])
     if _settled.get():
-        large = "onednn" if rows >= 8 and inputs * outputs >= LARGE_WEIGHT else "numpy"
+        large = "onednn" if rows >= 4 and rows * inputs * outputs >= LARGE_PRODUCT else "numpy"
         return Choice(_first(able, "native", large), _first(able, "onednn"))
     threads = torch.get_num_threads()
     others = tuple(sorted((name for name in able if name != "native"), key=("onednn", "numpy", "torch").index))

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache, reduce
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import threadpoolctl  # type: ignore[import-untyped]
@@ -119,7 +120,8 @@ def _selu_(v: Any) -> Any:
     return v
 
 
-class NumpyLinear(NamedTuple):
+@dataclass(frozen=True)
+class NumpyLinear:
     """``z ↦ z Wᵀ + b`` on NumPy arrays."""
 
     times: Linear
