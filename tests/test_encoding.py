@@ -1,0 +1,142 @@
+"""Encoding: static memories hold what they should, readouts are solved, and a fitted memory serves structured data."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from linmem.closed_form.coding import encode
+from linmem.data.splits import SPLITS
+from linmem.data.synthetic import waveform
+from linmem.experiments import encoding
+from linmem.experiments.encoding_models import ROWS, trained
+from linmem.experiments.encoding_sets import LastSteps, question
+from linmem.experiments.solved_readouts import RIDGES, Affine, Answers, answers, best, least_squares, logistic
+from linmem.experiments.static_memories import KINDS, candidates, directions, solve, started
+from linmem.tasks import Classes
+
+COPY = {"counts": [60, 20, 20], "symbols": 2, "length": 2, "blanks": 3}
+
+
+def test_a_waveform_is_recalled_from_its_start_exactly_at_full_rank():
+    wave = waveform(12, components=2, seed=3).double()
+    (memory,) = started("LAES as solved", wave, 12, 0)
+    read = torch.as_tensor(solve([wave.flip(0)], 12, 0).C_)[:1]
+    state, said = memory.A, []
+    for _ in range(12):
+        said.append(read @ state)
+        state = memory.B @ state
+    torch.testing.assert_close(torch.cat(said), wave)
+
+
+def test_the_encoder_of_an_autoencoder_is_one_of_its_variants():
+    x = [waveform(30, seed=s).double() for s in range(4)]
+    (memory,) = candidates("LAES as solved", x, 6, 0)
+    for ours, theirs in zip(encode(x, memory.A, memory.B, None), solve(x, 6, 0).encode(x), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert any(memory.chosen == other.chosen for other in candidates("LAES", x, 6, 0))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_variant_has_the_units_asked_for_and_never_grows(kind):
+    x = [torch.randn(40, 3, generator=torch.Generator().manual_seed(s)) for s in range(5)]
+    for memory in candidates(kind, x, 7, 0) + started(kind, x[0][:, :1].double(), 7, 0):
+        assert memory.A.shape[0] == 7 == len(memory.B)
+        assert torch.linalg.eigvals(memory.B).abs().max() < 1 + 1e-9
+
+
+def test_a_delay_line_holds_the_last_inputs_and_recalls_when_it_is_long_enough():
+    asked = question("copy", COPY, 0)
+    inputs = asked.task.examples(asked.splits, "train").inputs
+    rows = directions(inputs)
+    wait = COPY["length"] + COPY["blanks"] + 1  # steps from a symbol to its recall
+    enough = next(m for m in candidates("delay line", inputs, (wait + 1) * len(rows), 0) if str(len(rows)) in m.chosen)
+    held = encode([inputs[0].double()], enough.A, enough.B, None)[0][-1].view(wait + 1, len(rows))
+    torch.testing.assert_close(held @ rows, inputs[0].double().flip(0)[: wait + 1])
+    assert best([enough], asked.splits, asked.task).test.accuracy == 1
+    short = best(candidates("delay line", inputs, wait - 1, 0), asked.splits, asked.task).test.accuracy
+    assert short < 0.8  # of the 2 symbols it holds neither
+
+
+def test_ridge_readouts_are_those_of_an_independent_solver():
+    draw = torch.Generator().manual_seed(0)
+    S, Y = torch.randn(50, 4, generator=draw).double(), torch.randn(50, 2, generator=draw).double()
+    size = float(torch.linalg.eigvalsh((S - S.mean(0)).T @ (S - S.mean(0))).mean())
+    for (ridge, found), wanted in zip(least_squares(S, Y), RIDGES, strict=True):
+        oracle = Ridge(alpha=wanted * size, tol=1e-12).fit(S.numpy(), Y.numpy())
+        assert ridge == wanted
+        torch.testing.assert_close(found.W.T, torch.from_numpy(oracle.coef_))
+        torch.testing.assert_close(found.b, torch.from_numpy(oracle.intercept_))
+
+
+def test_the_logistic_readout_loses_what_an_independent_solver_does():
+    draw = torch.Generator().manual_seed(0)
+    S = torch.randn(300, 4, generator=draw).double() * torch.tensor([1.0, 1.0, 0.1, 3.0])
+    classes = (S @ torch.randn(4, 3, generator=draw).double() + torch.randn(300, 3, generator=draw)).argmax(1)
+    size = float((S - S.mean(0)).square().sum() / 300 / 4)
+    start = Affine(torch.zeros(4, 3).double(), torch.zeros(3).double())
+    for penalty, found in logistic(Answers(S, classes), Classes(), start):
+        oracle = LogisticRegression(C=1 / (2 * penalty * size * 300), tol=1e-8, max_iter=5000).fit(S, classes)
+        wanted = torch.from_numpy(S.numpy() @ oracle.coef_.T + oracle.intercept_)
+        ours, theirs = (
+            Classes().loss(logits, classes) / 300 + penalty * size * weights.square().sum()
+            for logits, weights in ((found(S), found.W), (wanted, torch.from_numpy(oracle.coef_)))
+        )
+        assert float(ours) == pytest.approx(float(theirs), abs=1e-4)
+
+
+def test_recall_is_asked_only_at_the_end():
+    asked = question("copy", COPY, 0)
+    assert isinstance(asked.task, LastSteps)
+    for split, count in zip(SPLITS, COPY["counts"], strict=True):
+        inputs, targets = asked.task.examples(asked.splits, split)
+        assert len(inputs) == count
+        for x, y in zip(inputs, targets, strict=True):
+            torch.testing.assert_close(y, x[: COPY["length"]].argmax(-1))
+
+
+@pytest.mark.parametrize("label", ROWS)
+def test_a_network_starts_from_its_memory(label):
+    asked = question("generation", {"steps": 40, "components": 2, "longest": 20.0}, 0)
+    found = trained(ROWS[label], asked, 8, 40, {"max_epochs": 2, "learning_rate": 1e-6}, 0)
+    assert (found["test"]["accuracy"] > 0.9) == ("LAES of inputs" in label)
+
+
+def test_music_is_read_with_a_logistic_readout_that_beats_least_squares():
+    asked = question("chorales", {}, 0)
+    splits = replace(asked.splits, **{split: getattr(asked.splits, split)[:8] for split in SPLITS})
+    memory = candidates("delay line", asked.task.examples(splits, "train").inputs, 10, 0)[-1]
+    found = best([memory], splits, asked.task)
+    train, valid = (answers(memory, splits, asked.task, split) for split in ("train", "valid"))
+    solved = least_squares(train.states, asked.task.as_outputs(train.targets, 88))
+    losses = [asked.task.count(readout(valid.states), valid.targets).scores(0).nll for _, readout in solved]
+    assert found.valid.nll < min(losses)
+    assert 0 < found.test.threshold < 1
+
+
+def test_drawn_sets_hang_on_their_seed():
+    sizes = {"counts": [1, 1, 1], "tau": 17, "steps": 120, "ahead": 5}
+    one, same, other = (question("Mackey-Glass", sizes, seed).splits for seed in (0, 0, 1))
+    torch.testing.assert_close(one.train[0], same.train[0])
+    assert not torch.equal(one.train[0], other.train[0])
+    assert not torch.equal(one.train[0], one.test[0])
+    torch.testing.assert_close(one.targets["train"][0][:-5], one.train[0][5:])
+
+
+def test_an_unknown_memory_is_refused():
+    with pytest.raises(ValueError, match="unknown memory 'tape': the known ones are delay line"):
+        candidates("tape", [torch.ones(5, 2)], 2, 0)
+
+
+def test_what_was_solved_is_kept_and_any_part_of_it_can_be_shown(tmp_path, monkeypatch):
+    plan = {"sizes": {"steps": 40, "components": 2, "longest": 20.0}, "units": [8]}
+    config = {"seeds": 2, "rates": [1e-3], "sets": {"generation": plan}}
+    lines = list(encoding.run(config, 0, tmp_path))
+    assert len(lines) == 2 * len(KINDS)
+    scores = {kind: [li["test"]["accuracy"] for li in lines if li["memory"] == kind] for kind in KINDS}
+    assert min(scores["LAES"]) > 0.9 > 0.5 > max(scores["orthogonal"] + scores["delay line"])
+    monkeypatch.setattr(encoding, "best", lambda *_: pytest.fail("it was done again"))
+    assert list(encoding.run(config, 0, tmp_path)) == lines
+    for count in (1, len(KINDS) + 1, len(lines)):
+        assert "generation" in encoding.show(lines[:count], tmp_path)
