@@ -47,9 +47,9 @@ class LinearAutoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     memory_size : int, float or "auto"
         p: the number of memory units; or the share of the energy ‖Ξ‖² to keep, between 0 and 1; or "auto", the knee
         of the spectrum: where the bound, as a curve over p, lies furthest below the straight line between its ends.
-    solver : "auto", "exact", "randomized", "slices" or a solver object
-        "auto" takes "exact" (a dense decomposition) for small problems, else "randomized" (matrix-free); `solver_` says
-        which it was. "slices" is P14's procedure.
+    solver : "auto", "exact", "randomized", "correlated", "slices" or a solver object
+        "auto" takes "exact" (a dense decomposition) for small problems, "correlated" (ΞᵀΞ as a whole) for many short
+        sequences, else "randomized" (matrix-free); `solver_` says which it was. "slices" is P14's procedure.
     center : bool
         Subtract the mean step before encoding and add it back in decoding.
     decoder : "refit", "tied" or "optimal"

@@ -225,6 +225,13 @@ def test_save_and_load(tmp_path, ragged, decoder):
     assert pickle.dumps(ae)[:1] != (tmp_path / "ae").read_bytes()[:1]
 
 
+def test_an_autoencoder_of_one_feature_is_saved(tmp_path):
+    """Of one feature A is U's first block as it is: two tensors of a file must not share their numbers."""
+    ae = LinearAutoencoder(3, decoder="tied").fit([np.sin(np.arange(20.0))[:, None] + np.eye(20)[:, :1]])
+    ae.save(tmp_path / "ae")
+    np.testing.assert_array_equal(LinearAutoencoder.load(tmp_path / "ae").A_, ae.A_)
+
+
 def test_load_refuses_what_it_did_not_save(tmp_path, ragged):
     LinearAutoencoder(4).fit(ragged).save(tmp_path / "ae")
     content = (tmp_path / "ae").read_bytes()

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from linmem.closed_form.history import History
-from linmem.closed_form.svd import SOLVERS, Randomized, Remembered, Slices, choose_solver, exact, fix_signs
+from linmem.closed_form.svd import SOLVERS, Randomized, Remembered, Slices, choose_solver, correlated, exact, fix_signs
+from linmem.closed_form.svd.correlated import gram
 from linmem.closed_form.svd.size import knee, leading
 
 SOLVER_CASES = {
@@ -14,6 +15,7 @@ SOLVER_CASES = {
     "randomized": Randomized(),
     "randomized, restarted": Randomized(basis_limit=40, block=4),
     "randomized, block of one": Randomized(block=1),
+    "correlated": correlated,
 }
 LENGTHS = [40, 3, 25, 1, 40, 12]
 
@@ -61,6 +63,20 @@ def test_solver_meets_the_dense_decomposition(solver, history, size):
     torch.testing.assert_close(vectors.T @ vectors, torch.eye(count, dtype=torch.float64), rtol=0, atol=1e-9)
     kept = (history.dense() @ vectors).square().sum()
     assert float(kept) == pytest.approx(float(wanted[:count].square().sum()), abs=1e-6 * energy)
+
+
+@pytest.mark.parametrize("history", HISTORIES.values(), ids=list(HISTORIES))
+def test_the_recursion_over_lags_gives_the_gram_matrix(history, monkeypatch):
+    monkeypatch.setitem(gram.__globals__, "CHUNK_NUMBERS", 2 * history.lags * history.features)  # two at a time
+    dense = history.dense()
+    torch.testing.assert_close(gram(history), dense.T @ dense, rtol=1e-12, atol=1e-12 * history.energy)
+
+
+def test_many_short_sequences_are_solved_by_their_correlations():
+    sequences = list(torch.zeros(30_000, 30, 1))
+    assert choose_solver("auto", History(sequences))[0] == "correlated"
+    with pytest.raises(ValueError, match="solver='correlated' needs all sequences in memory"):
+        correlated(None, 3)
 
 
 def test_rank_is_found():

@@ -72,7 +72,8 @@ class ClosedForm:
 
 def encoder(right_vectors: Tensor) -> tuple[Tensor, Tensor]:
     """Return A (p, a) and B (p, p) of U (L, a, p)."""
-    return right_vectors[0].T.contiguous(), decoders.inner(right_vectors[1:], right_vectors[:-1])
+    A = right_vectors[0].T.clone(memory_format=torch.contiguous_format)  # no view of U, as it would be for a = 1
+    return A, decoders.inner(right_vectors[1:], right_vectors[:-1])
 
 
 def solve(

@@ -1,6 +1,7 @@
 """Solvers: a history in, its singular values and right vectors out. A new one is a file, and a row in `choose`."""
 
 from .choose import SOLVERS, choose_solver
+from .correlated import correlated
 from .exact import exact
 from .randomized import Randomized
 from .remembered import Remembered
@@ -15,6 +16,7 @@ __all__ = [
     "Solver",
     "Spectrum",
     "choose_solver",
+    "correlated",
     "exact",
     "fix_signs",
 ]

@@ -2,25 +2,36 @@
 
 from collections.abc import Callable
 
-from ..history import Gram
+from ..history import Gram, History
+from .correlated import correlated
 from .exact import exact
 from .randomized import Randomized
 from .slices import Slices
 from .spectrum import Solver
 
-SOLVERS: dict[str, Callable[[], Solver]] = {"exact": lambda: exact, "slices": Slices, "randomized": Randomized}
+SOLVERS: dict[str, Callable[[], Solver]] = {
+    "exact": lambda: exact,
+    "slices": Slices,
+    "randomized": Randomized,
+    "correlated": lambda: correlated,
+}
 DENSE_NUMBERS, DENSE_SIDE = 20_000_000, 700  # an exact decomposition within these takes less than a second
+CORRELATED_COLUMNS = 1000  # up to so many, all of ΞᵀΞ costs less than the products with its leading directions
 
 
 def choose_solver(solver: str | Solver, history: Gram) -> tuple[str, Solver]:
-    """Return the solver and its name; "auto" is "exact" where Ξ is small or at hand as a small factor."""
+    """Return the solver and its name; "auto" is "exact" where Ξ is small or at hand as a small factor.
+
+    Else "correlated" where Ξ has few columns, and "randomized" in general.
+    """
     if not isinstance(solver, str):
         return type(solver).__name__.lower(), solver
     if solver == "auto":
         rows, columns = history.rows, history.lags * history.features
         factored = hasattr(history, "dense") and not hasattr(history, "sequences")
         small = rows * columns <= DENSE_NUMBERS and min(rows, columns) <= DENSE_SIDE
-        solver = "exact" if factored or small else "randomized"
+        short = isinstance(history, History) and columns <= CORRELATED_COLUMNS
+        solver = "exact" if factored or small else "correlated" if short else "randomized"
     if solver not in SOLVERS:
         known = ", ".join(repr(name) for name in ["auto", *SOLVERS])
         raise ValueError(f"solver is {solver!r}, wanted one of {known}, or a solver object")
