@@ -80,6 +80,21 @@ def test_digits_of_scikit_learn():
     assert sum(len({x.numpy().tobytes() for x in getattr(splits, s)}) for s in ("train", "valid", "test")) == 1797
 
 
+def test_the_beginning_of_a_set_by_its_name():
+    whole, some = data.load("digits"), data.load("digits:100:40")
+    assert [len(part) for part in (some.train, some.valid, some.test)] == [100, 40, 359]
+    assert all(torch.equal(x, y) for x, y in zip(some.train, whole.train[:100], strict=True))
+    assert torch.equal(some.labels["valid"], whole.labels["valid"][:40])
+    assert some.titles["train"] == whole.titles["train"][:100]
+    assert len(data.load("adding:7").targets["train"]) == 7
+    for count in (0, 1080):
+        with pytest.raises(ValueError, match=f"{count} sequences of digits's train split .* it has 1 to 1079"):
+            data.load(f"digits:{count}")
+    for name in ("digits:", "digits:3:4:5:6", "digits:-1", "nothing:3"):
+        with pytest.raises(ValueError, match="neither a known name nor a folder"):
+            data.load(name)
+
+
 @pytest.mark.data
 def test_counts_of_mnist():
     for file in mnist.REMOTE.values():

@@ -1,4 +1,4 @@
-"""Data sets by name: `load("chorales")`, or a folder of one's own.
+"""Data sets by name: `load("chorales")`, their beginning: `load("psmnist:5000:1000")`, or a folder of one's own.
 
 A new set is one file with a function `root -> Splits`, and one row in SETS.
 """
@@ -15,7 +15,7 @@ from linmem.data.folder import load_folder
 from linmem.data.handwriting import load_handwriting
 from linmem.data.mnist import load_digits, load_mnist
 from linmem.data.poly_music import REMOTE, load_poly_music
-from linmem.data.splits import LabelledSplits, PairedSplits, Splits
+from linmem.data.splits import SPLITS, LabelledSplits, PairedSplits, Splits, first
 from linmem.data.synthetic import MADE, load_generation, load_mackey_glass, load_made
 from linmem.data.timit import load_timit
 
@@ -42,7 +42,8 @@ def load(name_or_folder: str | os.PathLike[str], root: str | os.PathLike[str] | 
     Parameters
     ----------
     name_or_folder : str or path
-        A name of SETS, else the path of a folder (a folder that bears a set's name: `./chorales`).
+        A name of SETS, else the path of a folder (a folder that bears a set's name: `./chorales`). `NAME:n`, `NAME:n:m`
+        or `NAME:n:m:k` takes only the first n sequences of train, m of valid and k of test.
     root : path, optional
         Where downloaded files live; default $LINMEM_DATA, else the user's cache folder.
 
@@ -56,6 +57,9 @@ def load(name_or_folder: str | os.PathLike[str], root: str | os.PathLike[str] | 
     known = SETS.get(os.fspath(name_or_folder))
     if known is not None:
         return known(root)
+    name, *counts = os.fspath(name_or_folder).split(":")
+    if name in SETS and 1 <= len(counts) <= len(SPLITS) and all(count.isdecimal() for count in counts):
+        return first(SETS[name](root), dict(zip(SPLITS, map(int, counts), strict=False)))
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
         return load_folder(folder)

@@ -5,7 +5,9 @@ Letters: T_i steps of sequence i, a features.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -86,3 +88,26 @@ class PairedSplits(Splits):
     def pairs(self, split: str) -> list[tuple[Tensor, Tensor]]:
         """Each sequence with its answer."""
         return list(zip(getattr(self, split), self.targets[split], strict=True))
+
+
+def first(splits: Splits, counts: Mapping[str, int]) -> Splits:
+    """The first so many sequences of the splits that `counts` names, with their titles, labels and targets.
+
+    Raises
+    ------
+    ValueError
+        A count is below 1 or above what is there.
+    """
+    for split, count in counts.items():
+        if not 1 <= count <= len(getattr(splits, split)):
+            there = len(getattr(splits, split))
+            raise ValueError(f"{count} sequences of {splits.name}'s {split} split were asked for: it has 1 to {there}")
+
+    def cut(beside: Mapping[str, Any]) -> dict[str, Any]:
+        return {split: kept[: counts[split]] if split in counts else kept for split, kept in beside.items()}
+
+    changed: dict[str, Any] = {split: getattr(splits, split)[:count] for split, count in counts.items()}
+    for name in ("titles", "labels", "targets"):
+        if hasattr(splits, name):
+            changed[name] = cut(getattr(splits, name))
+    return replace(splits, **changed)
