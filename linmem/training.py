@@ -150,7 +150,8 @@ def train(
     Raises
     ------
     ValueError
-        The data do not fit the task, or the loss is no longer finite (the best weights so far are kept in the model).
+        The data do not fit the task, or the loss is no longer finite (the best weights so far are kept in the model),
+        or that on the validation split never was.
     """
     options = options or TrainingOptions()
     state = TrainingState(model, _adam(model, options), _average(model, options))
@@ -194,6 +195,11 @@ def train(
         bar.update()
         bar.set_postfix(valid_loss=f"{valid.loss:.4g}", best=f"{state.best['loss'].value:.4g}")
     bar.close()
+    if not state.best["loss"].epoch:
+        raise ValueError(
+            f"the validation loss was finite in none of {state.epoch} epochs: lower learning_rate or clip"
+            f" (learning_rate is {options.learning_rate}, clip {options.clip})"
+        )
     _restore_best(state)
     return History(state.history, state.best["loss"].epoch, sum(row.seconds for row in state.history))
 

@@ -166,7 +166,7 @@ def test_a_failed_run_is_noted_with_its_traceback_and_the_rest_is_done(pieces, t
     assert [one.state for one in outcomes] == ["complete", "failed", "complete", "failed"]
     for one in outcomes[1::2]:
         assert one.error.startswith("Traceback")
-        assert "pretrain=inputs fills lmn-b or rnn" in one.error
+        assert "pretrain=inputs fills lmn-b or lmn-detach or rnn" in one.error
         assert one.loss is None
     assert "2 complete, 2 failed" in (tmp_path / "table.md").read_text()
     before = (tmp_path / outcomes[0].name / "state.safetensors").stat().st_mtime_ns

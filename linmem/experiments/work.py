@@ -18,6 +18,7 @@ from linmem.locks import held
 from linmem.run_folder import RunOptions, write_json
 from linmem.sweeps.sweep import Outcome, sweep
 
+DIVERGED = ("the training loss became", "the validation loss was finite in none")  # what `train` says
 Job = Callable[[], Any]
 
 
@@ -41,9 +42,16 @@ def shared(folder: Path, jobs: Mapping[str, Job], *, progress: bool = False) -> 
 
 
 def trained(
-    plan: Sequence[RunOptions], folder: Path, *, progress: bool = False, patience: float = 2.0
+    plan: Sequence[RunOptions],
+    folder: Path,
+    *,
+    may_diverge: bool = False,
+    progress: bool = False,
+    patience: float = 2.0,
 ) -> list[Outcome]:
     """Train all of `plan` in `folder`, together with whoever else does; returns when every run is complete.
+
+    With `may_diverge` a run whose loss did not stay finite is done as well, `failed` as it is.
 
     Raises
     ------
@@ -53,9 +61,9 @@ def trained(
     while True:
         outcomes = sweep(plan, folder, progress=progress)
         for one in outcomes:
-            if one.state == "failed":
+            if one.state == "failed" and not (may_diverge and any(said in one.error for said in DIVERGED)):
                 raise RuntimeError(f"run {one.name} in {folder} failed; its options are {one.options}\n{one.error}")
-        if all(one.state == "complete" for one in outcomes):
+        if all(one.state in ("complete", "failed") for one in outcomes):
             return outcomes
         time.sleep(patience)  # seconds, until another process is done or gone
 
