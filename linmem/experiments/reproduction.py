@@ -28,7 +28,19 @@ from linmem.experiments import targets
 from linmem.experiments.lines import caveat, finished, read, said, salvaged
 from linmem.run_folder import provenance, write_text
 
-EXPERIMENTS = ("table1", "table2", "figure3", "parameters", "capacity", "figure4", "gradients", "time", "encoding")
+EXPERIMENTS = (
+    "table1",
+    "table2",
+    "figure3",
+    "parameters",
+    "capacity",
+    "figure4",
+    "gradients",
+    "time",
+    "encoding",
+    "smnist",
+    "psmnist",
+)
 WORK = "work"  # folder of what is not finished, beside the results
 
 

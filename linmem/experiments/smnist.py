@@ -1,0 +1,22 @@
+"""Sequential MNIST: the pixels of a picture row by row, 784 steps. See `pixels`. [S20]"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from linmem.experiments import pixels_shown
+from linmem.experiments.pixels import run
+from linmem.experiments.pixels_grids import grids
+from linmem.experiments.pixels_shown import targets
+
+TITLE = "Sequential MNIST, pixel by pixel"
+CONFIGS: Mapping[str, Mapping[str, Any]] = grids("smnist")
+
+__all__ = ["CONFIGS", "TITLE", "run", "show", "targets"]
+
+
+def show(lines: Sequence[dict[str, Any]], folder: Path) -> str:
+    """The tables of `pixels_shown`, and smnist.png."""
+    return pixels_shown.show(lines, folder, "smnist")

@@ -1,0 +1,155 @@
+"""Pixels: the kernel is the recurrence, readouts are chosen on valid alone, and what the smoke run must have found."""
+
+import pytest
+import torch
+
+from linmem import data
+from linmem.autoencoder import LinearAutoencoder
+from linmem.experiments import last_state, pixels, psmnist, smnist
+from linmem.experiments.pixels_shown import targets
+from linmem.experiments.work import trained
+from linmem.initialize import from_autoencoder_
+from linmem.layers import LMN
+from linmem.run_folder import RunOptions
+from linmem.training import TrainingOptions
+
+SPLITS = data.load("digits:200:50:50")
+
+
+@pytest.fixture(scope="module")
+def autoencoder():
+    return LinearAutoencoder(12, decoder="tied").fit(SPLITS.train[:40])
+
+
+@pytest.fixture(scope="module")
+def found(autoencoder):
+    return last_state.encode(autoencoder, SPLITS)
+
+
+def test_the_kernel_gives_the_state_after_the_last_step(autoencoder, found):
+    for split in ("train", "valid", "test"):
+        states = torch.as_tensor(autoencoder.transform(getattr(SPLITS, split)))
+        torch.testing.assert_close(found.states[split], states, rtol=1e-4, atol=1e-5)
+
+
+def test_the_kernel_of_several_features_is_in_their_order():
+    sequences = list(torch.randn(5, 7, 3, generator=torch.Generator().manual_seed(0)).double())
+    solved = LinearAutoencoder(6, decoder="tied").fit(sequences)
+    states = torch.stack(sequences).flatten(1) @ last_state.kernel(solved, 7)
+    torch.testing.assert_close(states, torch.as_tensor(solved.transform(sequences)))
+
+
+def test_it_is_the_memory_of_an_lmn_whose_functional_part_is_linear(autoencoder, found):
+    layer = LMN(1, 12, 12, nonlinearity="identity", batch_first=True)
+    from_autoencoder_(layer, autoencoder)
+    memory = layer(torch.stack(SPLITS.test))[1][0]
+    torch.testing.assert_close(memory.detach(), found.states["test"], rtol=1e-4, atol=1e-5)
+
+
+def test_a_readout_is_chosen_on_valid_and_test_cannot_be_seen(found):
+    grid = {"alpha": [1e9, 1.0]}
+    line = last_state.solved("ridge", found, grid, None, 0)
+    shuffled = found._replace(labels=found.labels | {"test": found.labels["test"].flip(0)})
+    other = last_state.solved("ridge", shuffled, grid, None, 0)
+    assert line["chosen"] == {"alpha": 1.0}
+    assert {name: line[name] for name in ("chosen", "valid %")} == {name: other[name] for name in ("chosen", "valid %")}
+    assert line["test %"] > 70 > other["test %"]
+    assert last_state.solved("ridge", found, grid, 30, 0)["pictures"] == 30
+
+
+def deep(found, path, **options):
+    variant = {"widths": [30], "input_dropout": 0.1, "dropout": 0.1}
+    return last_state.deep(found, variant, TrainingOptions(batch_size=20, **options), path)
+
+
+def test_a_deep_readout_is_the_same_for_the_same_seed_and_goes_on_where_it_was(found, tmp_path):
+    once = deep(found, tmp_path / "once", max_epochs=4)
+    deep(found, tmp_path / "cut", max_epochs=2)
+    resumed = deep(found, tmp_path / "cut", max_epochs=4)
+    for name, weight in once.readout.state_dict().items():
+        assert torch.equal(weight, resumed.readout.state_dict()[name])
+    assert (once.epochs, resumed.epochs) == (4, 4)
+    other = deep(found, tmp_path / "other", max_epochs=4, seed=1)
+    assert other.valid_loss != once.valid_loss
+
+
+def test_several_readouts_answer_by_their_mean_probability(found):
+    class Fixed(torch.nn.Module):
+        def __init__(self, logits):
+            super().__init__()
+            self.logits = torch.tensor(logits)
+
+        def forward(self, x):
+            return self.logits.expand(len(x), 3), None
+
+    classes = found._replace(labels={"test": torch.tensor([0, 1, 1, 2])}, states={"test": torch.zeros(4, 12)})
+    sure, torn = Fixed([9.0, 0.0, 0.0]), Fixed([0.0, 1.0, 0.0])
+    assert last_state.right([sure], [classes], "test") == 25
+    assert last_state.right([torn], [classes], "test") == 50
+    assert last_state.right([sure, torn], [classes] * 2, "test") == 25  # 0.5 + 0.1 against 0.3
+
+
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory):
+    work = tmp_path_factory.mktemp("work")
+    found = list(psmnist.run(psmnist.CONFIGS["smoke"], 0, work))
+    assert list(psmnist.run(psmnist.CONFIGS["smoke"], 0, work)) == found  # from what is kept
+    return found
+
+
+def test_the_smoke_run_learns(lines):
+    tests = {(line["readout"], line["p"]): line["test %"] for line in lines if line["part"] == "readout"}
+    assert tests["ridge", 16] > tests["ridge", 6] > 50
+    for line in lines:
+        if line["part"] == "memory":
+            assert 0 < line["bound"] <= line["error"] < 1
+    networks = {line["model"]: line for line in lines if line["part"] == "network"}
+    assert networks["LMN-B, LAES, detach"]["test %"] > 50  # after one epoch of 100 pictures: the LAES's own readout
+    assert networks["LSTM"]["parameters"] == 4 * (1 + 8 + 2) * 8 + 9 * 10
+
+
+@pytest.mark.parametrize("module", [smnist, psmnist])
+def test_any_beginning_of_the_lines_is_shown(lines, module, tmp_path):
+    for count in (1, 3, len(lines) // 2, len(lines)):
+        text = module.show(lines[:count], tmp_path)
+        module.targets(lines[:count])
+    assert "LMN-B, LAES, detach" in text
+    assert (tmp_path / f"{module.__name__.split('.')[-1]}.png").exists()
+
+
+def test_targets_are_computed():
+    def network(model, test):
+        return {"part": "network", "set": "psmnist", "model": model, "seed": 0, "test %": test, "tried": []}
+
+    assert {one.reached for one in targets([])} == {None}
+    lstm, ours = network("LSTM", 80.0), network("LMN-B, LAES", 81.0)
+    first, second, third = targets([lstm, ours])
+    assert (first.reached, second.reached, third.reached) == (True, None, None)
+    assert first.found == "81.00 against 80.00"
+    assert targets([lstm, ours | {"test %": 80.0}])[0].reached is False
+    deep = {"part": "deep", "set": "psmnist", "valid %": 97.0, "seed": 0, "p": 128}
+    good = deep | {"p": 468, "valid %": 96.0, "test %": 99.0}  # not what valid chooses
+    assert targets([deep | {"test %": 97.1}, good])[-1].reached is False
+    assert targets([deep | {"test %": 97.2}, good])[-1].reached is True
+
+
+def test_what_diverges_in_a_search_is_said_and_does_not_end_it(tmp_path):
+    config = psmnist.CONFIGS["smoke"]["networks"] | {"data": "digits:20:10:10", "rates": [1e30]}
+    (line,) = pixels._networks(config, "LMN-B", 0, tmp_path)
+    assert [one["valid NLL"] for one in line["tried"]] == [None]
+    assert "test %" not in line
+    (line,) = pixels._networks(config | {"rates": [1e30, 1e-3]}, "LMN-B", 0, tmp_path)
+    assert line["rate"] == 1e-3
+    assert "0.001" in psmnist.show([line | {"part": "network", "set": "digits", "model": "LMN-B"}], tmp_path)
+    plan = pixels._options(config, "LMN-B", 0)
+    with pytest.raises(RuntimeError, match="lower learning_rate"):
+        trained(plan, tmp_path)
+
+
+def test_orthogonality_is_searched_where_the_paper_grid_has_it():
+    plan = pixels._options(psmnist.CONFIGS["paper"]["networks"], "LMN-B, LAES", 0)
+    assert len(plan) == 10
+    assert all(isinstance(options, RunOptions) and options.pretraining.pretrain == "inputs" for options in plan)
+    assert {options.training.orthogonality for options in plan} == {0.0, 1e-4, 1e-3, 1e-2, 1e-1}
+    detaching = pixels._options(psmnist.CONFIGS["paper"]["networks"], "LMN-B, detach", 0)
+    assert {options.model.detach for options in detaching} == {0.1, 0.25, 0.5, 1.0}
