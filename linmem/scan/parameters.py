@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,12 +29,18 @@ def check_positive(**sizes: int) -> None:
 
 def functional_sizes(hidden_size: int | Sequence[int]) -> tuple[int, ...]:
     """Units of each functional layer."""
-    sizes = (hidden_size,) if isinstance(hidden_size, int) else tuple(hidden_size)
+    sizes = tuple(hidden_size) if isinstance(hidden_size, Sequence) else (hidden_size,)
     if not sizes:
         raise ValueError("hidden_size is empty, but it must be an int or hold one size for each functional layer")
     for size in sizes:
         check_positive(hidden_size=size)
     return sizes
+
+
+def check_number_type(dtype: torch.dtype | None) -> None:
+    """Raise unless it is a floating-point type, or none."""
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ValueError(f"dtype is {dtype!r}, but it must be a floating-point type such as torch.float32")
 
 
 def device_type(x: Tensor | PackedSequence) -> str:
@@ -43,6 +50,8 @@ def device_type(x: Tensor | PackedSequence) -> str:
 
 def autocast_type(x: Tensor | PackedSequence) -> torch.dtype | None:
     """The type that autocast wants for products where `x` is, or None where it is off."""
+    if not isinstance(x, (Tensor, PackedSequence)):
+        raise TypeError(f"input is {type(x).__name__}, expected a torch.Tensor or a PackedSequence")
     device = device_type(x)
     return torch.get_autocast_dtype(device) if device != "meta" and torch.is_autocast_enabled(device) else None
 
@@ -59,6 +68,7 @@ class RecurrentParameters(nn.Module):
     def _add_parameters(
         self, suffix: str, input_size: int, device: torch.device | None, dtype: torch.dtype | None
     ) -> None:
+        check_number_type(dtype)
         f, p = self.hidden_sizes, self.memory_size
         shapes: dict[str, tuple[int, ...]] = {"weight_xh": (f[0], input_size), "weight_mh": (f[0], p)}
         for i in range(1, len(f)):
@@ -100,11 +110,15 @@ class RecurrentParameters(nn.Module):
                     parameter.mul_(0.1)
 
     def _weights(self, suffix: str) -> Weights:
-        deep = tuple(
-            (getattr(self, f"weight_h{i}{suffix}"), getattr(self, f"bias_h{i}{suffix}"))
-            for i in range(1, len(self.hidden_sizes))
-        )
-        xh, mh, hm, mm, bias_h, bias_m = (getattr(self, name + suffix) for name in _NAMES)
+        """The weights of one layer and direction; a parametrized one is computed."""
+        own = self._parameters  # a third of the time of `step` went into looking them up as attributes
+
+        def weight(name: str) -> Any:
+            name += suffix
+            return own[name] if name in own else getattr(self, name)
+
+        xh, mh, hm, mm, bias_h, bias_m = map(weight, _NAMES)
+        deep = tuple((weight(f"weight_h{i}"), weight(f"bias_h{i}")) for i in range(1, len(self.hidden_sizes)))
         return Weights(xh, mh, hm, mm, bias_h, bias_m, deep)
 
     def _check_input(self, x: Tensor, weights: Weights) -> None:
