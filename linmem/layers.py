@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from linmem import scan
 from linmem.scan.activations import activation
-from linmem.scan.packing import Rows
+from linmem.scan.packing import Rows, packed_rows
 from linmem.scan.parameters import (
     RecurrentParameters,
     autocast_type,
@@ -92,7 +92,7 @@ class LMN(RecurrentParameters):
         check_positive(input_size=input_size, memory_size=memory_size, num_layers=num_layers)
         if output not in OUTPUTS:
             raise ValueError(f"output is {output!r}, but it must be one of {', '.join(map(repr, OUTPUTS))}")
-        if isinstance(dropout, bool) or not 0.0 <= dropout <= 1.0:
+        if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0.0 <= dropout <= 1.0:
             raise ValueError(f"dropout is {dropout!r}, but it must be a probability in [0, 1]")
         if dropout > 0 and num_layers == 1:
             warnings.warn(
@@ -145,8 +145,6 @@ class LMN(RecurrentParameters):
         ValueError
             Wrong shape, type or device of `x` or `m_0`, or sequences without a step.
         """
-        if not isinstance(x, (Tensor, PackedSequence)):
-            raise TypeError(f"input is {type(x).__name__}, expected a torch.Tensor or a PackedSequence")
         products = autocast_type(x)
         run = scan.get(self.backend, products)
         if products is None:
@@ -158,29 +156,37 @@ class LMN(RecurrentParameters):
     def _forward(
         self, x: Tensor | PackedSequence, m_0: Tensor | None, run: scan.Scan
     ) -> tuple[Tensor | PackedSequence, Tensor]:
+        rows = self._rows(x)
         if isinstance(x, PackedSequence):
-            return self._forward_packed(x, m_0, run)
-        if x.dim() not in (2, 3):
-            raise ValueError(f"input must have 2 dimensions (unbatched) or 3, got shape {tuple(x.shape)}")
+            return self._forward_packed(x, rows, m_0, run)
         batched = x.dim() == 3
-        if batched and self.batch_first:
-            x = x.transpose(0, 1)
-        rows = Rows(x if batched else x.unsqueeze(1), None)
-        if 0 in rows.values.shape[:2]:
-            raise ValueError(f"input has no time step or no sequence, got shape {tuple(x.shape)}")
         y, m_n = self._stack(rows, self._initial(m_0, rows.values.shape[1], x, batched), run)
         if not batched:
             return y.squeeze(1), m_n.squeeze(1)
         return (y.transpose(0, 1) if self.batch_first else y), m_n
 
-    def _forward_packed(self, x: PackedSequence, m_0: Tensor | None, run: scan.Scan) -> tuple[PackedSequence, Tensor]:
-        if x.data.dim() != 2 or x.data.shape[0] == 0:
-            raise ValueError(f"packed input must have data of shape (rows, features), got {tuple(x.data.shape)}")
-        sizes = x.batch_sizes.tolist()
-        m = self._initial(m_0, sizes[0], x.data, batched=True)
+    def _rows(self, x: Tensor | PackedSequence) -> Rows:
+        """The batch as scans take it."""
+        if isinstance(x, PackedSequence):
+            return packed_rows(x)
+        if not isinstance(x, Tensor):
+            raise TypeError(f"input is {type(x).__name__}, expected a torch.Tensor or a PackedSequence")
+        if x.dim() not in (2, 3):
+            raise ValueError(f"input must have 2 dimensions (unbatched) or 3, got shape {tuple(x.shape)}")
+        if 0 in x.shape[:-1]:
+            raise ValueError(f"input has no time step or no sequence, got shape {tuple(x.shape)}")
+        if x.dim() == 2:
+            return Rows(x.unsqueeze(1), None)
+        return Rows(x.transpose(0, 1) if self.batch_first else x, None)
+
+    def _forward_packed(
+        self, x: PackedSequence, rows: Rows, m_0: Tensor | None, run: scan.Scan
+    ) -> tuple[PackedSequence, Tensor]:
+        assert rows.batch_sizes is not None
+        m = self._initial(m_0, rows.batch_sizes[0], x.data, batched=True)
         if x.sorted_indices is not None:
             m = m.index_select(1, x.sorted_indices)
-        y, m_n = self._stack(Rows(x.data, sizes), m, run)
+        y, m_n = self._stack(rows, m, run)
         if x.unsorted_indices is not None:
             m_n = m_n.index_select(1, x.unsorted_indices)
         return PackedSequence(y, x.batch_sizes, x.sorted_indices, x.unsorted_indices), m_n
@@ -274,15 +280,10 @@ class LMN(RecurrentParameters):
         >>> lmn.backend_for(torch.zeros(7, 2, 3))
         Choice(backend='reference', reason='asked for by name')
         """
+        rows, weights = self._rows(x), self._weights("_l0")
         if self.backend != "auto":
             return scan.Choice(self.backend, "asked for by name")
-        products, weights = autocast_type(x), self._weights("_l0")
-        if isinstance(x, PackedSequence):
-            return scan.choose(x.data.to(weights.xh.dtype), weights, x.batch_sizes.tolist(), products)
-        x = x.to(weights.xh.dtype)
-        if x.dim() == 2:
-            return scan.choose(x.unsqueeze(1), weights, None, products)
-        return scan.choose(x.transpose(0, 1) if self.batch_first else x, weights, None, products)
+        return scan.choose(rows.values.to(weights.xh.dtype), weights, rows.batch_sizes, autocast_type(x))
 
     def spectral_radii(self) -> dict[str, float]:
         """Largest modulus of an eigenvalue of each W_mm, by name: below 1 a memory fades, above 1 it may grow.

@@ -37,6 +37,9 @@ BACKENDS: dict[str, Scan] = {
 }
 
 
+_PLAIN = (torch.Tensor, torch.nn.Parameter)  # a loop on their memory is no loop on that of a subclass
+
+
 class Choice(NamedTuple):
     """Which scan ``auto`` takes, and why."""
 
@@ -55,6 +58,8 @@ def get(name: str, products: torch.dtype | None = None) -> Scan:
     """The scan called `name`; its products may be rounded to the type `products`, if it knows how to."""
     if check_backend(name) == "auto":
         return partial(_auto, products=products)
+    if name != "reference" and _exporting():
+        return exportable.scan  # whatever computes fast here cannot leave Python
     return partial(cuda.scan, products=products) if name == "triton" else BACKENDS[name]
 
 
@@ -78,6 +83,10 @@ def _unless_fused(x: Tensor, weights: Weights, products: torch.dtype | None) -> 
         return Choice("export", "the model is being exported")
     if torch.compiler.is_compiling():
         return None
+    if torch.jit.is_tracing():
+        return Choice("reference", "inside torch.jit.trace, which keeps the number of steps")
+    if type(x) not in _PLAIN or type(weights.mm) not in _PLAIN:
+        return Choice("reference", f"{type(x).__name__} and {type(weights.mm).__name__} are not both plain tensors")
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return Choice("reference", "inside a torch.func transform")
     if forward_ad._current_level >= 0:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 
 def step_starts(batch_sizes: Sequence[int]) -> list[int]:
@@ -58,6 +59,21 @@ def reversed_rows(batch_sizes: Sequence[int]) -> Tensor:
     """The rows in the order that reverses every sequence in time, (N,); its own inverse."""
     step, sequence, lengths = _steps_sequences_lengths(batch_sizes)
     return torch.as_tensor(step_starts(batch_sizes))[lengths[sequence] - 1 - step] + sequence
+
+
+def packed_rows(x: PackedSequence) -> Rows:
+    """The rows of a packed batch, once they are what they say; ``ValueError`` otherwise."""
+    sizes = x.batch_sizes.tolist()
+    if x.data.dim() != 2 or x.data.shape[0] == 0:
+        raise ValueError(f"packed input must have data of shape (rows, features), got {tuple(x.data.shape)}")
+    if sum(sizes) != x.data.shape[0]:
+        raise ValueError(f"packed input has {x.data.shape[0]} rows, but its batch_sizes add up to {sum(sizes)}")
+    if sizes[-1] < 1 or sizes != sorted(sizes, reverse=True):
+        raise ValueError(
+            f"batch_sizes of the packed input are {sizes}, but they must be at least 1 and may not grow: a sequence of"
+            " length 0 cannot be packed"
+        )
+    return Rows(x.data, sizes)
 
 
 class Rows(NamedTuple):
