@@ -111,15 +111,20 @@ def training_step(layer: nn.Module, steps: int, batch: int, features: int) -> Ru
 
 
 def race(runs: Mapping[str, Run], rounds: int, clock: Clock) -> dict[str, float]:
-    """Median milliseconds of each run; all of them in turn in every round, of which the first is not counted."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
+    """Median milliseconds of each run; see :func:`times`."""
+    return {name: statistics.median(values) for name, values in times(runs, rounds, clock).items()}
+
+
+def times(runs: Mapping[str, Run], rounds: int, clock: Clock) -> dict[str, list[float]]:
+    """Milliseconds of each run in every round; all of them in turn, and the first round is not counted."""
+    found: dict[str, list[float]] = {name: [] for name in runs}
     for round_ in range(rounds + 1):
         for name, run in runs.items():
             start = clock()
             run()
             if round_ > 0:
-                times[name].append(1e3 * (clock() - start))
-    return {name: statistics.median(values) for name, values in times.items()}
+                found[name].append(1e3 * (clock() - start))
+    return found
 
 
 def machine(clock: str, rounds: int, device: str = "cpu") -> str:
