@@ -33,8 +33,8 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
     },
     "small": {
         "set": "jsb_chorales",
-        "units": [50, 100, 250, 500],
-        "pairs": _PAPER[:-1],
+        "units": [50, 100, 250],
+        "pairs": _PAPER[:-2],
         "without": ["RNN-RBM"],
         "starts": ["rates", "drawn"],
         "epochs": 120,
