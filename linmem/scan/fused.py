@@ -15,11 +15,11 @@ D_t = δm_t + W_mhᵀ δv_{t+1},
 
     ∂W_mm = Σ D_t m_{t-1}ᵀ,   ∂W_hm = Σ D_t h_tᵀ,   ∂W_mh = Σ δv_t m_{t-1}ᵀ,   ∂W_xh = Σ δv_t x_tᵀ.
 
-Sums run in a fixed order, so the result is deterministic. A second
-derivative (``create_graph=True``) goes through the reference scan: right, only slower.
+Sums run in a fixed order, so the result is deterministic. A second derivative (``create_graph=True``) goes through the
+reference scan: right, only slower.
 
 The loops run on chunks of steps of about a thousand rows, so what they touch stays in the cache and takes no memory:
-only h and m of all steps are kept for the backward pass.
+only A, and h and m of all steps, are kept for the backward pass.
 
 Letters: N rows of all steps, n_t of step t, B = n_0; a inputs, f (f') units of the first (last) functional layer,
 p memory units.
@@ -81,16 +81,16 @@ class _Fused(torch.autograd.Function):
             if even:
                 m_n.copy_(after[:, : widths[0]])
         ctx.nonlinearity, ctx.output, ctx.sizes, ctx.keep, ctx.choice = nonlinearity, output, sizes, keep, choice
-        ctx.chunks, ctx.matrix = chunks, run.matrix
+        ctx.chunks = chunks
         ctx.count = 2 + len(flat)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(x, m_0, *flat, *(states if keep else borders))
+        ctx.save_for_backward(x, m_0, *flat, run.matrix, *(states if keep else borders))
         return states[given], m_n
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         saved, sizes = ctx.saved_tensors, ctx.sizes
-        arguments, states = saved[: ctx.count], list(saved[ctx.count :])
+        arguments, matrix, states = saved[: ctx.count], saved[ctx.count], list(saved[ctx.count + 1 :])
         batched = any(g is not None and torch._C._functorch.is_legacy_batchedtensor(g) for g in grads)
         if torch.is_grad_enabled() or batched:
             return None, None, None, None, None, *_through_reference(ctx, arguments, grads)
@@ -101,8 +101,8 @@ class _Fused(torch.autograd.Function):
         x_grad = torch.empty_like(x) if ctx.needs_input_grad[5] else None
         # of a backward pass inside an autocast region the products would come out in two types
         with blas_threads(), torch.autocast(x.device.type, enabled=False):
-            again = Forward(weights, ctx.nonlinearity, ctx.choice, sizes[0], ctx.matrix)
-            back = Backward(weights, ctx.nonlinearity, ctx.choice, ctx.matrix, sizes[0])
+            again = Forward(weights, ctx.nonlinearity, ctx.choice, sizes[0], matrix)
+            back = Backward(weights, ctx.nonlinearity, ctx.choice, matrix, sizes[0])
             for i, chunk in reversed(list(enumerate(chunks))):
                 here, n = chunk.rows, chunk.sizes[0]
                 if ctx.keep:
