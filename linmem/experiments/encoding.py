@@ -31,7 +31,7 @@ TITLE = "Encoding: fitted and unfitted memories at equal size"
 COPY = {"counts": [400, 200, 200], "symbols": 4, "length": 10, "blanks": 30}
 WARPED = {"counts": [400, 200, 200], "symbols": 4, "length": 5, "blanks": 20}
 SERIES = {"counts": [8, 4, 4], "steps": 500, "ahead": 15}
-FAST = {"batch_size": 20, "max_epochs": 60}
+FAST = {"batch_size": 20, "max_epochs": 30}
 CONFIGS: Mapping[str, Mapping[str, Any]] = {
     "smoke": {
         "seeds": 1,
@@ -55,27 +55,27 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
         "rates": [1e-3, 5e-3],
         "sets": {
             "copy": {"sizes": COPY, "units": [25, 50, 100], "trained": {"units": 50, "window": 51, **FAST}},
-            "warped copy": {"sizes": WARPED, "units": [25, 50, 100], "trained": {"units": 50, "window": 31, **FAST}},
+            "warped copy": {"sizes": WARPED, "units": [25, 50, 100]},
             "adding": {
-                "sizes": {"counts": [1000, 200, 200], "steps": 50},
+                "sizes": {"counts": [500, 200, 200], "steps": 50},
                 "units": [10, 25, 50],
-                "trained": {"units": 25, "window": 50, "batch_size": 50, "max_epochs": 60},
+                "trained": {"units": 25, "window": 50, "batch_size": 25, "max_epochs": 30},
             },
             "generation": {
                 "sizes": {"steps": 320, "components": 20, "longest": 160.0},
                 "units": [10, 20, 40],
-                "trained": {"units": 40, "window": 320, "max_epochs": 300},
+                "trained": {"units": 40, "window": 320, "max_epochs": 200},
             },
             "Mackey-Glass, τ = 17": {
                 "sizes": {"tau": 17, **SERIES},
                 "units": [5, 10, 20],
-                "trained": {"units": 20, "window": 80, "batch_size": 2, "max_epochs": 80},
+                "trained": {"units": 20, "window": 80, "batch_size": 2, "max_epochs": 50},
             },
             "Mackey-Glass, τ = 30": {"sizes": {"tau": 30, **SERIES}, "units": [5, 10, 20]},
             "jsb_chorales": {
                 "sizes": {},
                 "units": [50, 100, 250],
-                "trained": {"units": 100, "window": 16, "batch_size": 16, "max_epochs": 30},
+                "trained": {"units": 100, "window": 16, "batch_size": 16, "max_epochs": 20},
             },
         },
     },

@@ -22,9 +22,9 @@ from linmem.baselines import orthogonal_
 from linmem.baselines.lmu import legendre_system, zero_order_hold
 from linmem.layers import LMN
 
-RADII = (1.0, 0.99, 0.97, 0.95, 0.9, 0.8, 0.6, 0.4)
+RADII = (1.0, 0.97, 0.9, 0.8, 0.6, 0.4)
 WINDOWS = (1.0, 1.5, 2.0, 4.0, 8.0)  # of an LMU, in multiples of the units a direction has
-PIECES: tuple[int | None, ...] = (None, 80, 40, 20, 10, 5)  # steps
+PIECES: tuple[int | None, ...] = (None, 80, 40, 20, 10)  # steps
 KINDS = ("delay line", "orthogonal", "LMU", "LAES as solved", "LAES")
 DRAWN = ("orthogonal",)  # kinds that hang on the seed where the data do not
 
