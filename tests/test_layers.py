@@ -465,6 +465,22 @@ def test_parallel_form_without_feedback(arguments, steps):
         torch.testing.assert_close(found, wanted)
 
 
+@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize("arguments", [{}, {"output": "functional"}, {"hidden_size": (4, 3)}])
+def test_second_derivatives_of_the_parallel_form(frozen, arguments):
+    found, x = [], input_of(4, 2, 3).requires_grad_()
+    for backend in ("reference", "parallel"):
+        layer = layer_of(backend, **arguments)
+        with torch.no_grad():
+            layer.weight_mh_l0.zero_()
+        layer.weight_mh_l0.requires_grad_(not frozen)
+        inputs = [x, *(p for p in layer.parameters() if p.requires_grad)]
+        first = torch.autograd.grad(layer(x)[0].sin().sum(), inputs, create_graph=True, materialize_grads=True)
+        found.append(torch.autograd.grad(sum(g.square().sum() for g in first), inputs, materialize_grads=True))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_parallel_form_refuses_feedback():
     with pytest.raises(ValueError, match="needs W_mh = 0"):
         LMN(3, 4, 5, backend="parallel")(torch.zeros(4, 2, 3))

@@ -10,7 +10,8 @@ where a single step cannot fill the machine, on a GPU (not timed yet). On one co
 does it win, 2.6 against 0.9 ms at (50, 100), for a few sequences of small states.
 
 W_mm is raised up to the power T: where its spectral radius is above 1, so that a loop would grow without bound, this
-form overflows earlier. Plain autograd: second derivatives and ``torch.func`` work.
+form overflows earlier. Plain autograd: second derivatives and ``torch.func`` work, but for ``vmap`` over W_mh, whose
+entries are looked at. Third derivatives with respect to W_mh are not right.
 
 Letters: T steps, B sequences, f functional units, p memory units.
 """
@@ -77,10 +78,12 @@ def _states(x: Tensor, m_0: Tensor, weights: Weights, nonlinearity: str, output:
     sigma = activation(nonlinearity).apply
     v = F.linear(x, weights.xh, weights.bias_h)
     if weights.mh.requires_grad and torch.is_grad_enabled():
-        # m does not move v, but W_mh wants its gradient, δv_t m_{t-1}ᵀ
-        with torch.no_grad():
+        # m does not move v, but W_mh wants its gradient, δv_t m_{t-1}ᵀ, and for a second one that of m_{t-1}: put in
+        # twice, v is right to second order in W_mh
+        without = v
+        for _ in range(2):
             before = torch.cat([m_0[None], _memory(sigma(v), m_0, weights, sigma)[1][:-1]])
-        v = v + F.linear(before, weights.mh)
+            v = without + F.linear(before, weights.mh)
     h, memory = _memory(sigma(v), m_0, weights, sigma)
     return (h if output == "functional" else memory), memory
 
