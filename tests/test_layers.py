@@ -375,7 +375,7 @@ def test_changing_the_output_in_place_is_harmless_or_an_error(backend):
             torch.testing.assert_close(parameter.grad, gradient)
 
 
-@pytest.mark.parametrize("backend", ["reference", "fused", "recompute", "auto"])
+@pytest.mark.parametrize("backend", [*BACKENDS, "auto"])
 def test_many_gradients_at_once(backend):
     layer, x = layer_of(backend), input_of(6, 2, 3).requires_grad_()
     y, _ = layer(x)
