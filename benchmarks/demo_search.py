@@ -27,6 +27,7 @@ from linmem.run_folder import PretrainingOptions, RunOptions
 RATES = (1e-3, 3e-3)
 DROPOUTS = ((0.0, 0.0), (0.1, 0.3), (0.2, 0.5))
 SIZES = {"hidden_size": 250, "memory_size": 200}
+PLAIN = PretrainingOptions(readout_start="drawn")
 
 
 def trials() -> Iterator[tuple[str, str, RunOptions]]:
@@ -36,13 +37,17 @@ def trials() -> Iterator[tuple[str, str, RunOptions]]:
         dropout = {"input_dropout": inputs, "readout_dropout": readout}
         label = f"lr {rate:g}, dropout {inputs:g}/{readout:g}"
         for units in (100, 250):
-            yield "LSTM", f"{units} units, {label}", RunOptions(DATA, ModelOptions("lstm", units, **dropout), training)
+            yield (
+                "LSTM",
+                f"{units} units, {label}",
+                RunOptions(DATA, ModelOptions("lstm", units, **dropout), training, PLAIN),
+            )
         for sigma in ("tanh", "relu"):
             network = ModelOptions("lmn-b", nonlinearity=sigma, **SIZES, **dropout)
-            yield "LMN-B", f"{sigma}, {label}", RunOptions(DATA, network, training)
+            yield "LMN-B", f"{sigma}, {label}", RunOptions(DATA, network, training, PLAIN)
         for fading in (1.0, 0.3):
             network = ModelOptions("lmn-b", nonlinearity="relu", lags=4, **SIZES, **dropout)
-            begin = PretrainingOptions("unfolded", 25, 1e-3, "relu", fading)
+            begin = replace(PLAIN, pretrain="unfolded", pretrain_epochs=25, unfolded_nonlinearity="relu", fading=fading)
             yield "pretrained LMN-B", f"fading {fading:g}, {label}", RunOptions(DATA, network, training, begin)
 
 
