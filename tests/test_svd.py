@@ -70,6 +70,10 @@ def test_the_recursion_over_lags_gives_the_gram_matrix(history, monkeypatch):
     monkeypatch.setitem(gram.__globals__, "CHUNK_NUMBERS", 2 * history.lags * history.features)  # two at a time
     dense = history.dense()
     torch.testing.assert_close(gram(history), dense.T @ dense, rtol=1e-12, atol=1e-12 * history.energy)
+    block = torch.randn(history.lags, history.features, 2, generator=torch.Generator().manual_seed(0)).double()
+    other = History(history.sequences)
+    other.whole = gram(history)
+    torch.testing.assert_close(other.gram(block), history.gram(block), rtol=1e-12, atol=1e-10 * history.energy)
 
 
 def test_many_short_sequences_are_solved_by_their_correlations():

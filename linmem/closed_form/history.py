@@ -123,6 +123,7 @@ class History:
         self.device = sequences[0].device
         self.energy = float(self.lag_energy().sum())
         self.keep = 20 * self.rows * self.features <= KEPT_BYTES if keep is None else keep
+        self.whole: Tensor | None = None  # (L·a, L·a) ΞᵀΞ, where a solver had to have it: then every product is cheap
         self._groups: list[Group] | None = None
         self._transformed: dict[int, Transformed] = {}
 
@@ -184,6 +185,8 @@ class History:
 
     def gram(self, block: Tensor) -> Tensor:
         """Return Ξᵀ(Ξ Z) of Z (L, a, q), a few columns at a time."""
+        if self.whole is not None:
+            return (self.whole @ block.flatten(0, 1)).view_as(block)
         out = torch.zeros_like(block)
         for start in range(0, block.shape[2], BLOCK):
             columns = slice(start, start + BLOCK)

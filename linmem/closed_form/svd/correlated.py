@@ -6,8 +6,8 @@ lies s steps before the end is w_{s+i}, so
     (ΞᵀΞ)_{ij} = Σ_s Σ w_{s+i} w_{s+j}ᵀ = C_{ij} + (ΞᵀΞ)_{i+1,j+1}   with   C = Σ w wᵀ over sequences
 
 and Ξ, T times as large as the data, is never built. One matrix product of n (L·a)² multiplications and one
-eigendecomposition of L·a columns: 50,000 sequences of 784 steps take CPU seconds where the matrix-free solver took 31
-for 2,000 of them (p = 128). As there, the spectrum comes squared: σ below 3e-7 of the largest one is rounding.
+eigendecomposition of L·a columns: 2,000 sequences of 784 steps at p = 128 take 0.3 CPU seconds, against 31 matrix-free.
+As there, the spectrum comes squared: σ below 3e-7 of the largest one is rounding. The history keeps ΞᵀΞ for the decoder.
 
 Letters: n sequences, T steps, a features, L lags. Sperduti 2013 for Ξ; the recursion is that of covariance-method
 linear prediction.
@@ -27,7 +27,8 @@ def correlated(history: Gram, size: int, generator: torch.Generator | None = Non
     """Return all directions of Ξ that can be told from zero; `size` and `generator` do not matter here."""
     if not isinstance(history, History):
         raise ValueError("solver='correlated' needs all sequences in memory: use 'randomized'")
-    values, vectors = torch.linalg.eigh(gram(history))
+    history.whole = gram(history)
+    values, vectors = torch.linalg.eigh(history.whole)
     values, vectors = values.flip(0).clamp_min(0), vectors.flip(1)
     rank = int((values > NEGLIGIBLE * values[:1]).sum())
     right = vectors[:, :rank].reshape(history.lags, history.features, rank)
