@@ -1,21 +1,25 @@
-"""Encoding: static memories hold what they should, readouts are solved, and a fitted memory serves structured data."""
+"""Encoding and reconstruction: memories hold what they should, readouts are solved, and errors are what they seem."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from linmem.autoencoder import LinearAutoencoder
 from linmem.closed_form.coding import encode
 from linmem.data.splits import SPLITS
 from linmem.data.synthetic import waveform
-from linmem.experiments import encoding
+from linmem.experiments import encoding, reconstruction
 from linmem.experiments.encoding_models import ROWS, trained
 from linmem.experiments.encoding_sets import LastSteps, question
 from linmem.experiments.solved_readouts import RIDGES, Affine, Answers, answers, best, least_squares, logistic
 from linmem.experiments.static_memories import KINDS, candidates, directions, solve, started
-from linmem.tasks import Classes
+from linmem.tasks import Classes, Recall
+from linmem.training import count
 
+SERIES = reconstruction.CONFIGS["smoke"]["sets"][reconstruction.SERIES]
 COPY = {"counts": [60, 20, 20], "symbols": 2, "length": 2, "blanks": 3}
 
 
@@ -89,9 +93,9 @@ def test_the_logistic_readout_loses_what_an_independent_solver_does():
 def test_recall_is_asked_only_at_the_end():
     asked = question("copy", COPY, 0)
     assert isinstance(asked.task, LastSteps)
-    for split, count in zip(SPLITS, COPY["counts"], strict=True):
+    for split, size in zip(SPLITS, COPY["counts"], strict=True):
         inputs, targets = asked.task.examples(asked.splits, split)
-        assert len(inputs) == count
+        assert len(inputs) == size
         for x, y in zip(inputs, targets, strict=True):
             torch.testing.assert_close(y, x[: COPY["length"]].argmax(-1))
 
@@ -138,5 +142,63 @@ def test_what_was_solved_is_kept_and_any_part_of_it_can_be_shown(tmp_path, monke
     assert min(scores["LAES"]) > 0.9 > 0.5 > max(scores["orthogonal"] + scores["delay line"])
     monkeypatch.setattr(encoding, "best", lambda *_: pytest.fail("it was done again"))
     assert list(encoding.run(config, 0, tmp_path)) == lines
-    for count in (1, len(KINDS) + 1, len(lines)):
-        assert "generation" in encoding.show(lines[:count], tmp_path)
+    for first in (1, len(KINDS) + 1, len(lines)):
+        assert "generation" in encoding.show(lines[:first], tmp_path)
+
+
+def test_no_linear_code_of_whole_sequences_is_better_than_the_bound_and_principal_components_attain_it():
+    x = [waveform(9, components=4, seed=s).double() for s in range(6)]
+    rows = torch.stack([one.flip(0).flatten() for one in x])
+    for p in range(1, 6):
+        left, values, right = torch.linalg.svd(rows, full_matrices=False)
+        again = (left[:, :p] * values[:p]) @ right[:p]
+        bound = reconstruction.whole_bound(x, p)
+        assert reconstruction.relative_error(list(rows), list(again)) == pytest.approx(bound, abs=1e-12)
+        solved = LinearAutoencoder(p, decoder="tied").fit(x)
+        assert reconstruction.relative_error(x, reconstruction.decoded(solved, x)) >= bound
+    assert reconstruction.whole_bound(x, 6) == pytest.approx(0, abs=1e-12)
+
+
+def test_a_full_autoencoder_gives_back_whole_sequences_of_any_length():
+    x = [waveform(steps, seed=steps).double() for steps in (3, 5, 6)]
+    solved = LinearAutoencoder(6, decoder="tied").fit(x)
+    for truth, said in zip(x, reconstruction.decoded(solved, x), strict=True):
+        torch.testing.assert_close(said, truth)
+
+
+class Echo(torch.nn.Module):
+    """Gives back the inputs, the last step first, without a memory to speak of; logits where they are notes."""
+
+    def __init__(self, notes):
+        super().__init__()
+        self.register_buffer("nothing", torch.zeros(()))  # says where the model is
+        self.notes = notes
+
+    def forward(self, x):
+        heard = x[:, : x.shape[1] // 2, :-1]
+        again = torch.cat([torch.zeros_like(heard), heard.flip(1)], 1)
+        return (100 * (again - 0.5) if self.notes else again), None
+
+
+@pytest.mark.parametrize("name", ["chorales", reconstruction.SERIES])
+def test_a_network_that_echoes_has_no_error(name):
+    splits = reconstruction.sequences(name, reconstruction.CONFIGS["smoke"]["sets"][name], 0)
+    notes = splits.kind == "piano_roll"
+    task = Recall() if notes else reconstruction.RecallValues()
+    said = reconstruction.recalled(Echo(notes), task, splits, "test")
+    assert reconstruction.relative_error(splits.test, said) < 1e-12
+    counts = count(Echo(notes), task.examples(splits, "test"), task, batch_size=1)
+    assert counts.scores(counts.choice()).loss < 1e-9
+
+
+def test_reconstruction_goes_on_and_any_part_of_it_can_be_shown(tmp_path, monkeypatch):
+    config = {**reconstruction.CONFIGS["smoke"], "sets": {reconstruction.SERIES: SERIES}}
+    lines = list(reconstruction.run(config, 0, tmp_path))
+    solved = [line for line in lines if line["method"] == "LAES"]
+    for small, large in pairwise(solved):
+        assert large["all pasts"] < small["all pasts"]
+    assert all(li["all pasts"] >= li["all pasts, bound"] and li["train"] >= li["bound"] for li in solved)
+    monkeypatch.setattr(reconstruction, "train", lambda *_: pytest.fail("it was done again"))
+    assert list(reconstruction.run(config, 0, tmp_path)) == lines
+    for first in (1, 4, len(lines)):
+        assert "LAES" in reconstruction.show(lines[:first], tmp_path)

@@ -38,6 +38,7 @@ EXPERIMENTS = (
     "gradients",
     "time",
     "encoding",
+    "reconstruction",
     "smnist",
     "psmnist",
 )
