@@ -1,15 +1,25 @@
 """Time to a score: read off histories that are known, and the kept runs are read again, not trained."""
 
+import json
+
 import pytest
 
 from linmem.experiments import time
 from linmem.run_folder import HISTORY, read_lines
+from linmem.sweeps.sweep import Outcome
 
 LSTM = {"NLL": [9.0, 8.0, 8.5], "accuracy %": [20.0, 25.0, 26.0], "CPU s": [10.0, 20.0, 30.0]}
 
 
 def line(model, seed=0, **values):
-    known = {"set": "jsb_chorales", "model": model, "seed": seed, "parameters": 7, "pretraining CPU s": 0.0}
+    known = {
+        "set": "jsb_chorales",
+        "model": model,
+        "seed": seed,
+        "parameters": 7,
+        "dropout": [0.1, 0.3],
+        "pretraining CPU s": 0.0,
+    }
     return known | LSTM | values
 
 
@@ -41,6 +51,28 @@ def test_seeds_are_compared_with_their_own_lstm_and_one_miss_is_a_miss():
     lines[1]["NLL"] = [7.9, 8.5, 8.1]
     assert time.targets(lines)[0].reached is True
     assert time.targets([])[0].reached is None
+
+
+def test_the_dropout_with_the_lowest_loss_of_the_first_seed_is_taken_for_all(tmp_path, monkeypatch):
+    losses = {0.1: 8.5, 0.2: 8.4}
+
+    def trained(plan, folder, **_):
+        folder.mkdir(exist_ok=True)
+        for one in plan:
+            row = {"valid_loss": 8.0, "valid": {"accuracy": 0.3}, "cpu_seconds": 1.0}
+            (folder / str(one.training.seed)).mkdir(exist_ok=True)
+            (folder / str(one.training.seed) / HISTORY).write_text(json.dumps(row))
+        result = {"parameters": 7, "best_epoch": 1}
+        return [
+            Outcome(str(one.training.seed), one, "complete", losses[one.model.input_dropout], result, "")
+            for one in plan
+        ]
+
+    monkeypatch.setattr(time, "trained", trained)
+    config = time.CONFIGS["small"]
+    lines = list(time.run(config, 5, tmp_path))
+    assert [line["seed"] for line in lines] == [5] * 3 + [6] * 3 + [7] * 3
+    assert all(line["dropout"] == [0.2, 0.5] and line["trials"] == 2 for line in lines)
 
 
 def test_runs_are_kept_and_any_part_of_the_lines_is_shown(tmp_path, monkeypatch):
