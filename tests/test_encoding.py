@@ -13,7 +13,7 @@ from linmem.data.splits import SPLITS
 from linmem.data.synthetic import waveform
 from linmem.experiments import encoding, reconstruction
 from linmem.experiments.encoding_models import ROWS, trained
-from linmem.experiments.encoding_sets import LastSteps, question
+from linmem.experiments.encoding_sets import Later, question
 from linmem.experiments.solved_readouts import RIDGES, Affine, Answers, answers, best, least_squares, logistic
 from linmem.experiments.static_memories import KINDS, candidates, directions, solve, started
 from linmem.tasks import Classes, Recall
@@ -92,12 +92,23 @@ def test_the_logistic_readout_loses_what_an_independent_solver_does():
 
 def test_recall_is_asked_only_at_the_end():
     asked = question("copy", COPY, 0)
-    assert isinstance(asked.task, LastSteps)
+    assert isinstance(asked.task, Later)
     for split, size in zip(SPLITS, COPY["counts"], strict=True):
         inputs, targets = asked.task.examples(asked.splits, split)
         assert len(inputs) == size
         for x, y in zip(inputs, targets, strict=True):
             torch.testing.assert_close(y, x[: COPY["length"]].argmax(-1))
+
+
+def test_a_frame_of_the_past_is_asked_for_where_there_is_one_and_a_delay_line_has_it():
+    asked = question("chorales, 3 back", {"music": "chorales", "back": 3}, 0)
+    inputs, targets = asked.task.examples(asked.splits, "test")
+    rows = directions(inputs)
+    enough = candidates("delay line", inputs, 4 * len(rows), 0)[-1]
+    held = encode([x.double() for x in inputs[:5]], enough.A, enough.B, None)
+    for m, x, y in zip(held, inputs, targets, strict=False):
+        torch.testing.assert_close(y, x[:-3])
+        torch.testing.assert_close(m[3:, 3 * len(rows) :] @ rows, y.double())
 
 
 @pytest.mark.parametrize("label", ROWS)

@@ -55,12 +55,6 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
         "rates": [1e-3, 5e-3],
         "sets": {
             "copy": {"sizes": COPY, "units": [25, 50, 100], "trained": {"units": 50, "window": 51, **FAST}},
-            "warped copy": {"sizes": WARPED, "units": [25, 50, 100]},
-            "adding": {
-                "sizes": {"counts": [500, 200, 200], "steps": 50},
-                "units": [10, 25, 50],
-                "trained": {"units": 25, "window": 50, "batch_size": 25, "max_epochs": 30},
-            },
             "generation": {
                 "sizes": {"steps": 320, "components": 20, "longest": 160.0},
                 "units": [10, 20, 40],
@@ -72,10 +66,17 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
                 "trained": {"units": 20, "window": 80, "batch_size": 2, "max_epochs": 50},
             },
             "Mackey-Glass, τ = 30": {"sizes": {"tau": 30, **SERIES}, "units": [5, 10, 20]},
+            "jsb_chorales, 16 back": {"sizes": {"music": "jsb_chorales", "back": 16}, "units": [50, 100, 250]},
             "jsb_chorales": {
                 "sizes": {},
                 "units": [50, 100, 250],
                 "trained": {"units": 100, "window": 16, "batch_size": 16, "max_epochs": 20},
+            },
+            "warped copy": {"sizes": WARPED, "units": [25, 50, 100]},
+            "adding": {
+                "sizes": {"counts": [500, 200, 200], "steps": 50},
+                "units": [10, 25, 50],
+                "trained": {"units": 25, "window": 50, "batch_size": 25, "max_epochs": 30},
             },
         },
     },
@@ -93,13 +94,18 @@ def run(config: Mapping[str, Any], seed: int, work: Path) -> Iterator[Line]:
             for p in plan["units"]
             for kind in KINDS
             for s in seeds
-            if s == seed or kind in DRAWN or plan["sizes"]  # what has no sizes is not drawn
+            if s == seed or kind in DRAWN or _drawn(plan["sizes"])
         ]
         jobs = {_job(name, *place): partial(_solved, name, plan["sizes"], *place) for place in places}
         yield from shared(work / "solved", jobs).values()
     for name, plan in config["sets"].items():
         if "trained" in plan:
             yield from _all_trained(name, plan, config["rates"], seeds, work / "trained")
+
+
+def _drawn(sizes: Mapping[str, Any]) -> bool:
+    """Whether a set is made from a seed; music is there already."""
+    return bool(sizes) and "music" not in sizes
 
 
 def _solved(name: str, sizes: Mapping[str, Any], p: int, kind: str, seed: int) -> Line:

@@ -4,7 +4,7 @@
     adding              the sum of two marked numbers, after the last step
     generation          a waveform from an impulse at the first step and silence after
     Mackey-Glass        the value some steps ahead, after a washout
-    a music set         the next frame
+    a music set         the next frame; with `back`, the frame so many steps ago
 
 Each draw is a training, a validation and a test split. Letters: T steps, a inputs, o outputs, h steps ahead.
 """
@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from linmem import data
 from linmem.data import PairedSplits, Splits
 from linmem.data.splits import SPLITS
 from linmem.data.synthetic import Paired, adding, copy, generation, mackey_glass, warped_copy, waveform
-from linmem.tasks import Classes, Examples, GivenValues, Task, task_of
+from linmem.tasks import Classes, Examples, GivenFrames, GivenValues, Task, task_of
 
 FUNCTIONAL = 10  # random units between the inputs of `adding` and a linear memory
 WASHOUT = 100  # steps of a Mackey-Glass series before the first answer, those that start from no memory
@@ -36,18 +37,19 @@ class Question(NamedTuple):
     lifted: Splits  # the same for a linear memory, which could not multiply
 
 
-class LastSteps:
-    """A task that is asked only in the last `steps` of each sequence."""
+class Later:
+    """A task that is asked only after the first `skipped` steps of each sequence; shorter ones are left out."""
 
-    def __init__(self, task: Task, steps: int) -> None:
-        self.task, self.steps = task, steps
+    def __init__(self, task: Task, skipped: int) -> None:
+        self.task, self.skipped = task, skipped
         self.loss, self.count, self.as_outputs = task.loss, task.count, task.as_outputs
-        self.output_size, self.simplest, self.constant = task.output_size, task.simplest, task.constant
+        self.output_size, self.simplest = task.output_size, task.simplest
 
     def examples(self, splits: Any, split: str) -> Examples:
-        """Keep the last targets."""
+        """Keep the later targets."""
         inputs, targets = self.task.examples(splits, split)
-        return Examples(inputs, [y[-self.steps :] for y in targets])
+        kept = [(x, y[self.skipped :]) for x, y in zip(inputs, targets, strict=True) if len(y) > self.skipped]
+        return Examples([x for x, _ in kept], [y for _, y in kept])
 
 
 def question(name: str, sizes: Mapping[str, Any], seed: int) -> Question:
@@ -64,7 +66,7 @@ def question(name: str, sizes: Mapping[str, Any], seed: int) -> Question:
         make = copy if name == "copy" else warped_copy
         drawn = {split: make(counts[split], seed=10 * seed + i, **rest) for i, split in enumerate(SPLITS)}
         splits = _paired(name, drawn)
-        return Question(splits, LastSteps(Classes(), rest["length"]), splits)
+        return Question(splits, Later(Classes(), rest["length"] + rest["blanks"] + 1), splits)
     if name == "adding":
         drawn = {split: adding(counts[split], seed=10 * seed + i, **rest) for i, split in enumerate(SPLITS)}
         splits = _paired(name, drawn)
@@ -77,6 +79,8 @@ def question(name: str, sizes: Mapping[str, Any], seed: int) -> Question:
         return Question(splits, GivenValues(), splits)
     if name.startswith("Mackey-Glass"):
         return _series(name, counts, seed, **rest)
+    if "back" in rest:
+        return _recall(name, **rest)
     loaded = data.load(name)
     return Question(loaded, task_of(loaded), loaded)
 
@@ -95,7 +99,18 @@ def _series(name: str, counts: Mapping[str, int], seed: int, *, tau: int, steps:
         for split, series in drawn.items()
     }
     splits = _paired(name, pairs)
-    return Question(splits, LastSteps(GivenValues(), max(steps - WASHOUT, 1)), splits)
+    return Question(splits, Later(GivenValues(), WASHOUT), splits)
+
+
+def _recall(name: str, *, music: str, back: int) -> Question:
+    """At every step, the frame `back` steps ago."""
+    loaded = data.load(music)
+    pairs = {
+        split: Paired(rolls, [pad(x, (0, 0, back, 0))[: len(x)] for x in rolls])
+        for split, rolls in ((split, getattr(loaded, split)) for split in SPLITS)
+    }
+    splits = _paired(name, pairs)
+    return Question(splits, Later(GivenFrames(), back), splits)
 
 
 def _lifted(splits: PairedSplits, seed: int) -> PairedSplits:

@@ -1,11 +1,11 @@
 """Reconstruction: whole sequences from their last state, by a solved autoencoder and by trained ones. [S20.]
 
 Error = Σ ‖x − x̂‖² / Σ ‖x‖² over all steps of all sequences of a split, decoded from p units after the last step;
-silence has 1. The trained autoencoders (RNN, LSTM, LMN-B) hear a sequence and then give it back, the last step first, by
-backpropagation through both (`linmem.tasks.Recall`), with the best epoch on valid; at one size some go on much longer.
-An LSTM's state holds 2 p numbers. A LAES is fitted to every step's past, which asks more. No linear code of p numbers
-has an error below the bounds (Eckart–Young), one for whole sequences and one for all pasts, on the training split; a
-network is not linear and may.
+silence has 1. The trained autoencoders (RNN, LSTM, LMN-B) hear a sequence and then give it back, the last step first,
+by backpropagation through both (`linmem.tasks.Recall`), with the best epoch on valid; at one size some go on much
+longer. An LSTM's state holds 2 p numbers. A LAES is fitted to every step's past, which asks more. No linear code of p
+numbers has an error below the bounds (Eckart–Young), one for whole sequences and one for all pasts, on the training
+split; a network is not linear and may.
 
 S20's own figures were not at hand. Letters: T steps, a features, p memory units.
 """
