@@ -116,8 +116,8 @@ class _Fused(torch.autograd.Function):
                 dv = back.run(chunk, x[here], before, memory, layers, *outside)
                 if x_grad is not None:
                     x_grad[here] = ctx.choice.product.product(dv, weights.xh)
-            m_0_grad = back.finish()
-        return None, None, None, None, None, x_grad, m_0_grad, *back.grads.flat()
+            m_0_grad, weight_grads = back.finish()
+        return None, None, None, None, None, x_grad, m_0_grad, *weight_grads.flat()
 
 
 def _choice(x: Tensor, weights: Weights, sizes: Sequence[int]) -> Choice:

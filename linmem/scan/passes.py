@@ -89,7 +89,9 @@ class Backward:
         self.space = new(batch, p + last)
         self.spaces = [new(batch, w.shape[1]) for w, _ in weights.deep]
         self.first = new(0, p + f)  # the first block [δm_{t-1}, δv_t] of the chunk after
-        self.grads = Weights.from_flat([None if w is None else torch.zeros_like(w) for w in weights.flat()])
+        self.memory_grad, self.first_grad = new(p, p + last).zero_(), new(f, p + weights.xh.shape[1]).zero_()
+        self.bias_m_grad, self.bias_h_grad = new(p).zero_(), new(f).zero_()
+        self.deep_grads = [(torch.zeros_like(w), w.new_zeros(w.shape[0])) for w, _ in weights.deep]
 
     def run(
         self,
@@ -102,7 +104,7 @@ class Backward:
         grad_hidden: Tensor | None,
     ) -> Tensor:
         """Add this chunk's part to all sums, from its states and the gradients of its outputs; gives δv (length, f)."""
-        engine, product, grads = self.choice.loop, self.choice.product.product, self.grads
+        engine, product = self.choice.loop, self.choice.product.product
         (f, p), n = self.weights.mh.shape, chunk.sizes[0]
         blocks = x.new_empty(n + chunk.length, p + f)
         blocks[:n, :p] = 0.0
@@ -124,21 +126,30 @@ class Backward:
         self.first = blocks[:n]
         dv, m_before = chunk.kept(blocks)[:, p:].contiguous(), chunk.memory_before(before, memory)
         dm = product(blocks[n:, p:], self.weights.mh).add_(blocks[n:, :p])
-        grads.xh.add_(product(dv.t(), x))
-        grads.mh.add_(product(dv.t(), m_before))
-        grads.hm.add_(product(dm.t(), layers[-1]))
-        grads.mm.add_(product(dm.t(), m_before))
-        if grads.bias_h is not None:
-            grads.bias_h.add_(dv.sum(0))
-        if grads.bias_m is not None:
-            grads.bias_m.add_(dm.sum(0))
-        for (weight_grad, bias_grad), delta, below in zip(grads.deep, deltas, layers[:-1], strict=True):
-            weight_grad.add_(product(delta.t(), below))
-            if bias_grad is not None:
-                bias_grad.add_(delta.sum(0))
+        # two products rather than four: the two sides of a product are copied for it
+        self.memory_grad += product(dm.t(), torch.cat([m_before, layers[-1]], 1))
+        self.first_grad += product(dv.t(), torch.cat([m_before, x], 1))
+        self.bias_m_grad += dm.sum(0)
+        self.bias_h_grad += dv.sum(0)
+        for (weight_grad, bias_grad), delta, below in zip(self.deep_grads, deltas, layers[:-1], strict=True):
+            weight_grad += product(delta.t(), below)
+            bias_grad += delta.sum(0)
         return dv
 
-    def finish(self) -> Tensor:
-        """The gradient of m_0."""
-        first_m, first_v = self.first.split([self.weights.mh.shape[1], self.weights.mh.shape[0]], 1)
-        return torch.addmm(first_m, first_v, self.weights.mh)
+    def finish(self) -> tuple[Tensor, Weights]:
+        """Gradients of m_0 and of all weights."""
+        weights, (f, p) = self.weights, self.weights.mh.shape
+        first_m, first_v = self.first.split([p, f], 1)
+        deep = tuple(
+            (weight, None if bias is None else bias_grad)
+            for (weight, bias_grad), (_, bias) in zip(self.deep_grads, weights.deep, strict=True)
+        )
+        return torch.addmm(first_m, first_v, weights.mh), Weights(
+            xh=self.first_grad[:, p:],
+            mh=self.first_grad[:, :p],
+            hm=self.memory_grad[:, p:],
+            mm=self.memory_grad[:, :p],
+            bias_h=None if weights.bias_h is None else self.bias_h_grad,
+            bias_m=None if weights.bias_m is None else self.bias_m_grad,
+            deep=deep,
+        )
