@@ -64,8 +64,7 @@ def run(config: Config, seed: int, work: Path) -> Iterator[Line]:
             todo = {job: partial(_solved, memories, name, p, own, how) for own, job in jobs.items()}
             for (own, _), found in zip(jobs.items(), shared(work / "readouts", todo).values(), strict=True):
                 yield {"part": "readout", "set": config["set"], "readout": name, "p": p, "seed": own} | found
-    for p in config["deep"]["sizes"]:
-        for line in _deep(memories, config["deep"], p, seeds, work / "deep"):
+        for line in _deep(memories, config["deep"], p, seeds, work / "deep") if p in config["deep"]["sizes"] else ():
             yield {"part": "deep", "set": config["set"], "p": p} | line
     for name in config["networks"]["rows"]:
         for line in _networks(config["networks"], name, seed, work / "networks"):

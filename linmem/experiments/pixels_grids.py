@@ -54,7 +54,7 @@ def grids(name: str) -> dict[str, dict[str, Any]]:
             "set": name,
             "seeds": 3,
             "fitted": 10_000,
-            "sizes": [32, 128, 468] if permuted else [32, 128],
+            "sizes": [128, 468, 32] if permuted else [128, 32],
             "readouts": small_readouts,
             "deep": {
                 "sizes": [128, 468] if permuted else [128],

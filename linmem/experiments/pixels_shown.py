@@ -35,7 +35,8 @@ Lines = Sequence[Mapping[str, Any]]
 
 def show(lines: Sequence[dict[str, Any]], folder: Path, name: str) -> str:
     """A table a part; a picture of test accuracy against memory units."""
-    parts = {part: [line for line in lines if line["part"] == part] for part in HEADS}
+    in_order = sorted(lines, key=lambda line: line.get("p", 0))
+    parts = {part: [line for line in in_order if line["part"] == part] for part in HEADS}
     rows = {
         "network": [_network(own) for own in _by(parts["network"], "model")],
         "readout": _readouts(parts["readout"]),
