@@ -155,6 +155,11 @@ def test_what_was_solved_is_kept_and_any_part_of_it_can_be_shown(tmp_path, monke
     assert list(encoding.run(config, 0, tmp_path)) == lines
     for first in (1, len(KINDS) + 1, len(lines)):
         assert "generation" in encoding.show(lines[:first], tmp_path)
+    reached = {target.claim.split(",")[0]: target.reached for target in encoding.targets(lines)}
+    assert reached["generation: LAES ahead of the orthogonal at equal p"] is True
+    assert reached["jsb_chorales: LAES ahead of the orthogonal at equal p"] is None
+    worse = [li | {"test": li["test"] | {"accuracy": 0.0}} if li["memory"] == "LAES" else li for li in lines]
+    assert encoding.targets(worse)[0].reached is False
 
 
 def test_no_linear_code_of_whole_sequences_is_better_than_the_bound_and_principal_components_attain_it():
@@ -213,3 +218,5 @@ def test_reconstruction_goes_on_and_any_part_of_it_can_be_shown(tmp_path, monkey
     assert list(reconstruction.run(config, 0, tmp_path)) == lines
     for first in (1, 4, len(lines)):
         assert "LAES" in reconstruction.show(lines[:first], tmp_path)
+    assert [target.reached for target in reconstruction.targets(lines)] == [None, True]
+    assert [target.reached for target in reconstruction.targets([])] == [None, None]

@@ -14,18 +14,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from itertools import groupby
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
-from linmem import tables
 from linmem.experiments.encoding_models import ROWS, trained
 from linmem.experiments.encoding_sets import question
-from linmem.experiments.folders import figure
 from linmem.experiments.solved_readouts import best
 from linmem.experiments.static_memories import DRAWN, KINDS, candidates, started
 from linmem.experiments.work import shared
+
+from .encoding_shown import show, targets
+
+__all__ = ["CONFIGS", "TITLE", "run", "show", "targets"]
 
 TITLE = "Encoding: fitted and unfitted memories at equal size"
 COPY = {"counts": [400, 200, 200], "symbols": 4, "length": 10, "blanks": 30}
@@ -81,7 +81,6 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
         },
     },
 }
-OTHERS = ("orthogonal", "delay line", "LMU")
 Line = dict[str, Any]
 
 
@@ -153,97 +152,6 @@ def _trained(name: str, plan: Mapping[str, Any], label: str, rate: float, seed: 
     asked = question(name, plan["sizes"], seed)
     what = {"part": "trained", "set": name, "units": p, "memory": label, "seed": seed, "rate": rate}
     return what | trained(ROWS[label], asked, p, window, training | {"learning_rate": rate}, seed)
-
-
-def show(lines: Sequence[Line], folder: Path) -> str:
-    """Solved readouts and how far the fitted memory is ahead; trained networks; a picture of the solved ones."""
-    solved, trained = ([line for line in lines if line["part"] == part] for part in ("solved", "trained"))
-    texts = []
-    if solved:
-        _draw(solved, folder)
-        texts.append(f"Static memories, solved readouts: test, %:\n\n{_compared(solved, 'accuracy', 100.0)}")
-        texts.append(f"The same: loss on test (NLL, or MSE):\n\n{_compared(solved, 'loss', 1.0)}")
-        texts.append(f"LAES ahead by, in points of test:\n\n{_ahead(solved)}")
-    if trained:
-        rows = [_row(list(group)) for _, group in groupby(trained, key=lambda line: (line["set"], line["memory"]))]
-        texts.append(f"Trained, at equal units:\n\n{tables.markdown(rows, {'loss': 4, 'rate': 4, 'CPU s': 1})}")
-    return "\n\n".join(texts)
-
-
-def _groups(solved: Sequence[Line]) -> dict[tuple[str, int], dict[str, list[Line]]]:
-    found: dict[tuple[str, int], dict[str, list[Line]]] = {}
-    for line in solved:
-        found.setdefault((line["set"], line["units"]), {}).setdefault(line["memory"], []).append(line)
-    return found
-
-
-def _compared(solved: Sequence[Line], metric: str, scale: float) -> str:
-    digits = 2 if scale > 1 else 4
-    rows = []
-    for (name, p), kinds in _groups(solved).items():
-        row: Line = {"set": name, "units": p}
-        for kind in KINDS:
-            row[kind] = _spread([scale * line["test"][metric] for line in kinds.get(kind, [])], digits)
-        rows.append(row)
-    return tables.markdown(rows)
-
-
-def _ahead(solved: Sequence[Line]) -> str:
-    rows = []
-    for (name, p), kinds in _groups(solved).items():
-        row: Line = {"set": name, "units": p}
-        for kind in OTHERS:
-            row[f"of {kind}"] = _difference(kinds.get("LAES", []), kinds.get(kind, []))
-        chosen = [line["chosen"] for line in kinds.get("LAES", [])]
-        rows.append(row | {"LAES chosen": "; ".join(dict.fromkeys(chosen)) or None})
-    return tables.markdown(rows)
-
-
-def _difference(ours: Sequence[Line], theirs: Sequence[Line]) -> str | None:
-    """Mean over the seeds that both have; a memory that is not drawn stands for all seeds."""
-    if not ours or not theirs:
-        return None
-    a, b = ({line["seed"]: 100 * line["test"]["accuracy"] for line in side} for side in (ours, theirs))
-    seeds = sorted(set(a) | set(b))
-    first, second = min(a), min(b)
-    return _spread([a.get(s, a[first]) - b.get(s, b[second]) for s in seeds], 2)
-
-
-def _row(lines: Sequence[Line]) -> Line:
-    first, tests = lines[0], [100 * line["test"]["accuracy"] for line in lines]
-    return {
-        "set": first["set"],
-        "network": first["memory"],
-        "units": first["units"],
-        "parameters": first["parameters"],
-        "rate": first["rate"],
-        "test, %": _spread(tests, 2),
-        "loss": mean(line["test"]["loss"] for line in lines),
-        "best epoch": round(mean(line["best epoch"] for line in lines)),
-        "of": first["epochs"],
-        "CPU s": mean(line["cpu seconds"] for line in lines),
-        "seeds": len(lines),
-    }
-
-
-def _spread(values: Sequence[float], digits: int) -> str | None:
-    """Mean ± standard deviation over seeds."""
-    if not values:
-        return None
-    return f"{mean(values):.{digits}f}" + (f" ± {stdev(values):.{digits}f}" if len(values) > 1 else "")
-
-
-def _draw(solved: Sequence[Line], folder: Path) -> None:
-    names = list(dict.fromkeys(line["set"] for line in solved))
-    groups = _groups(solved)
-    with figure(folder / "encoding.png", len(names), width=3.5) as axes:
-        for panel, name in zip(axes, names, strict=True):
-            for kind in KINDS:
-                points = [(p, kinds[kind]) for (one, p), kinds in groups.items() if one == name and kind in kinds]
-                scores = [mean(100 * line["test"]["accuracy"] for line in lines) for _, lines in points]
-                panel.plot([p for p, _ in points], scores, "o--" if kind == "LAES as solved" else "o-", label=kind)
-            panel.set(title=name, xlabel="memory units", ylabel="test, %")
-        axes[0].legend(fontsize="small")
 
 
 def _job(*parts: Any) -> str:

@@ -29,6 +29,7 @@ from linmem.data import Splits
 from linmem.data.splits import SPLITS
 from linmem.data.synthetic import mackey_glass
 from linmem.experiments.folders import figure
+from linmem.experiments.targets import Target
 from linmem.experiments.work import shared
 from linmem.model import ModelOptions, build_model, parameter_count
 from linmem.sequences import pad
@@ -189,7 +190,31 @@ def show(lines: Sequence[Line], folder: Path) -> str:
             _draw(panel, [line for line in lines if line["set"] == name])
             panel.set(title=name, xlabel="memory units", ylabel="relative error on test", ylim=(0, None))
             panel.legend()
-    return tables.markdown(rows, {"CPU s": 1, "bound, train": 4, "all pasts, train": 4, "their bound": 4})
+    digits = {"CPU s": 1, "bound, train": 4, "all pasts, train": 4, "their bound": 4}
+    return tables.markdown(rows, digits, words=("method",))
+
+
+def targets(lines: Sequence[Line]) -> list[Target]:
+    """S20: a solved autoencoder reconstructs better than trained ones of its size, here at every p."""
+    found = []
+    for name in ("jsb_chorales", SERIES):
+        errors: dict[int, dict[str, list[float]]] = {}
+        for line in lines:
+            if line["set"] == name:
+                errors.setdefault(line["units"], {}).setdefault(_named(line), []).append(line["test"])
+        best = {
+            p: (
+                mean(of["LAES"]),
+                *min((mean(values), trained) for trained, values in of.items() if trained not in DECODERS),
+            )
+            for p, of in errors.items()
+            if "LAES" in of and len(of) > len(DECODERS)
+        }
+        said = "; ".join(f"p = {p}: {ours:.3f} v {theirs:.3f} ({who})" for p, (ours, theirs, who) in best.items())
+        reached = all(ours < theirs for ours, theirs, _ in best.values()) if best else None
+        claim = f"{name}: relative error of LAES on test below that of every trained autoencoder"
+        found.append(Target(claim, "every p", said or "–", reached))
+    return found
 
 
 def _place(line: Line) -> tuple[Any, ...]:
