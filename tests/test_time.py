@@ -37,6 +37,13 @@ def test_the_first_epoch_that_is_good_enough_counts_and_one_that_never_is_has_no
     assert time.reached(LSTM, other, "accuracy %").ratio is None
 
 
+def test_nearly_as_good_is_reached_earlier_by_both():
+    other = {"NLL": [8.1, 8.0, 7.0], "accuracy %": [20.0, 25.0, 25.9], "CPU s": [6.0, 8.0, 12.0]}
+    assert time.reached(LSTM, other, "NLL", 0.1)[1:] == (20.0, 6.0)
+    assert time.reached(LSTM, other, "NLL", 1.0)[1:] == (10.0, 6.0)
+    assert time.reached(LSTM, other, "accuracy %", 1.0)[1:] == (20.0, 8.0)
+
+
 def test_seeds_are_compared_with_their_own_lstm_and_one_miss_is_a_miss():
     lines = [line("LSTM"), line("LMN-B", NLL=[8.5, 8.5, 7.9]), line("LSTM", 1, NLL=[9.0, 8.9, 8.6])]
     lines.append(line("LMN-B", 1, NLL=[8.7, 8.6, 8.0]))
