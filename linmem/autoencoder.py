@@ -206,7 +206,11 @@ class LinearAutoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         return 2 * int(self.memory_size) + 100 if exact_number else 600
 
     def _generator(self) -> torch.Generator:
-        return torch.Generator().manual_seed(int(check_random_state(self.random_state).randint(2**31 - 1)))
+        try:
+            source = check_random_state(self.random_state)
+        except ValueError as error:
+            raise ValueError(f"random_state is {self.random_state!r}: {error}") from None
+        return torch.Generator().manual_seed(int(source.randint(2**31 - 1)))
 
     # using
 

@@ -182,6 +182,8 @@ def check_transfer(layer: LMN, readout: nn.Linear, outputs: int, fading: float =
 
 
 def _encoder(autoencoder: LinearAutoencoder) -> tuple[Tensor, Tensor]:
+    if not isinstance(autoencoder, LinearAutoencoder):
+        raise TypeError(f"autoencoder is a {type(autoencoder).__name__}: a fitted linmem.LinearAutoencoder was wanted")
     return torch.as_tensor(autoencoder.A_), torch.as_tensor(autoencoder.B_)
 
 

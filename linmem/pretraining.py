@@ -93,6 +93,9 @@ def pretrain(
         The sizes of layer, readout and data do not fit, or there are too few sequences to hold any out.
     """
     options, task = options or TrainingOptions(), task or GivenFrames()
+    for name, module, wanted in (("lmn", lmn, LMN), ("readout", readout, nn.Linear)):
+        if not isinstance(module, wanted):
+            raise TypeError(f"{name} is a {type(module).__name__}: {wanted.__module__}.{wanted.__name__} was wanted")
     splits = _as_splits(sequences, targets, valid, readout.weight)
     check_transfer(lmn, readout, readout.out_features, fading)
     unfolded = build_unfolded(lmn, readout, lags, nonlinearity, options.seed)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import chain
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -103,8 +104,8 @@ class SequenceLayer(nn.Module, ABC):
     @staticmethod
     def _check_sizes(**sizes: int) -> None:
         for name, size in sizes.items():
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1, got {size}")
+            if not isinstance(size, Integral) or size < 1:
+                raise ValueError(f"{name} must be at least 1, got {size!r}: a whole number was wanted")
 
     def _check_input(self, x: Tensor) -> None:
         weight = next(chain(self.parameters(), self.buffers()))

@@ -76,6 +76,8 @@ def _to_floating(sequence: Any, index: int) -> Tensor:
     if not isinstance(sequence, Tensor):
         try:
             array = np.asarray(sequence)
+            if np.iscomplexobj(array):
+                return _to_floating(torch.from_numpy(array), index)
             array = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
             if array.dtype not in (np.float32, np.float64):
                 array = array.astype(np.float32)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import reduce
+from numbers import Integral, Real
 from operator import add
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,10 @@ class TrainingOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            whole = name in ("batch_size", "max_epochs", "patience", "truncate", "seed")
+            if name != "precision" and not isinstance(value, Integral if whole else Real):
+                raise ValueError(f"{name} is {value!r}: a {'whole number' if whole else 'number'} was wanted")
         for name in ("learning_rate", "batch_size", "max_epochs", "patience", "clip"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: a number above 0 was wanted")

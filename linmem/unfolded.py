@@ -14,6 +14,7 @@ Letters: B sequences, T steps, a inputs, f hidden units, o outputs, k lags (the 
 from __future__ import annotations
 
 import math
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -128,8 +129,8 @@ class UnfoldedNetwork(nn.Module):
         super().__init__()
         sizes = {"input_size": input_size, "hidden_size": hidden_size, "output_size": output_size, "lags": lags}
         for name, size in sizes.items():
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1, got {size}")
+            if not isinstance(size, Integral) or size < 1:
+                raise ValueError(f"{name} must be at least 1, got {size!r}: a whole number was wanted")
         activation(nonlinearity)
         self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, output_size
         self.lags, self.nonlinearity = lags, nonlinearity

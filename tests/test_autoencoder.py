@@ -276,6 +276,9 @@ def test_bad_input_gets_one_clear_line(ragged):
         (LinearAutoencoder(4, decoder="best"), ragged, "decoder is 'best', wanted one of 'tied', 'refit', 'optimal'"),
         (LinearAutoencoder(4, refine="all"), ragged, "refine is 'all', wanted one of None, 'decoder', 'joint'"),
         (LinearAutoencoder(4, solver="fast"), ragged, "solver is 'fast', wanted one of 'auto', 'exact'"),
+        (LinearAutoencoder(4, solver=3), ragged, "solver is 3, wanted one of 'auto', 'exact'"),
+        (LinearAutoencoder(4, solver="randomized", random_state=-1), ragged, "random_state is -1: Seed must be"),
+        (LinearAutoencoder(4), [np.ones((3, 2), dtype=complex)], "sequence 0 is complex"),
     ]
     for ae, sequences, message in cases:
         with pytest.raises(ValueError) as caught:

@@ -119,6 +119,8 @@ def test_sizes_that_do_not_fit_are_named():
     ):
         with pytest.raises(ValueError, match=message):
             from_autoencoder_(layer, autoencoder)
+    with pytest.raises(TypeError, match="autoencoder is a NoneType: a fitted linmem.LinearAutoencoder"):
+        from_autoencoder_(LMN(3, 5, 5), None)
     with pytest.raises(TypeError, match="layer is a LSTM"):
         from_autoencoder_(nn.LSTM(3, 5), autoencoder)
 

@@ -159,6 +159,9 @@ def test_bad_input_is_answered_in_one_line(tmp_path):
         train(model(), replace(good, valid=[torch.full((3, 6), 0.5)]), NextFrame(), OPTIONS)
     with pytest.raises(ValueError, match="learning_rate is -1: a number above 0"):
         TrainingOptions(learning_rate=-1)
+    for name, value in (("batch_size", 2.5), ("max_epochs", "many"), ("truncate", 1.5), ("clip", None)):
+        with pytest.raises(ValueError, match=rf"{name} is {value!r}: a (whole )?number was wanted"):
+            TrainingOptions(**{name: value})
     train(model(), good, NextFrame(), OPTIONS, checkpoint=tmp_path / "state")
     with pytest.raises(ValueError, match=r"was run with learning_rate=0.01, now it is 0.5"):
         train(model(), good, NextFrame(), replace(OPTIONS, learning_rate=0.5), checkpoint=tmp_path / "state")

@@ -154,5 +154,7 @@ def test_wrong_input_is_named():
         network(torch.zeros(2, 5, 3))
     with pytest.raises(ValueError, match="lags must be at least 1, got 0"):
         UnfoldedNetwork(3, 4, 2, lags=0)
+    with pytest.raises(ValueError, match="lags must be at least 1, got 1.5: a whole number was wanted"):
+        UnfoldedNetwork(3, 4, 2, lags=1.5)
     with pytest.raises(ValueError, match="nonlinearity is 'swish'"):
         UnfoldedNetwork(3, 4, 2, nonlinearity="swish")

@@ -24,7 +24,7 @@ def choose_solver(solver: str | Solver, history: Gram) -> tuple[str, Solver]:
 
     Else "correlated" where Ξ has few columns, and "randomized" in general.
     """
-    if not isinstance(solver, str):
+    if not isinstance(solver, str) and callable(solver):
         return type(solver).__name__.lower(), solver
     if solver == "auto":
         rows, columns = history.rows, history.lags * history.features
@@ -32,7 +32,7 @@ def choose_solver(solver: str | Solver, history: Gram) -> tuple[str, Solver]:
         small = rows * columns <= DENSE_NUMBERS and min(rows, columns) <= DENSE_SIDE
         short = isinstance(history, History) and columns <= CORRELATED_COLUMNS
         solver = "exact" if factored or small else "correlated" if short else "randomized"
-    if solver not in SOLVERS:
+    if not isinstance(solver, str) or solver not in SOLVERS:
         known = ", ".join(repr(name) for name in ["auto", *SOLVERS])
         raise ValueError(f"solver is {solver!r}, wanted one of {known}, or a solver object")
     return solver, SOLVERS[solver]()
