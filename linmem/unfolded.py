@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from linmem.scan.activations import activation
 from linmem.scan.choice import choose_for_steps
 from linmem.scan.engine import blas_threads
+from linmem.scan.parameters import without_autocast
 
 
 def unfolded_reference(projected: Tensor, weight_hh: Tensor, nonlinearity: str) -> Tensor:
@@ -80,7 +81,7 @@ class _Unfolded(torch.autograd.Function):
         deltas[:, :steps] = grad
         space = array(projected.new_empty(batch, f))
         time_first = (deltas[:, :steps].transpose(0, 1), _windows(deltas, k)[1:], slopes.transpose(0, 1))
-        with blas_threads():
+        with blas_threads(), without_autocast(grad):
             linear = engine.linear(nearest_first, None, batch)
             deltas_, futures, slopes_ = (list(array(values)) for values in time_first)
             for delta, future, slope in zip(deltas_[::-1], futures[::-1], slopes_[::-1], strict=True):
@@ -176,7 +177,9 @@ class UnfoldedNetwork(nn.Module):
 
     def hidden_states(self, x: Tensor) -> Tensor:
         """(B, T, f) of x (B, T, a)."""
-        hidden: Tensor = _Unfolded.apply(F.linear(x, self.weight_xh, self.bias_h), self.weight_hh, self.nonlinearity)
+        projected = F.linear(x, self.weight_xh, self.bias_h).to(self.weight_hh.dtype)
+        with without_autocast(x):  # states keep the precision of the parameters, as an LMN's
+            hidden: Tensor = _Unfolded.apply(projected, self.weight_hh, self.nonlinearity)
         return hidden
 
     def readout(self, hidden: Tensor) -> Tensor:

@@ -404,6 +404,14 @@ def test_tensors_without_memory_are_not_written_to(backend):
     assert layer.weight_mm_l0.grad.shape == (5, 5)
 
 
+def test_shapes_alone_go_through_on_the_meta_device():
+    layer = LMN(3, 4, 5, device="meta")
+    y, _ = layer(torch.zeros(6, 2, 3, device="meta"))
+    y.sum().backward()
+    assert y.shape == (6, 2, 5)
+    assert layer.weight_mm_l0.grad.is_meta
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_tracing_keeps_the_function_for_its_number_of_steps():
     layer, x = layer_of(), input_of(6, 2, 3)

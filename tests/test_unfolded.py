@@ -158,3 +158,19 @@ def test_wrong_input_is_named():
         UnfoldedNetwork(3, 4, 2, lags=1.5)
     with pytest.raises(ValueError, match="nonlinearity is 'swish'"):
         UnfoldedNetwork(3, 4, 2, nonlinearity="swish")
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_autocast_keeps_the_states_in_the_precision_of_the_parameters(inside):
+    torch.manual_seed(0)
+    network, x = UnfoldedNetwork(3, 4, 2, lags=3), torch.randn(2, 6, 3)
+    outputs, wanted = network(x)
+    wanted_grad = torch.autograd.grad(outputs.sum(), network.weight_hh)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs, hidden = network(x)
+        total = outputs.float().sum()
+        found = torch.autograd.grad(total, network.weight_hh)[0] if inside else None
+    found = torch.autograd.grad(total, network.weight_hh)[0] if found is None else found
+    assert hidden.dtype == found.dtype == torch.float32
+    torch.testing.assert_close(hidden, wanted, rtol=0.02, atol=0.02)
+    torch.testing.assert_close(found, wanted_grad, rtol=0.05, atol=0.05)

@@ -40,6 +40,7 @@ from linmem.scan.choice import Choice, choose
 from linmem.scan.chunks import chunks_of
 from linmem.scan.engine import Engine, blas_threads
 from linmem.scan.packing import last_rows
+from linmem.scan.parameters import without_autocast
 from linmem.scan.passes import Backward, Forward
 from linmem.scan.signature import Result, Weights
 
@@ -100,7 +101,7 @@ class _Fused(torch.autograd.Function):
         grad_m = _with_last(grad_m, grads[1], (x.shape[0], m_0.shape[1]), sizes)
         x_grad = torch.empty_like(x) if ctx.needs_input_grad[5] else None
         # of a backward pass inside an autocast region the products would come out in two types
-        with blas_threads(), torch.autocast(x.device.type, enabled=False):
+        with blas_threads(), without_autocast(x):
             again = Forward(weights, ctx.nonlinearity, ctx.choice, sizes[0], matrix)
             back = Backward(weights, ctx.nonlinearity, ctx.choice, matrix, sizes[0])
             for i, chunk in reversed(list(enumerate(chunks))):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -54,6 +55,11 @@ def autocast_type(x: Tensor | PackedSequence) -> torch.dtype | None:
         raise TypeError(f"input is {type(x).__name__}, expected a torch.Tensor or a PackedSequence")
     device = device_type(x)
     return torch.get_autocast_dtype(device) if device != "meta" and torch.is_autocast_enabled(device) else None
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager[object]:
+    """Within it products where `x` is are in the type of their operands."""
+    return nullcontext() if autocast_type(x) is None else torch.autocast(x.device.type, enabled=False)
 
 
 class RecurrentParameters(nn.Module):
