@@ -177,7 +177,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 def write_text(path: Path, text: str) -> None:
     """Write `text`; a reader sees the old file or the new one, never a half."""
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # whoever else writes the same has its own
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
 

@@ -65,8 +65,8 @@ def said(lines: Sequence[dict[str, Any]]) -> str:
     last, seconds = lines[-1], sum(line["seconds"] for line in lines)
     return (
         f"{'' if finished(lines) else 'not finished: '}grid {last['grid']}, seed {last['seed']},"
-        f" {last['finished'][:10]}, {seconds:.0f} s on {last['threads']} thread(s), torch {last['versions'].get('torch')},"
-        f" commit {str(last['commit'] or 'unknown')[:7]}"
+        f" {last['finished'][:10]}, {seconds:.0f} s on {last['threads']} thread(s),"
+        f" torch {last['versions'].get('torch')}, commit {str(last['commit'] or 'unknown')[:7]}"
     )
 
 

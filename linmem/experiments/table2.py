@@ -2,10 +2,10 @@
 
 Two protocols, kept apart. *Plain* is the papers': Adam at 1e-3, L2, early stopping on valid, tanh, a pretrained memory
 that keeps everything. *Ours* is the same for every model, too: Adam at 3e-3, dropout, a running average of the weights;
-an LMN's functional part is a ReLU and its pretrained memory fades. In both, W_mm learns at a tenth of the rate, else it
-explodes (see `TrainingOptions.memory_rate`), a readout starts at the rates of the notes or as torch draws it, whichever
-suits the model, and every row has the same number of trials. Valid chooses the trial and the epoch by NLL, and the
-threshold; test is read once, for the chosen runs of all seeds.
+an LMN's functional part is a ReLU and its pretrained memory fades. In both, W_mm learns at a tenth of the rate (see
+`TrainingOptions.memory_rate`), a readout starts at the rates of the notes or as torch draws it, whichever suits the
+model, and every row has the same number of trials. Valid chooses the trial and the epoch by NLL, and the threshold;
+test is read once, for the chosen runs of all seeds.
 
 "Fifth" is the pretrained LMN-B chosen among trials with at most a fifth of the chosen LSTM's parameters [L19].
 """
