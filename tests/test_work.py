@@ -1,6 +1,7 @@
 """Work that lasts: done once, whoever dies, and shared by whoever comes."""
 
 import json
+import shutil
 from contextlib import nullcontext
 
 import pytest
@@ -85,7 +86,7 @@ class Lines:
 
 
 def test_an_experiment_that_was_cut_keeps_its_lines_and_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(reproduction, "_experiment", lambda name: Lines)
+    monkeypatch.setattr(reproduction, "experiment_named", lambda name: Lines)
     monkeypatch.setattr(Lines, "cut_at", 3)
     with pytest.raises(KeyboardInterrupt):
         reproduction.reproduce("lines", tmp_path, seed=4)
@@ -98,3 +99,21 @@ def test_an_experiment_that_was_cut_keeps_its_lines_and_goes_on(tmp_path, monkey
     assert [json.loads(line)["result"]["index"] for line in after] == list(range(5))
     monkeypatch.setattr(Lines, "run", None)
     assert "0 1 2 3 4" in reproduction.reproduce("lines", tmp_path)
+
+
+def test_a_process_that_lags_behind_takes_no_lines_away(tmp_path, monkeypatch):
+    monkeypatch.setattr(reproduction, "experiment_named", lambda name: Lines)
+    path, seen = tmp_path / "lines.jsonl", []
+
+    def overtaken(config, seed, folder):
+        for line in Lines.run(config, seed, folder):
+            seen.append(len(path.read_text().splitlines()) if path.exists() else 0)
+            if line["index"] == 1:  # another process does it all in between
+                reproduction.reproduce("other", tmp_path)
+                shutil.copy(tmp_path / "other.jsonl", path)
+            yield line
+
+    slow = type("Slow", (Lines,), {"run": staticmethod(overtaken)})
+    monkeypatch.setattr(reproduction, "experiment_named", lambda name: slow if name == "lines" else Lines)
+    reproduction.reproduce("lines", tmp_path)
+    assert seen == [0, 1, 5, 5, 5]

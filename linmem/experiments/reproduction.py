@@ -101,9 +101,12 @@ def reproduce(
         )
     if not finished(kept):
         folder.mkdir(parents=True, exist_ok=True)
+        if force:
+            path.unlink(missing_ok=True)
         for line in _measure(name, experiment, grid, seed, folder / WORK, kept, progress):
             kept = [*kept, line]
-            _write(path, kept)
+            if not path.exists() or len(kept) > len(read(path)):  # else another process is ahead
+                _write(path, kept)
         _write(path, [*kept[:-1], kept[-1] | {"last": True}])
     return shown(name, folder)
 
