@@ -9,6 +9,7 @@ Letters: a inputs, f functional units, p memory units, k lags, o outputs.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -73,7 +74,7 @@ def pretrain(
     fading : float
         See `initialize.from_unfolded_`; 1 in the paper.
     options : TrainingOptions, optional
-        Of the unfolded network.
+        Of the unfolded network; with `truncate` it is trained on pieces of so many steps.
     task : Task, optional
         The loss; by default 0/1 targets behind a sigmoid.
     autoencoder : LinearAutoencoder, optional
@@ -103,6 +104,8 @@ def pretrain(
         answer_constant_(unfolded, readout.bias)  # it answers for the readout at first, and gives back what it learnt
     if autoencoder is None:  # only its encoder is needed
         autoencoder = LinearAutoencoder(lmn.memory_size, decoder="tied", random_state=options.seed)
+    if options.truncate:  # it looks k steps back, whatever was carried on
+        splits, options = _cut(splits, options.truncate), replace(options, truncate=0)
     model = _Dropping(unfolded, *dropout)
     history = train(model, splits, cast(Task, _Given(task)), options, checkpoint=checkpoint, progress=progress)
     autoencoder.fit(hidden_states(unfolded, check_sequences(sequences)))
@@ -184,6 +187,17 @@ class _Given:
 
     def examples(self, splits: PairedSplits, split: str) -> Examples:
         return Examples(getattr(splits, split), splits.targets[split])
+
+
+def _cut(splits: PairedSplits, steps: int) -> PairedSplits:
+    """Training sequences in pieces of so many steps, where every step has its own target."""
+    kept = [
+        pair
+        for x, y in zip(splits.train, splits.targets["train"], strict=True)
+        for pair in (zip(x.split(steps), y.split(steps), strict=True) if len(x) == len(y) else [(x, y)])
+    ]
+    targets = {**splits.targets, "train": [y for _, y in kept]}
+    return replace(splits, train=[x for x, _ in kept], targets=targets)
 
 
 def _as_splits(sequences: Any, targets: Any, valid: Any, like: Tensor) -> PairedSplits:

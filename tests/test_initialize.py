@@ -174,3 +174,15 @@ def test_a_model_without_such_a_readout_says_so():
         answer_constant_(nn.Linear(3, 4), torch.zeros(4))
     with pytest.raises(ValueError, match="with a readout bias of 5 was wanted, it has one of 4"):
         answer_constant_(build_model(ModelOptions("lstm", 6), 3, 4), torch.zeros(5))
+
+
+def test_pieces_of_a_long_sequence_pretrain_as_those_pieces_would():
+    x, y = sequences(3, (40, 25)), [(s[:, :2] > 0).double() for s in sequences(3, (40, 25), seed=1)]
+    found = []
+    for parts in (None, 10):
+        given = (x, y) if parts is None else ([p for s in x for p in s.split(10)], [p for s in y for p in s.split(10)])
+        lmn, readout = LMN(3, 5, 6, dtype=torch.float64), nn.Linear(6, 2, dtype=torch.float64)
+        nn.init.zeros_(readout.bias)
+        how = TrainingOptions(max_epochs=2, batch_size=2, truncate=10 if parts is None else 0)
+        found.append(pretrain(lmn, readout, *given, valid=(x, y), lags=3, options=how).unfolded)
+    assert torch.equal(found[0].weight_hh, found[1].weight_hh)
