@@ -16,7 +16,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 from torch.nn.functional import pad
 
 from linmem import data
@@ -43,7 +42,7 @@ class Later:
     def __init__(self, task: Task, skipped: int) -> None:
         self.task, self.skipped = task, skipped
         self.loss, self.count, self.as_outputs = task.loss, task.count, task.as_outputs
-        self.output_size, self.simplest = task.output_size, task.simplest
+        self.output_size, self.constant, self.simplest = task.output_size, task.constant, task.simplest
 
     def examples(self, splits: Any, split: str) -> Examples:
         """Keep the later targets."""
@@ -117,10 +116,10 @@ def _lifted(splits: PairedSplits, seed: int) -> PairedSplits:
     """Inputs through FUNCTIONAL random tanh units, as an untrained functional part would write them to a memory."""
     draw = torch.Generator().manual_seed(seed)
     W, b = torch.randn(splits.features, FUNCTIONAL, generator=draw), torch.randn(FUNCTIONAL, generator=draw)
-    inputs = {split: [torch.tanh(x @ W + b) for x in getattr(splits, split)] for split in SPLITS}
+    inputs: dict[str, Any] = {split: [torch.tanh(x @ W + b) for x in getattr(splits, split)] for split in SPLITS}
     return replace(splits, **inputs)
 
 
 def _paired(name: str, drawn: Mapping[str, Paired]) -> PairedSplits:
-    inputs: dict[str, list[Tensor]] = {split: drawn[split].inputs for split in SPLITS}
+    inputs: dict[str, Any] = {split: drawn[split].inputs for split in SPLITS}
     return PairedSplits(name, **inputs, kind="series", targets={split: drawn[split].targets for split in SPLITS})

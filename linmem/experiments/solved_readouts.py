@@ -112,7 +112,7 @@ def logistic(train: Answers, task: Task, start: Affine) -> Iterator[tuple[float,
             value.backward()
             return value
 
-        optimizer.step(objective)  # type: ignore[no-untyped-call]
+        optimizer.step(objective)
         plain = (vectors * scale) @ W.detach().double()
         yield penalty, Affine(plain, b.detach().double() - mean @ plain)
 
