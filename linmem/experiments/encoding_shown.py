@@ -27,8 +27,14 @@ def show(lines: Sequence[Line], folder: Path) -> str:
     solved, trained = ([line for line in lines if line["part"] == part] for part in ("solved", "trained"))
     texts = []
     if solved:
-        _draw(solved, folder)
+        for picture, inside in (("encoding.png", True), ("encoding_unstructured.png", False)):
+            _draw([line for line in solved if (line["set"] in STRUCTURED) == inside], folder / picture)
+        tried = {
+            kind: max([line["variants"] for line in solved if line["memory"] == kind], default=0) for kind in KINDS
+        }
+        chosen = ", ".join(f"{kind} {count}" for kind, count in tried.items())
         texts.append(f"Static memories, solved readouts: test, %:\n\n{_compared(solved, 'accuracy', 100.0)}")
+        texts.append(f"Variants from which valid chose, at most: {chosen}.")
         texts.append(f"The same: loss on test (NLL, or MSE):\n\n{_compared(solved, 'loss', 1.0)}")
         texts.append(f"LAES ahead by, in points of test:\n\n{_ahead(solved)}")
     if trained:
@@ -115,10 +121,12 @@ def _spread(values: Sequence[float], digits: int) -> str | None:
     return f"{mean(values):.{digits}f}" + (f" ± {stdev(values):.{digits}f}" if len(values) > 1 else "")
 
 
-def _draw(solved: Sequence[Line], folder: Path) -> None:
+def _draw(solved: Sequence[Line], path: Path) -> None:
     names = list(dict.fromkeys(line["set"] for line in solved))
+    if not names:
+        return
     groups = _groups(solved)
-    with figure(folder / "encoding.png", len(names), width=3.5) as axes:
+    with figure(path, len(names), width=3.5) as axes:
         for panel, name in zip(axes, names, strict=True):
             for kind in KINDS:
                 points = [(p, kinds[kind]) for (one, p), kinds in groups.items() if one == name and kind in kinds]
