@@ -46,7 +46,7 @@ def show(lines: Sequence[dict[str, Any]], folder: Path, name: str) -> str:
     texts = [f"{HEADS[part]}; {SPREAD}:\n\n{tables.markdown(found)}" for part, found in rows.items() if found]
     if lines[0]["set"] in ("smnist", "psmnist"):
         figures = [{"published": model} | {"test %": found[lines[0]["set"]]} for model, found in PUBLISHED.items()]
-        texts.append(f"Published, on all 60,000 or 50,000 training pictures:\n\n{tables.markdown(figures)}")
+        texts.append(f"Published:\n\n{tables.markdown(figures)}")
     _draw(parts["readout"], parts["deep"], folder / f"{name}.png")
     return "\n\n".join(texts)
 
