@@ -25,7 +25,7 @@ from linmem.scan.native import NativeEngine
 
 OTHERS_MUST_WIN_BY = 1.15
 ROWS_OF_A_TRIAL = 512
-STEPS_OF_A_TRIAL = 6
+STEPS_OF_A_TRIAL, STEPS_ON_THREADS = 6, 30  # threads are started once for a chunk of steps, so more of them count
 ROUNDS = 6
 _OUTSIDE = {"native": "numpy"}  # it runs loops alone
 LARGE_PRODUCT = 2**20  # multiplications, from which oneDNN led without a race; below four rows it never did
@@ -126,9 +126,10 @@ def _trial(engine: Engine, kind: str, z: Tensor, weight: Tensor, space: Tensor) 
     if kind == "product":
         return lambda: engine.product(z.t(), space)
     linear, rows, width = engine.linear(weight, None, z.shape[0]), z.shape[0], weight.shape[0]
+    steps = STEPS_OF_A_TRIAL if torch.get_num_threads() == 1 else STEPS_ON_THREADS
     if kind == "linear":
         left, right = engine.array(z), engine.array(space)
-        return lambda: [linear(left, right) for _ in range(STEPS_OF_A_TRIAL)]
+        return lambda: [linear(left, right) for _ in range(steps)]
     f = width // 2
-    projected, blocks = z.new_zeros(STEPS_OF_A_TRIAL * rows, f), z.new_zeros((STEPS_OF_A_TRIAL + 1) * rows, width)
-    return lambda: engine.forward("tanh", [rows] * STEPS_OF_A_TRIAL, projected, blocks, linear, width - f)
+    projected, blocks = z.new_zeros(steps * rows, f), z.new_zeros((steps + 1) * rows, width)
+    return lambda: engine.forward("tanh", [rows] * steps, projected, blocks, linear, width - f)

@@ -11,7 +11,7 @@ Letters: n rows, i inputs and o outputs of a product.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, reduce
 from typing import Any
@@ -26,7 +26,6 @@ from linmem.scan.activations import ACTIVATIONS, SELU_FLOOR, SELU_SCALE
 from linmem.scan.packing import kept_rows
 
 Linear = loops.Linear
-SMALL_PRODUCT = 2**23  # multiplications, below which OpenBLAS was slower on two threads than on one
 
 
 class Engine:
@@ -168,33 +167,6 @@ class NumpyEngine(Engine):
         transposed = np.ascontiguousarray(self.array(weight).T) if rows > 1 else self.array(weight).T
         return NumpyLinear(lambda z, space: np.dot(z, transposed, space), bias)
 
-    def forward(
-        self, nonlinearity: str, sizes: Sequence[int], projected: Tensor, blocks: Tensor, joined: Linear, p: int
-    ) -> None:
-        """See :meth:`Engine.forward`."""
-        with self.threads_for(blocks[: sizes[0]]):
-            super().forward(nonlinearity, sizes, projected, blocks, joined, p)
-
-    def backward(
-        self,
-        sizes: Sequence[int],
-        blocks: Tensor,
-        grad_hidden: Tensor | None,
-        joined: Linear,
-        space: Tensor,
-        deep: list[loops.Deep],
-        p: int,
-    ) -> None:
-        """See :meth:`Engine.backward`."""
-        with self.threads_for(space):
-            super().backward(sizes, blocks, grad_hidden, joined, space, deep, p)
-
-    def threads_for(self, state: Tensor) -> AbstractContextManager[None]:
-        """One thread for the products of a small step, (n, p + f) by a square matrix: two would wait for each other."""
-        if torch.get_num_threads() == 1 or state.numel() * state.shape[1] >= SMALL_PRODUCT:
-            return nullcontext()
-        return blas_threads(1)
-
     def apart(self, joined: Linear) -> tuple[Linear, Tensor | None]:
         """See :meth:`Engine.apart`."""
         assert isinstance(joined, NumpyLinear)
@@ -249,13 +221,14 @@ def _blas_of_numpy() -> list[Any]:
 
 
 @contextmanager
-def blas_threads(at_most: int | None = None) -> Iterator[None]:
-    """Within it NumPy's BLAS uses no more threads than torch does, nor than `at_most`.
+def blas_threads() -> Iterator[None]:
+    """Within it NumPy's BLAS computes on one thread; more are torch's and the compiled loops' affair.
 
-    Otherwise it takes every core even after ``torch.set_num_threads(1)``; on a busy machine such a product waited
-    twenty times longer for its second thread than it computed.
+    Its threads, torch's and ours would wait for each other in turn: on two idle cores a batch of 32 at (250, 500) took
+    510 ms instead of 90, and on a busy machine a product waited twenty times longer for its second thread than it
+    computed.
     """
-    wanted = min(torch.get_num_threads(), at_most or torch.get_num_threads())
+    wanted = 1
     changed = [(c, c.get_num_threads()) for c in _blas_of_numpy()]
     changed = [(c, before) for c, before in changed if before > wanted]
     for controller, _ in changed:
