@@ -15,7 +15,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -100,6 +99,9 @@ def run(config: Mapping[str, Any], seed: int, work: Path) -> Iterator[Line]:
                 what = (name, plan, longer["units"], network, longer["max_epochs"], seed)
                 yield from _done(work, _trained, [what])
 
+    for name, plan in config["sets"].items():
+        yield from _done(work, _constant, [(name, plan, s) for s in (seeds if "counts" in plan else seeds[:1])])
+
 
 def sequences(name: str, plan: Mapping[str, Any], seed: int) -> Splits:
     """A data set, or Mackey–Glass series from starting values drawn by `seed`, less the training split's mean."""
@@ -143,6 +145,15 @@ def recalled(model: torch.nn.Module, task: Task, splits: Splits, split: str) -> 
     return [torch.sigmoid(y) for y in said] if isinstance(task, Recall) else said
 
 
+def _constant(name: str, plan: Mapping[str, Any], seed: int) -> list[Line]:
+    """What is known without any memory: the training split's mean step."""
+    splits = sequences(name, plan, seed)
+    middle = torch.cat(splits.train).mean(0)
+    errors = {s: relative_error(getattr(splits, s), [middle.expand_as(x) for x in getattr(splits, s)]) for s in SPLITS}
+    line = {"set": name, "units": 0, "method": "mean step", "seed": seed, "cpu seconds": 0.0}
+    return [line | errors | {"parameters": len(middle)}]
+
+
 def _solved(name: str, plan: Mapping[str, Any], p: int, seed: int) -> list[Line]:
     splits, lines = sequences(name, plan, seed), []
     bound = whole_bound(splits.train, p)
@@ -183,7 +194,10 @@ def _done(work: Path, do: Callable[..., list[Line]], places: Sequence[tuple[Any,
 
 def show(lines: Sequence[Line], folder: Path) -> str:
     """Error of every method at every size, with the bounds; a picture of the error on test, a panel a set."""
-    rows = [_row(list(group)) for _, group in groupby(lines, key=_place)]
+    groups: dict[tuple[Any, ...], list[Line]] = {}
+    for line in lines:
+        groups.setdefault(_place(line), []).append(line)
+    rows = [_row(group) for _, group in sorted(groups.items(), key=lambda one: one[0][:2])]
     names = list(dict.fromkeys(line["set"] for line in lines))
     with figure(folder / "reconstruction.png", len(names)) as axes:
         for panel, name in zip(axes, names, strict=True):
@@ -200,7 +214,7 @@ def targets(lines: Sequence[Line]) -> list[Target]:
     for name in ("jsb_chorales", SERIES):
         errors: dict[int, dict[str, list[float]]] = {}
         for line in lines:
-            if line["set"] == name:
+            if line["set"] == name and line["units"]:
                 errors.setdefault(line["units"], {}).setdefault(_named(line), []).append(line["test"])
         best = {
             p: (
@@ -244,7 +258,7 @@ def _row(lines: Sequence[Line]) -> Line:
 
 
 def _draw(panel: Any, lines: Sequence[Line]) -> None:
-    for name in dict.fromkeys(_named(line) for line in lines):
+    for name in dict.fromkeys(_named(line) for line in lines if line["units"]):
         sizes = sorted({line["units"] for line in lines if _named(line) == name})
         errors = [mean(li["test"] for li in lines if (_named(li), li["units"]) == (name, p)) for p in sizes]
         panel.plot(sizes, errors, "o-", label=name)
