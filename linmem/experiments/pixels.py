@@ -8,7 +8,7 @@ deep readout*: the same linear memory, its last state read by ReLU layers with d
 and without stochastic detach.
 
 Whatever is chosen is chosen on valid: a learning rate or a deep readout's shape with the first seed, a solved readout's
-penalty or size with each. Test is read for the chosen alone. S20's protocol: 128 units, all pictures, Adam 1e-4 or 1e-3,
+penalty or size with each. Test is read for the chosen alone. S20's protocol: 128 units, all pictures, Adam 1e-4, 1e-3,
 clip 10, L2 1e-5, 100 epochs, batch 64. Our departure: W_mm learns at a tenth of the rate.
 
 Letters: p memory units, f functional units.
