@@ -12,12 +12,14 @@ from linmem.closed_form.coding import encode
 from linmem.data.splits import SPLITS
 from linmem.data.synthetic import waveform
 from linmem.experiments import encoding, reconstruction
+from linmem.experiments.diverging import train_while_finite
 from linmem.experiments.encoding_models import ROWS, trained
 from linmem.experiments.encoding_sets import Later, question
 from linmem.experiments.solved_readouts import RIDGES, Affine, Answers, answers, best, least_squares, logistic
 from linmem.experiments.static_memories import KINDS, candidates, directions, solve, started
-from linmem.tasks import Classes, Recall
-from linmem.training import count
+from linmem.model import ModelOptions, build_model
+from linmem.tasks import Classes, NextFrame, Recall
+from linmem.training import TrainingOptions, count
 
 SERIES = reconstruction.CONFIGS["smoke"]["sets"][reconstruction.SERIES]
 COPY = {"counts": [60, 20, 20], "symbols": 2, "length": 2, "blanks": 3}
@@ -130,6 +132,17 @@ def test_music_is_read_with_a_logistic_readout_that_beats_least_squares():
     assert 0 < found.test.threshold < 1
 
 
+def test_what_diverges_counts_by_its_best_epoch():
+    asked = question("generation", {"steps": 40, "components": 2, "longest": 20.0}, 0)
+    found = trained(ROWS["LMN, LAES of inputs"], asked, 8, 40, {"max_epochs": 9, "learning_rate": 1e30}, 0)
+    assert found["diverged"]
+    assert found["best epoch"] == 0
+    assert found["test"]["accuracy"] > 0.9  # as it was filled
+    numbers = reconstruction.sequences(reconstruction.SERIES, SERIES, 0)
+    with pytest.raises(ValueError, match="other than 0 and 1"):
+        train_while_finite(build_model(ModelOptions("rnn", 2), 1, 1), numbers, NextFrame(), TrainingOptions())
+
+
 def test_drawn_sets_hang_on_their_seed():
     sizes = {"counts": [1, 1, 1], "tau": 17, "steps": 120, "ahead": 5}
     one, same, other = (question("Mackey-Glass", sizes, seed).splits for seed in (0, 0, 1))
@@ -214,7 +227,7 @@ def test_reconstruction_goes_on_and_any_part_of_it_can_be_shown(tmp_path, monkey
     for small, large in pairwise(solved):
         assert large["all pasts"] < small["all pasts"]
     assert all(li["all pasts"] >= li["all pasts, bound"] and li["train"] >= li["bound"] for li in solved)
-    monkeypatch.setattr(reconstruction, "train", lambda *_: pytest.fail("it was done again"))
+    monkeypatch.setattr(reconstruction, "train_while_finite", lambda *_: pytest.fail("it was done again"))
     assert list(reconstruction.run(config, 0, tmp_path)) == lines
     for first in (1, 4, len(lines)):
         assert "LAES" in reconstruction.show(lines[:first], tmp_path)

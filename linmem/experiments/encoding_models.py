@@ -19,13 +19,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from linmem.experiments.diverging import train_while_finite
 from linmem.experiments.encoding_sets import Question
 from linmem.experiments.static_memories import started
 from linmem.initialize import fit_readout_
 from linmem.layers import LMN
 from linmem.model import ModelOptions, SequenceModel, build_model, parameter_count
 from linmem.pretraining import pretrain, pretrain_on_inputs
-from linmem.training import TrainingOptions, evaluate, train
+from linmem.training import TrainingOptions, evaluate
 
 WRITTEN = 0.9  # the largest functional unit as an impulse writes a start into the memory
 
@@ -70,9 +71,9 @@ def trained(row: Row, asked: Question, p: int, window: float, training: Mapping[
     options = TrainingOptions(**rest, memory_rate=0.0 if row.fixed else TrainingOptions.memory_rate)
     _fill(model, row, asked, TrainingOptions(**{**rest, "max_epochs": max(before, 1)}), seed)
     start, at_start = deepcopy(model.state_dict()), evaluate(model, splits, task, "valid").loss
-    history = train(model, splits, task, options)
+    history = train_while_finite(model, splits, task, options)
     kept = history.best_epoch
-    if at_start < history.best.valid_loss:
+    if kept == 0 or at_start < evaluate(model, splits, task, "valid").loss:
         model.load_state_dict(start)
         kept = 0
     valid, test = (evaluate(model, splits, task, split) for split in ("valid", "test"))
@@ -80,6 +81,7 @@ def trained(row: Row, asked: Question, p: int, window: float, training: Mapping[
         "parameters": parameter_count(model) - (_memory(model).numel() if row.fixed else 0),
         "best epoch": kept + before,
         "epochs": epochs,
+        "diverged": history.diverged,
         "cpu seconds": round(time.process_time() - begun, 2),
         "valid": asdict(valid) | {"loss": valid.loss},
         "test": asdict(test) | {"loss": test.loss},

@@ -109,6 +109,7 @@ def _row(lines: Sequence[Line]) -> Line:
         "loss": mean(line["test"]["loss"] for line in lines),
         "best epoch": round(mean(line["best epoch"] for line in lines)),
         "of": first["epochs"],
+        "diverged": sum(line.get("diverged", False) for line in lines),
         "CPU s": mean(line["cpu seconds"] for line in lines),
         "seeds": len(lines),
     }

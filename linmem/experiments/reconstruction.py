@@ -27,13 +27,14 @@ from linmem.autoencoder import LinearAutoencoder
 from linmem.data import Splits
 from linmem.data.splits import SPLITS
 from linmem.data.synthetic import mackey_glass
+from linmem.experiments.diverging import train_while_finite
 from linmem.experiments.folders import figure
 from linmem.experiments.targets import Target
 from linmem.experiments.work import shared
 from linmem.model import ModelOptions, build_model, parameter_count
 from linmem.sequences import pad
 from linmem.tasks import NextValue, Recall, Task
-from linmem.training import TrainingOptions, train
+from linmem.training import TrainingOptions
 
 TITLE = "Reconstruction of whole sequences: solved and trained autoencoders"
 NETWORKS = {"RNN": "rnn", "LSTM": "lstm", "LMN-B": "lmn-b"}
@@ -176,11 +177,11 @@ def _trained(name: str, plan: Mapping[str, Any], p: int, network: str, epochs: i
     task: Task = Recall() if splits.kind == "piano_roll" else RecallValues()
     model = build_model(ModelOptions(NETWORKS[network], p, p), splits.features + 1, splits.features, seed)
     options = TrainingOptions(RATE, plan["batch_size"], epochs, patience=epochs, seed=seed)
-    history = train(model, splits, task, options)
+    history = train_while_finite(model, splits, task, options)
     seconds = time.process_time() - begun
     errors = {split: relative_error(getattr(splits, split), recalled(model, task, splits, split)) for split in SPLITS}
     line = {"set": name, "units": p, "method": network, "seed": seed, "cpu seconds": round(seconds, 2)} | errors
-    effort = {"rate": RATE, "best epoch": history.best_epoch, "epochs": epochs}
+    effort = {"rate": RATE, "best epoch": history.best_epoch, "epochs": epochs, "diverged": history.diverged}
     return [line | effort | {"parameters": parameter_count(model)}]
 
 
@@ -251,10 +252,18 @@ def _row(lines: Sequence[Line]) -> Line:
         "test": _spread([line["test"] for line in lines]),
         "all pasts, train": average("all pasts"),
         "their bound": average("all pasts, bound"),
-        "best epoch": f"{average('best epoch'):.0f} of {first['epochs']}" if "epochs" in first else None,
+        "best epoch": _best_epoch(lines),
         "CPU s": average("cpu seconds"),
         "seeds": len(lines),
     }
+
+
+def _best_epoch(lines: Sequence[Line]) -> str | None:
+    if "epochs" not in lines[0]:
+        return None
+    lost = sum(line.get("diverged", False) for line in lines)
+    said = f"{mean(line['best epoch'] for line in lines):.0f} of {lines[0]['epochs']}"
+    return said + (f", {lost} diverged" if lost else "")
 
 
 def _draw(panel: Any, lines: Sequence[Line]) -> None:
