@@ -225,7 +225,7 @@ def blas_threads() -> Iterator[None]:
     """Within it NumPy's BLAS computes on one thread; more are torch's and the compiled loops' affair.
 
     Its threads, torch's and ours would wait for each other in turn: on two idle cores a batch of 32 at (250, 500) took
-    510 ms instead of 90, and on a busy machine a product waited twenty times longer for its second thread than it
+    510 ms instead of 80, and on a busy machine a product waited twenty times longer for its second thread than it
     computed.
     """
     wanted = 1
