@@ -37,7 +37,7 @@ LMN = ModelOptions(
 SOLVED = PretrainingOptions(
     "unfolded", pretrain_epochs=25, unfolded_nonlinearity="relu", fading=0.3, readout_start="drawn"
 )
-MODELS = {  # each readout starts where the validation split prefers it: an LSTM at the notes' rates is 0.1 nats worse
+MODELS = {  # each readout starts where the validation split prefers it
     "LSTM": RunOptions(DATA, LSTM, EFFORT, PretrainingOptions(readout_start="drawn")),
     "LMN-B": RunOptions(DATA, LMN, EFFORT, PretrainingOptions(readout_start="rates")),
     "pretrained LMN-B": RunOptions(DATA, LMN, EFFORT, SOLVED),

@@ -224,15 +224,11 @@ def _blas_of_numpy() -> list[Any]:
 def blas_threads() -> Iterator[None]:
     """Within it NumPy's BLAS computes on one thread; more are torch's and the compiled loops' affair.
 
-    Its threads, torch's and ours would wait for each other in turn: on two idle cores a batch of 32 at (250, 500) took
-    510 ms instead of 80, and on a busy machine a product waited twenty times longer for its second thread than it
-    computed.
+    Its threads, torch's and ours would wait for each other in turn, longer than they compute.
     """
-    wanted = 1
-    changed = [(c, c.get_num_threads()) for c in _blas_of_numpy()]
-    changed = [(c, before) for c, before in changed if before > wanted]
+    changed = [(c, before) for c in _blas_of_numpy() if (before := c.get_num_threads()) > 1]
     for controller, _ in changed:
-        controller.set_num_threads(wanted)
+        controller.set_num_threads(1)
     try:
         yield
     finally:
