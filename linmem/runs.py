@@ -101,6 +101,8 @@ def run(
         after_epoch=lambda state: write_lines(folder / HISTORY, state.history),
         progress=progress,
     )
+    if workers.rank() == 0:
+        write_lines(folder / HISTORY, history.epochs)  # a process that died after its last epoch had yet to
     name, simplest = simplest_scores(splits, "valid")
     summary = Summary(
         evaluate(model, splits, task, "valid"),

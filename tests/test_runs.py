@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -42,25 +41,30 @@ def same(first, second):
 
 
 COMMAND = """
-import sys
-from tests.test_runs import options
-from linmem import runs
+import os, signal, sys
 from pathlib import Path
-runs.run(options(sys.argv[1]), Path(sys.argv[2]), resume=True)
+from linmem import runs, storage
+from tests.test_runs import options
+pieces, folder, fatal, times = sys.argv[1:]
+write, written = storage.write, []
+def write_and_die(path, *content):
+    write(path, *content)
+    written.append(Path(path).name)
+    if written.count(fatal) == int(times):
+        os.kill(os.getpid(), signal.SIGKILL)
+storage.write = write_and_die
+runs.run(options(pieces), Path(folder), resume=True)
 """
 
 
-@pytest.mark.parametrize("wait_for", ["unfolded.safetensors", "state.safetensors"])
-def test_a_run_killed_while_pretraining_or_training_ends_as_if_it_had_not_been(pieces, tmp_path, wait_for):
+@pytest.mark.parametrize(("fatal", "times"), [("unfolded", 1), ("unfolded", 4), ("state", 1), ("state", 6)])
+def test_a_run_killed_after_an_epoch_of_pretraining_or_training_ends_as_if_it_had_not_been(
+    pieces, tmp_path, fatal, times
+):
     runs.run(options(pieces), tmp_path / "whole")
-    arguments = [sys.executable, "-c", COMMAND, str(pieces), str(tmp_path / "cut")]
-    process = subprocess.Popen(arguments, cwd=os.path.dirname(os.path.dirname(__file__)))
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "cut" / wait_for).exists() and process.poll() is None:
-        assert time.monotonic() < deadline, "the run never got there"
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    arguments = [sys.executable, "-c", COMMAND, str(pieces), str(tmp_path / "cut"), f"{fatal}.safetensors", str(times)]
+    killed = subprocess.run(arguments, cwd=os.path.dirname(os.path.dirname(__file__)), check=False)
+    assert killed.returncode == -signal.SIGKILL
     runs.run(options(pieces), tmp_path / "cut", resume=True)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
     assert len((tmp_path / "cut" / "history.jsonl").read_text().splitlines()) == 6

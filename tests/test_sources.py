@@ -97,12 +97,12 @@ import numpy as np, torch
 import torch.distributed as dist
 from linmem.autoencoder import LinearAutoencoder
 from linmem.closed_form.distributed import Shard
-folder, here = sys.argv[1:]
+folder, here = sys.argv[1:3]
 sys.path.insert(0, here)
 from test_sources import PARTS
 torch.set_num_threads(1)
-dist.init_process_group("gloo")
-rank = dist.get_rank()
+rank = int(sys.argv[3])
+dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
 for name, parts in PARTS.items():
     if name == "dies" and rank == 1:
         LinearAutoencoder._solve = lambda *given: os._exit(3)
@@ -131,10 +131,9 @@ def workers(tmp_path_factory):
     """Two processes that go through all of PARTS together, the second of which dies in the last."""
     folder = tmp_path_factory.mktemp("workers")
     (folder / "worker.py").write_text(textwrap.dedent(WORKER))
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "WORLD_SIZE": "2"}
-    environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(29500 + os.getpid() % 1000)}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, str(folder / "worker.py"), str(folder), os.path.dirname(__file__)]
-    processes = [subprocess.Popen(command, env={**environment, "RANK": str(rank)}) for rank in range(2)]
+    processes = [subprocess.Popen([*command, str(rank)], env=environment) for rank in range(2)]
     for process in processes:
         process.wait(timeout=200)
     return folder

@@ -24,18 +24,23 @@ FRESH.set_forkserver_preload(
     ["tests.test_sweep", "optuna.storages.journal", "optuna.study", "sqlalchemy.orm", "torch._dynamo"]
 )
 
+PATIENCE = 300  # seconds for what takes a few, on however busy a machine
+
 
 def logged_sweep(start, log, *arguments, **how):
     """`sweep`, with a line in `log` for every run that begins; waits for the others that shall start with it."""
-    single = runs.run
+    single, begun = runs.run, []
 
     def noted(options, folder, **how):
         with open(log, "a") as file:
             file.write(f"{folder.name} {os.getpid()}\n")
+        if not begun:
+            start.wait(PATIENCE)  # nobody runs anything before each has something to run
+        begun.append(folder)
         return single(options, folder, **how)
 
     runs.run = noted
-    start.wait()
+    start.wait(PATIENCE)
     sweep(*arguments, **how)
 
 
@@ -75,7 +80,7 @@ def test_a_sweep_does_what_single_runs_do(pieces, tmp_path):
 
 
 def test_killed_at_random_moments_it_loses_no_finished_run_and_repeats_none(pieces, tmp_path):
-    rows, moments, finished, killed = plan(pieces, 12, epochs=50), random.Random(0), {}, 0
+    rows, moments, finished, killed = plan(pieces, 12, epochs=100), random.Random(0), {}, 0
     while killed < 10:
         process = FRESH.Process(target=sweep, args=(rows, tmp_path))
         process.start()
@@ -117,7 +122,7 @@ def test_two_processes_share_a_study_and_do_each_run_once(pieces, tmp_path, stor
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(PATIENCE)
     assert [process.exitcode for process in processes] == [0, 0]
     done = [line.split() for line in log.read_text().splitlines()]
     assert sorted(name for name, _ in done) == sorted(name_of(row) for row in rows)
@@ -129,7 +134,7 @@ def claimed(storage, owner, names, start, found):
     study = Study(storage, "race", owner)
     look = study.storage.check_trial_is_updatable
     study.storage.check_trial_is_updatable = lambda *trial: (look(*trial), time.sleep(0.05))  # between look and write
-    start.wait()
+    start.wait(PATIENCE)
     found.put([name for name in names if study.claim(name)])
 
 
@@ -141,9 +146,9 @@ def test_of_two_folders_that_claim_a_run_at_once_one_gets_it(tmp_path, storage):
     processes = [FRESH.Process(target=claimed, args=(storage, owner, names, start, found)) for owner in "abc"]
     for process in processes:
         process.start()
-    got = [name for _ in processes for name in found.get(timeout=60)]
+    got = [name for _ in processes for name in found.get(timeout=PATIENCE)]
     for process in processes:
-        process.join(60)
+        process.join(PATIENCE)
     assert sorted(got) == sorted(names)
 
 

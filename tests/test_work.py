@@ -8,7 +8,7 @@ import pytest
 
 from linmem.experiments import reproduction, work
 
-from .test_sweep import FRESH
+from .test_sweep import FRESH, PATIENCE
 
 
 def job(log, value):
@@ -22,7 +22,7 @@ def jobs(log, count=20):
 
 
 def work_on(folder, log, start):
-    start.wait()
+    start.wait(PATIENCE)
     assert [one["value"] for one in work.shared(folder, jobs(log)).values()] == list(range(20))
 
 
@@ -32,7 +32,7 @@ def test_processes_share_jobs_and_all_get_everything(tmp_path):
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(PATIENCE)
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert sorted(map(int, log.read_text().split())) == list(range(20))
 
