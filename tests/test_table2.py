@@ -2,19 +2,19 @@
 
 import pytest
 
-from linmem.experiments import figure3, reproduction, table2, table2_shown
+from linmem.experiments import figure3, reproduction, table2, table2_grids, table2_shown
 from linmem.sweeps import space
 
 
 def part(grid, protocol, name="jsb_chorales"):
-    found = table2.parts(table2.CONFIGS[grid])
+    found = table2_grids.parts(table2.CONFIGS[grid])
     return next(one for one in found if (one["set"], one["protocol"]) == (name, protocol))
 
 
 @pytest.mark.parametrize("grid", ["small", "paper"])
 @pytest.mark.parametrize("protocol", ["plain", "ours"])
 def test_every_row_gets_as_many_trials_but_for_the_shapes_of_a_memory(grid, protocol):
-    counts = {row: len(space.plan("jsb_chorales", one)) for row, one in table2.rows(part(grid, protocol)).items()}
+    counts = {row: len(space.plan("jsb_chorales", one)) for row, one in table2_grids.rows(part(grid, protocol)).items()}
     networks = {n for row, n in counts.items() if "LMN" not in row}
     memories = {n for row, n in counts.items() if "LMN" in row}
     assert len(networks) == len(memories) == 1
@@ -25,7 +25,7 @@ def test_every_row_gets_as_many_trials_but_for_the_shapes_of_a_memory(grid, prot
 
 
 def test_protocols_differ_where_they_say_and_the_rnn_rbm_is_in_the_plain_one_alone():
-    plain, ours = (table2.rows(part("small", protocol)) for protocol in ("plain", "ours"))
+    plain, ours = (table2_grids.rows(part("small", protocol)) for protocol in ("plain", "ours"))
     assert plain.keys() - ours.keys() == {"RNN-RBM"}
     assert "fading" not in plain["pret-LMN-B"]
     assert ours["pret-LMN-B"]["fading"] < 1
@@ -125,7 +125,7 @@ def test_figure3_takes_the_better_of_two_shapes_with_as_many_units(tmp_path):
 
 def test_runs_that_table_and_figure_both_ask_for_are_the_same(tmp_path):
     small = figure3.CONFIGS["small"]
-    table = table2.rows(part("small", "plain"))
+    table = table2_grids.rows(part("small", "plain"))
     figure = figure3.spaces(small)
     shared = set(space.plan("jsb_chorales", figure["LSTM"])) & set(space.plan("jsb_chorales", table["LSTM"]))
     assert {options.model.hidden_size for options in shared} == {100, 250}
