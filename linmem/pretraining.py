@@ -74,7 +74,8 @@ def pretrain(
     fading : float
         See `initialize.from_unfolded_`; 1 in the paper.
     options : TrainingOptions, optional
-        Of the unfolded network; with `truncate` it is trained on pieces of so many steps.
+        Of the unfolded network; with `truncate` it is trained on pieces of so many steps, and the autoencoder is fitted
+        to pieces as long: what lies further back, no gradient would reach later.
     task : Task, optional
         The loss; by default 0/1 targets behind a sigmoid.
     autoencoder : LinearAutoencoder, optional
@@ -104,11 +105,13 @@ def pretrain(
         answer_constant_(unfolded, readout.bias)  # it answers for the readout at first, and gives back what it learnt
     if autoencoder is None:  # only its encoder is needed
         autoencoder = LinearAutoencoder(lmn.memory_size, decoder="tied", random_state=options.seed)
-    if options.truncate:  # it looks k steps back, whatever was carried on
-        splits, options = _cut(splits, options.truncate), replace(options, truncate=0)
+    steps = options.truncate
+    if steps:  # it looks k steps back, whatever was carried on
+        splits, options = _cut(splits, steps), replace(options, truncate=0)
     model = _Dropping(unfolded, *dropout)
     history = train(model, splits, cast(Task, _Given(task)), options, checkpoint=checkpoint, progress=progress)
-    autoencoder.fit(hidden_states(unfolded, check_sequences(sequences)))
+    states = hidden_states(unfolded, check_sequences(sequences))
+    autoencoder.fit([piece for whole in states for piece in (whole.split(steps) if steps else [whole])])
     from_unfolded_(lmn, readout, unfolded, autoencoder, fading)
     return Pretrained(unfolded, autoencoder, history)
 

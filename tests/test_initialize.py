@@ -184,5 +184,9 @@ def test_pieces_of_a_long_sequence_pretrain_as_those_pieces_would():
         lmn, readout = LMN(3, 5, 6, dtype=torch.float64), nn.Linear(6, 2, dtype=torch.float64)
         nn.init.zeros_(readout.bias)
         how = TrainingOptions(max_epochs=2, batch_size=2, truncate=10 if parts is None else 0)
-        found.append(pretrain(lmn, readout, *given, valid=(x, y), lags=3, options=how).unfolded)
-    assert torch.equal(found[0].weight_hh, found[1].weight_hh)
+        found.append(pretrain(lmn, readout, *given, valid=(x, y), lags=3, options=how))
+    unfolded = found[0].unfolded
+    assert torch.equal(unfolded.weight_hh, found[1].unfolded.weight_hh)
+    states = [piece for whole in hidden_states(unfolded, x) for piece in whole.split(10)]
+    wanted = LinearAutoencoder(6, decoder="tied", random_state=0).fit(states)
+    torch.testing.assert_close(torch.as_tensor(found[0].autoencoder.A_), torch.as_tensor(wanted.A_))

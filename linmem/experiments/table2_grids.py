@@ -17,14 +17,14 @@ _ALL: dict[str, Any] = {"without": []}
 _LARGE = {"without": ["RNN", "pret-RNN", "GRU", "RNN-RBM"], "truncate": 100, "patience": 8}
 _SEARCHED = {
     **_LARGE,
-    "seeds": 3,
     "starts": ["rates"],
     "dropout": [[0.0, 0.0], [0.1, 0.2]],
     "clip": 0.25,
     "fading": 0.7,
 }
 _MOVED = {**_LARGE, "seeds": 1, "chosen on": "jsb_chorales"}
-_LENGTHS = {"piano_midi": 60, "nottingham": 50, "muse_data": 25}  # epochs
+_EPOCHS = {"piano_midi": 60, "nottingham": 50, "muse_data": 25}
+_SEEDS = {"piano_midi": 3, "nottingham": 3, "muse_data": 1}
 
 CONFIGS: Mapping[str, Mapping[str, Any]] = {
     "smoke": {
@@ -47,8 +47,11 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
         "parts": [
             {"set": "jsb_chorales", "protocol": "plain", "pairs": [[50, 100], [100, 250]], **_ALL},
             {"set": "jsb_chorales", "protocol": "ours", **_ALL},
-            *({"set": name, "protocol": "ours", "epochs": epochs, **_SEARCHED} for name, epochs in _LENGTHS.items()),
-            *({"set": name, "protocol": "plain", "epochs": epochs, **_MOVED} for name, epochs in _LENGTHS.items()),
+            *(
+                {"set": name, "protocol": "ours", "seeds": _SEEDS[name], "epochs": epochs, **_SEARCHED}
+                for name, epochs in _EPOCHS.items()
+            ),
+            *({"set": name, "protocol": "plain", "epochs": epochs, **_MOVED} for name, epochs in _EPOCHS.items()),
         ],
         "seeds": 3,
         "units": [100, 250],

@@ -1,0 +1,68 @@
+"""How long should a solved memory remember? A pretrained LMN-B on two sets, its memory fading by γ a step, W_mm = γ B.
+
+γ = 1 is L18's: a hidden state counts for ever. 0 keeps the last one only; "none" is the same network without
+pretraining. Adam at 3e-3, no dropout, clipped at 0.25, 100 steps of backpropagation at a time, the state carried on;
+the choice of the epoch is valid's. A run is kept in `--out` and is not done twice; several processes share the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from linmem import tables
+from linmem.experiments.work import trained
+from linmem.sweeps import space
+from linmem.sweeps.sweep import Outcome
+
+EPOCHS = {"jsb_chorales": 60, "nottingham": 15}
+FADINGS = [0.0, 0.3, 0.7, 0.9, 1.0]
+
+
+def runs_on(name: str) -> dict[str, space.Space]:
+    """Search space of either way to begin."""
+    common = {
+        "model": "lmn-b",
+        "hidden_size": 250,
+        "memory_size": 200,
+        "nonlinearity": "relu",
+        "learning_rate": 3e-3,
+        "averaging": 0.98,
+        "clip": 0.25,
+        "truncate": 100,
+        "max_epochs": EPOCHS[name],
+    }
+    solved = {"pretrain": "unfolded", "unfolded_nonlinearity": "relu", "lags": 4, "pretrain_epochs": 25}
+    return {"none": common, "solved": {**common, **solved, "fading": FADINGS}}
+
+
+def row(kind: str, one: Outcome) -> dict[str, object]:
+    """What of a run is shown."""
+    scores = one.result["scores"]
+    return {
+        "set": one.options.data,
+        "γ": "none" if kind == "none" else f"{one.options.pretraining.fading:g}",
+        "valid NLL": scores["nll"],
+        "valid accuracy %": 100 * scores["accuracy"],
+        "best epoch": one.result["best_epoch"],
+        "epochs": one.result["epochs"],
+        "pretraining s": round(one.result["pretraining_seconds"]),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/memory-fading"))
+    parser.add_argument("--sets", nargs="+", choices=EPOCHS, default=list(EPOCHS))
+    options = parser.parse_args()
+    rows = [
+        row(kind, one)
+        for name in options.sets
+        for kind, one_space in runs_on(name).items()
+        for one in trained(space.plan(name, one_space), options.out, progress=True)
+    ]
+    print(tables.markdown(rows, {"valid NLL": 3, "valid accuracy %": 2}))
+
+
+if __name__ == "__main__":
+    main()
