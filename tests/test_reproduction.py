@@ -56,6 +56,20 @@ def test_force_runs_again(results, tmp_path):
     assert "5.61" in reproduction.reproduce("parameters", tmp_path, grid="paper", force=True)
 
 
+def test_lines_of_a_grid_that_was_changed_are_not_gone_on_with(tmp_path, monkeypatch):
+    reproduction.reproduce("parameters", tmp_path, grid="smoke")
+    path = tmp_path / "parameters.jsonl"
+    lines = reproduction.read(path)
+    begun = [{key: value for key, value in line.items() if key != "last"} for line in lines[:1]]
+    path.write_text("".join(json.dumps(line) + "\n" for line in begun))
+    monkeypatch.setitem(parameters.CONFIGS, "smoke", {**parameters.CONFIGS["smoke"], "new": 1})
+    with pytest.raises(ValueError, match="was begun when grid smoke of parameters was another"):
+        reproduction.reproduce("parameters", tmp_path)
+    assert len(reproduction.read(path)) == 1
+    reproduction.reproduce("parameters", tmp_path, grid="smoke", force=True)
+    assert reproduction.read(path)[0]["config"]["new"] == 1
+
+
 def test_table1_counts_what_is_there(results):
     splits = data.load("chorales")
     for line in lines_of(results, "table1"):

@@ -85,7 +85,7 @@ def reproduce(
     Raises
     ------
     ValueError
-        An unknown name or grid, or lines of another grid or seed.
+        An unknown name or grid, or lines of another grid or seed, or of the grid as it was before.
     """
     experiment = experiment_named(name)
     path = folder / f"{name}.jsonl"
@@ -98,6 +98,11 @@ def reproduce(
         raise ValueError(
             f"{path} holds grid {kept[0]['grid']} with seed {kept[0]['seed']}:"
             " ask for those, name another folder (--out), or run again (--force)"
+        )
+    if kept and not finished(kept) and kept[-1]["config"] != json.loads(json.dumps(experiment.CONFIGS[grid])):
+        raise ValueError(
+            f"{path} was begun when grid {grid} of {name} was another: run again (--force; work that is kept is used"
+            " again), or name another folder (--out)"
         )
     if not finished(kept):
         folder.mkdir(parents=True, exist_ok=True)
