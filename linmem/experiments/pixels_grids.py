@@ -63,9 +63,9 @@ def grids(name: str) -> dict[str, dict[str, Any]]:
             },
             "networks": {
                 "data": f"{name}:3000:500",
-                "seeds": 1,
+                "seeds": 3,
                 "units": 128,
-                "rows": ROWS if permuted else ROWS[:3],
+                "rows": ROWS if permuted else ROWS[:4],
                 "rates": [1e-3, 1e-4],
                 "detach": [0.25],
                 "epochs": 4,
