@@ -63,9 +63,9 @@ def grids(name: str) -> dict[str, dict[str, Any]]:
             },
             "networks": {
                 "data": f"{name}:3000:500",
-                "seeds": 3,
+                "seeds": 1,
                 "units": 128,
-                "rows": ROWS if permuted else ROWS[:4],
+                "rows": ROWS if permuted else ROWS[:3],
                 "rates": [1e-3, 1e-4],
                 "detach": [0.25],
                 "epochs": 4,
