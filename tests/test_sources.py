@@ -133,10 +133,18 @@ def workers(tmp_path_factory):
     (folder / "worker.py").write_text(textwrap.dedent(WORKER))
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, str(folder / "worker.py"), str(folder), os.path.dirname(__file__)]
-    processes = [subprocess.Popen([*command, str(rank)], env=environment) for rank in range(2)]
-    for process in processes:
-        process.wait(timeout=200)
-    return folder
+    for patience in (100, 200, 300):  # seconds; gloo at times leaves workers waiting to be connected
+        processes = [subprocess.Popen([*command, str(rank)], env=environment) for rank in range(2)]
+        try:
+            for process in processes:
+                process.wait(timeout=patience)
+            return folder
+        except subprocess.TimeoutExpired:
+            for process in processes:
+                process.kill()
+                process.wait()
+            (folder / "store").unlink(missing_ok=True)
+    pytest.fail("two workers never came to an end")
 
 
 @pytest.mark.parametrize("part", ["unequal", "empty", "joint"])
