@@ -27,8 +27,8 @@ import torch
 import torch.distributed as dist
 
 from linmem import data
-from linmem.autoencoder import LinearAutoencoder
-from linmem.closed_form.distributed import Shard
+from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.autoencoder.history.distributed import Shard
 
 
 def shard(name: str, rank: int, workers: int) -> list[torch.Tensor]:

@@ -19,9 +19,10 @@ from typing import Any
 
 import torch
 
-from linmem import data, tables
-from linmem.autoencoder import LinearAutoencoder
-from linmem.closed_form.svd import Slices
+from linmem import data
+from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.autoencoder.solvers import Slices
+from linmem.reporting import tables
 
 FORMS: dict[str, dict[str, Any]] = {
     "slices, tied": {"decoder": "tied", "solver": Slices(lags=10, spare=0)},

@@ -20,8 +20,8 @@ from typing import Any
 
 import torch
 
-from linmem import tables
-from linmem.closed_form.history import History
+from linmem.autoencoder.history.in_memory import History
+from linmem.reporting import tables
 
 FEATURES, COLUMNS = 16, 16
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from linmem.autoencoder import LinearAutoencoder
+from linmem.autoencoder.estimator import LinearAutoencoder
 
 LENGTH, FEATURES, PER_FILE = 200, 64, 500  # a file holds 500 sequences: 51 MB in float64
 

@@ -26,11 +26,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from linmem import data, tables
-from linmem.closed_form.history import History
-from linmem.closed_form.survey import Survey
-from linmem.closed_form.svd import Randomized, Slices
-from linmem.closed_form.svd.slices import compress
+from linmem import data
+from linmem.autoencoder.history.in_memory import History
+from linmem.autoencoder.history.survey import Survey
+from linmem.autoencoder.solvers import Randomized, Slices
+from linmem.autoencoder.solvers.column_blocks import compress
+from linmem.reporting import tables
 from linmem.sequences import check_sequences
 
 SLICE = 10

@@ -19,10 +19,14 @@ from typing import Any
 
 import torch
 
-from linmem import runs, tables
 from linmem.experiments.demo import DATA, EFFORT
-from linmem.model import ModelOptions
-from linmem.run_folder import PretrainingOptions, RunOptions
+from linmem.nn.registry import ModelOptions
+from linmem.reporting import tables
+from linmem.runs import runner
+from linmem.runs.directory import (
+    PretrainingOptions,
+    RunOptions,
+)
 
 RATES = (1e-3, 3e-3)
 DROPOUTS = ((0.0, 0.0), (0.1, 0.3), (0.2, 0.5))
@@ -56,7 +60,7 @@ def trial(folder: Path, model: str, label: str, options: RunOptions) -> dict[str
     torch.set_num_threads(1)
     where = folder / f"{model} {label}".replace("/", "-").replace(",", "").replace(" ", "_")
     try:
-        summary = runs.run(options, where, resume=True)
+        summary = runner.run(options, where, resume=True)
     except ValueError as error:
         print(f"{model}, {label}: {error}", flush=True)
         return None

@@ -26,10 +26,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from linmem.bench import times, training_step
-from linmem.layers import LMN
-from linmem.scan.choice import ENGINES
-from linmem.scan.engine import blas_threads
+from linmem.analysis.layer_speed import times, training_step
+from linmem.nn.lmn import LMN
+from linmem.nn.scan.choice import ENGINES
+from linmem.nn.scan.engine import blas_threads
 
 SIZES = [  # T, B, a, f, p
     (160, 16, 88, 50, 100),

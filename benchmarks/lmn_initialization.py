@@ -20,14 +20,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from linmem import data, tables
-from linmem.experiments.work import shared
-from linmem.gradients import spectrum
-from linmem.layers import LMN
-from linmem.model import ModelOptions, SequenceModel, build_model
-from linmem.pretraining import pretrain
-from linmem.tasks import NextFrame
-from linmem.training import TrainingOptions, train
+from linmem import data
+from linmem.analysis.gradient_norms import spectrum
+from linmem.experiments.harness.jobs import shared
+from linmem.nn.lmn import LMN
+from linmem.nn.registry import ModelOptions, SequenceModel, build_model
+from linmem.reporting import tables
+from linmem.training.loop import TrainingOptions, train
+from linmem.training.pretraining import pretrain
+from linmem.training.tasks import NextFrame
 
 RATES = (0.1, 1.0)
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from linmem import tables
-from linmem.experiments.work import trained
-from linmem.sweeps import space
-from linmem.sweeps.sweep import Outcome
+from linmem.experiments.harness.jobs import trained
+from linmem.reporting import tables
+from linmem.runs.sweep import space
+from linmem.runs.sweep.sweep import Outcome
 
 EPOCHS = {"jsb_chorales": 60, "nottingham": 15}
 FADINGS = [0.0, 0.3, 0.7, 0.9, 1.0]

@@ -8,8 +8,8 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from linmem.autoencoder import LinearAutoencoder
-from linmem.closed_form.svd import Randomized, Remembered, exact
+from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.autoencoder.solvers import Randomized, Remembered, exact
 
 RAGGED = [9, 4, 12, 1, 7, 12]
 
@@ -144,7 +144,7 @@ def test_chunks_do_not_matter(ragged, center):
 
 @pytest.mark.parametrize("center", [False, True])
 def test_chunks_with_many_columns_lose_only_what_spare_directions_cannot_hold(monkeypatch, center):
-    monkeypatch.setattr("linmem.closed_form.sketch.DENSE_COLUMNS", 10)
+    monkeypatch.setattr("linmem.autoencoder.incremental.DENSE_COLUMNS", 10)
     sequences = smooth([40, 17, 40, 25, 3, 33], features=4)
     whole = LinearAutoencoder(5, center=center).fit(sequences)
     ae = LinearAutoencoder(5, center=center)
@@ -300,7 +300,7 @@ def test_bad_input_after_fit(ragged):
 
 
 def test_memory_of_partial_fit_does_not_grow_with_the_chunks(monkeypatch):
-    monkeypatch.setattr("linmem.closed_form.sketch.DENSE_COLUMNS", 10)
+    monkeypatch.setattr("linmem.autoencoder.incremental.DENSE_COLUMNS", 10)
     ae, sizes = LinearAutoencoder(1), []
     for seed in range(4):
         ae.partial_fit(smooth([60] * 3, features=4, seed=seed))

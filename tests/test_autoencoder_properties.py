@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from linmem.autoencoder import LinearAutoencoder
-from linmem.closed_form.history import History
+from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.autoencoder.history.in_memory import History
 
 KINDS = ["noise", "walk", "constant", "one direction", "impulse", "switches"]
 

@@ -15,8 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
 from sklearn.utils.validation import check_is_fitted
 
-from linmem.autoencoder import LinearAutoencoder
-from linmem.closed_form.svd import Randomized
+from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.autoencoder.solvers import Randomized
 
 
 @pytest.fixture(scope="module")

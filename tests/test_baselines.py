@@ -12,7 +12,8 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_sequence
 
-from linmem.baselines import (
+from linmem.nn.base import SequenceLayer
+from linmem.nn.baselines import (
     LMU,
     LRU,
     RNNRBM,
@@ -25,9 +26,8 @@ from linmem.baselines import (
     linear_,
     orthogonal_,
 )
-from linmem.layers import LMN
-from linmem.multiscale import MultiScaleLMN
-from linmem.sequence_layer import SequenceLayer
+from linmem.nn.lmn import LMN
+from linmem.nn.multiscale import MultiScaleLMN
 
 A = 3  # input size of every row
 

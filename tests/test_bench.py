@@ -5,9 +5,9 @@ from itertools import count
 import pytest
 import torch
 
-from linmem import bench
+from linmem.analysis import layer_speed
 
-SMALL = (bench.Size(3, 2, 2, 3, 4),)
+SMALL = (layer_speed.Size(3, 2, 2, 3, 4),)
 
 
 def test_the_median_leaves_out_the_first_round_and_each_layer_has_its_turn():
@@ -23,13 +23,13 @@ def test_the_median_leaves_out_the_first_round_and_each_layer_has_its_turn():
         return run
 
     runs = {"a": taking("a", [100.0, 1.0, 9.0, 2.0]), "b": taking("b", [100.0, 5.0, 5.0, 7.0])}
-    assert bench.race(runs, 3, lambda: now[0]) == {"a": 2000.0, "b": 5000.0}
+    assert layer_speed.race(runs, 3, lambda: now[0]) == {"a": 2000.0, "b": 5000.0}
     assert turns == ["a", "b"] * 4
 
 
 def test_a_training_step_fills_all_gradients():
     layer = torch.nn.LSTM(2, 3)
-    run = bench.training_step(layer, 4, 2, 2)
+    run = layer_speed.training_step(layer, 4, 2, 2)
     run()
     first = [weight.grad.clone() for weight in layer.parameters()]
     assert all(grad.abs().sum() > 0 for grad in first)
@@ -40,24 +40,24 @@ def test_a_training_step_fills_all_gradients():
 def test_a_step_of_inference_is_a_step_of_the_sequence():
     torch.manual_seed(0)
     seen = []
-    run = bench._repeated(lambda m: seen.append(m) or m + 1, 0)
+    run = layer_speed._repeated(lambda m: seen.append(m) or m + 1, 0)
     run()
-    assert seen == list(range(bench.REPEATS))
+    assert seen == list(range(layer_speed.REPEATS))
 
 
 def test_rows_hold_every_layer_and_the_table_its_ratios(monkeypatch):
     clock = count(0.0, 0.5)
-    monkeypatch.setitem(bench.CLOCKS, "wall", lambda: next(clock))
+    monkeypatch.setitem(layer_speed.CLOCKS, "wall", lambda: next(clock))
     before = torch.get_rng_state()
-    rows = bench.measured(SMALL, rounds=2)
+    rows = layer_speed.measured(SMALL, rounds=2)
     assert torch.equal(before, torch.get_rng_state())
     layers = ["LMN", "LSTM(f+p)", "LSTM(p)", "GRU(f+p)", "RNN(f+p)"]
-    assert [list(row) for row in rows] == [["what", *bench.Size._fields, *layers]] * 2
-    assert [row["LMN"] for row in rows] == [500.0, 500.0 / bench.REPEATS]
-    text = bench.table(rows)
+    assert [list(row) for row in rows] == [["what", *layer_speed.Size._fields, *layers]] * 2
+    assert [row["LMN"] for row in rows] == [500.0, 500.0 / layer_speed.REPEATS]
+    text = layer_speed.table(rows)
     assert text.count("3, 2, 2, (3, 4)") == 1
     assert text.count(" 1.00 |") == 4  # both LSTMs take as long as the LMN by this clock
-    assert bench.table(rows[:1]).count("LMN") == 3
+    assert layer_speed.table(rows[:1]).count("LMN") == 3
 
 
 @pytest.mark.parametrize(
@@ -71,4 +71,4 @@ def test_rows_hold_every_layer_and_the_table_its_ratios(monkeypatch):
 )
 def test_what_cannot_be_measured_is_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
-        bench.measured(**{"sizes": SMALL} | wrong)
+        layer_speed.measured(**{"sizes": SMALL} | wrong)

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from linmem.autoencoder import LinearAutoencoder
-from linmem.baselines import delay_line_, linear_, orthogonal_
-from linmem.capacity import memory_capacity
+from linmem.analysis.memory_capacity import memory_capacity
+from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.data.synthetic import noise, waveform
-from linmem.layers import LMN
+from linmem.nn.baselines import delay_line_, linear_, orthogonal_
+from linmem.nn.lmn import LMN
 
 
 def linear_memory(p, fill, seed=0):

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from linmem import cli, midi
-from linmem.autoencoder import LinearAutoencoder
-from linmem.experiments import reproduction
-from linmem.run_folder import load_run
+from linmem import cli
+from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.data import midi
+from linmem.experiments.harness import reproduction
+from linmem.runs.directory import (
+    load_run,
+)
 
 SMALL = ["--hidden_size=6", "--memory_size=8", "--max_epochs=2", "--batch_size=4"]
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from linmem.baselines import ClockworkRNN
+from linmem.nn.baselines import ClockworkRNN
 
 
 def layer_of(n=8, groups=4):

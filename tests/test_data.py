@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from linmem import data
-from linmem.data import chorales, files, poly_music
+from linmem.data import chorales, downloads, poly_music
+from linmem.data.midi import LOWEST_NOTE
 from linmem.data.splits import SPLITS
-from linmem.midi import LOWEST_NOTE
 
 
 def counts(rolls):
@@ -188,7 +188,7 @@ PERSISTENCE = {"jsb_chorales": 22.20, "muse_data": 38.21, "nottingham": 64.89, "
 @functools.lru_cache(maxsize=1)
 def published(name):
     """The set, if its file is on this machine: tests never go to the network."""
-    path = files.data_root() / poly_music.REMOTE[name].place
+    path = downloads.data_root() / poly_music.REMOTE[name].place
     if not path.exists():
         pytest.skip(f"{path} is missing: set LINMEM_DATA to a folder that has it")
     return data.load(name)
@@ -218,7 +218,7 @@ def test_known_duplicates_of_nottingham():
 def test_damaged_set_is_told(damage, tmp_path):
     published("jsb_chorales")
     file = poly_music.REMOTE["jsb_chorales"]
-    content = bytearray((files.data_root() / file.place).read_bytes())
+    content = bytearray((downloads.data_root() / file.place).read_bytes())
     if damage == "altered":
         content[5000] ^= 1
     else:
@@ -228,7 +228,7 @@ def test_damaged_set_is_told(damage, tmp_path):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"JSB_Chorales\.mat is damaged or altered") as caught:
         data.load("jsb_chorales", root=tmp_path)
-    for part in (str(path), files.sha256_of(path), file.sha256, "delete it"):
+    for part in (str(path), downloads.sha256_of(path), file.sha256, "delete it"):
         assert part in str(caught.value)
 
 

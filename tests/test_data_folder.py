@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from linmem import data
+from linmem.data.midi import write_midi
 from linmem.data.splits import SPLITS
-from linmem.midi import write_midi
 
 
 def arrays(seed=0, count=20, features=3):

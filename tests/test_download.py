@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from linmem import data
-from linmem.data import files, poly_music
+from linmem.data import downloads, poly_music
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -41,17 +41,17 @@ def remote(monkeypatch):
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     digest = hashlib.sha256(Handler.content).hexdigest()
-    yield lambda path: files.RemoteFile("set/a.bin", f"http://127.0.0.1:{server.server_port}/{path}", digest)
+    yield lambda path: downloads.RemoteFile("set/a.bin", f"http://127.0.0.1:{server.server_port}/{path}", digest)
     server.shutdown()
     server.server_close()
     thread.join()
 
 
 def test_download_once(remote, tmp_path, capfd):
-    path = files.obtain(remote("whole"), tmp_path)
+    path = downloads.obtain(remote("whole"), tmp_path)
     assert path == tmp_path / "set" / "a.bin"
     assert path.read_bytes() == Handler.content
-    assert files.obtain(remote("nowhere"), tmp_path) == path  # it is there: the server is not asked
+    assert downloads.obtain(remote("nowhere"), tmp_path) == path  # it is there: the server is not asked
     assert os.listdir(path.parent) == ["a.bin"]
     assert capfd.readouterr() == ("", "")  # quiet in a pipe
 
@@ -59,28 +59,28 @@ def test_download_once(remote, tmp_path, capfd):
 def test_download_from_a_file_url(tmp_path):
     (tmp_path / "source").write_bytes(b"notes")
     digest = hashlib.sha256(b"notes").hexdigest()
-    file = files.RemoteFile("a.bin", (tmp_path / "source").as_uri(), digest)
-    assert files.obtain(file, tmp_path / "root").read_bytes() == b"notes"
+    file = downloads.RemoteFile("a.bin", (tmp_path / "source").as_uri(), digest)
+    assert downloads.obtain(file, tmp_path / "root").read_bytes() == b"notes"
 
 
 def test_progress_on_a_terminal(remote, tmp_path, monkeypatch):
     terminal = io.StringIO()
     terminal.isatty = lambda: True
-    monkeypatch.setattr(files.sys, "stderr", terminal)
-    files.obtain(remote("whole"), tmp_path)
+    monkeypatch.setattr(downloads.sys, "stderr", terminal)
+    downloads.obtain(remote("whole"), tmp_path)
     assert "a.bin" in terminal.getvalue()
 
 
 def test_another_file_is_not_kept(remote, tmp_path):
     file = replace(remote("whole"), sha256="0" * 64)
     with pytest.raises(ValueError, match="nothing was kept"):
-        files.obtain(file, tmp_path)
+        downloads.obtain(file, tmp_path)
     assert os.listdir(tmp_path / "set") == []
 
 
 def test_a_download_cut_short_is_not_kept(remote, tmp_path):
     with pytest.raises((ValueError, ConnectionError), match=r"a\.bin"):
-        files.obtain(remote("half"), tmp_path)
+        downloads.obtain(remote("half"), tmp_path)
     assert os.listdir(tmp_path / "set") == []
 
 
@@ -106,10 +106,10 @@ def test_no_network_names_file_url_and_folder(remote, tmp_path, monkeypatch):
 
 def test_data_root(tmp_path, monkeypatch):
     monkeypatch.setenv("LINMEM_DATA", str(tmp_path / "named"))
-    assert files.data_root() == tmp_path / "named"
-    assert files.data_root(tmp_path / "given") == tmp_path / "given"
+    assert downloads.data_root() == tmp_path / "named"
+    assert downloads.data_root(tmp_path / "given") == tmp_path / "given"
     monkeypatch.delenv("LINMEM_DATA")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert files.data_root() == tmp_path / "cache" / "linmem"
+    assert downloads.data_root() == tmp_path / "cache" / "linmem"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert files.data_root() == Path.home() / ".cache" / "linmem"
+    assert downloads.data_root() == Path.home() / ".cache" / "linmem"

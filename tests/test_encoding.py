@@ -7,19 +7,19 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from linmem.autoencoder import LinearAutoencoder
-from linmem.closed_form.coding import encode
+from linmem.autoencoder.coding import encode
+from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.data.splits import SPLITS
 from linmem.data.synthetic import waveform
 from linmem.experiments import encoding, reconstruction
-from linmem.experiments.diverging import train_while_finite
-from linmem.experiments.encoding_models import ROWS, trained
-from linmem.experiments.encoding_sets import Later, question
-from linmem.experiments.solved_readouts import RIDGES, Affine, Answers, answers, best, least_squares, logistic
-from linmem.experiments.static_memories import KINDS, candidates, directions, solve, started
-from linmem.model import ModelOptions, build_model
-from linmem.tasks import Classes, NextFrame, Recall
-from linmem.training import TrainingOptions, count
+from linmem.experiments.encoding.models import ROWS, trained
+from linmem.experiments.encoding.tasks import Later, question
+from linmem.experiments.harness.diverging import train_while_finite
+from linmem.experiments.static.memories import KINDS, candidates, directions, solve, started
+from linmem.experiments.static.readouts import RIDGES, Affine, Answers, answers, best, least_squares, logistic
+from linmem.nn.registry import ModelOptions, build_model
+from linmem.training.loop import TrainingOptions, count
+from linmem.training.tasks import Classes, NextFrame, Recall
 
 SERIES = reconstruction.CONFIGS["smoke"]["sets"][reconstruction.SERIES]
 COPY = {"counts": [60, 20, 20], "symbols": 2, "length": 2, "blanks": 3}
@@ -164,7 +164,7 @@ def test_what_was_solved_is_kept_and_any_part_of_it_can_be_shown(tmp_path, monke
     assert len(lines) == 2 * len(KINDS)
     scores = {kind: [li["test"]["accuracy"] for li in lines if li["memory"] == kind] for kind in KINDS}
     assert min(scores["LAES"]) > 0.9 > 0.5 > max(scores["orthogonal"] + scores["delay line"])
-    monkeypatch.setattr(encoding, "best", lambda *_: pytest.fail("it was done again"))
+    monkeypatch.setattr("linmem.experiments.encoding.experiment.best", lambda *_: pytest.fail("it was done again"))
     assert list(encoding.run(config, 0, tmp_path)) == lines
     for first in (1, len(KINDS) + 1, len(lines)):
         assert "generation" in encoding.show(lines[:first], tmp_path)

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from linmem.autoencoder import LinearAutoencoder
-from linmem.closed_form.history import History
-from linmem.equivalence import recurrent_from_feedforward, recurrent_from_unfolded
-from linmem.initialize import from_unfolded_
-from linmem.layers import LMN
-from linmem.unfolded import ExplicitMemoryNetwork, UnfoldedNetwork
+from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.autoencoder.history.in_memory import History
+from linmem.nn.equivalence import recurrent_from_feedforward, recurrent_from_unfolded
+from linmem.nn.initialize import from_unfolded_
+from linmem.nn.lmn import LMN
+from linmem.nn.unfolded import ExplicitMemoryNetwork, UnfoldedNetwork
 
 KIND = {"dtype": torch.float64}
 A, STEPS, OUTPUTS = 3, 5, 2  # inputs, steps of the window, outputs

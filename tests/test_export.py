@@ -5,8 +5,8 @@ import warnings
 import pytest
 import torch
 
-from linmem.layers import LMN
-from linmem.scan import Weights, exportable, reference
+from linmem.nn.lmn import LMN
+from linmem.nn.scan import Weights, exportable, reference
 
 SHAPES = {
     "plain": {},

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from linmem.baselines import (
+from linmem.nn.baselines import (
     delay_line_,
     echo_state_,
     elman_,
@@ -13,7 +13,7 @@ from linmem.baselines import (
     orthogonal_,
     orthogonality_penalty,
 )
-from linmem.layers import LMN
+from linmem.nn.lmn import LMN
 
 KIND = {"dtype": torch.float64}
 

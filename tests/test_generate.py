@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from linmem.generate import continue_piece
-from linmem.model import ModelOptions, SequenceModel, build_model
-from linmem.unfolded import UnfoldedNetwork
+from linmem.music.generate import continue_piece
+from linmem.nn.registry import ModelOptions, SequenceModel, build_model
+from linmem.nn.unfolded import UnfoldedNetwork
 
 
 class Echo(nn.Module):

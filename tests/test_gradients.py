@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from linmem.baselines import LMU, LRU, ClockworkRNN, StochasticDetach, echo_state_, linear_, orthogonal_
-from linmem.gradients import gradient_norms, spectrum, state_gradient_norms
-from linmem.layers import LMN
-from linmem.multiscale import MultiScaleLMN
+from linmem.analysis.gradient_norms import gradient_norms, spectrum, state_gradient_norms
+from linmem.nn.baselines import LMU, LRU, ClockworkRNN, StochasticDetach, echo_state_, linear_, orthogonal_
+from linmem.nn.lmn import LMN
+from linmem.nn.multiscale import MultiScaleLMN
 
 KIND = {"dtype": torch.float64}
 

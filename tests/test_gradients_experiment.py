@@ -5,7 +5,7 @@ import torch
 
 from linmem import data
 from linmem.experiments import gradients
-from linmem.model import ModelOptions, build_model
+from linmem.nn.registry import ModelOptions, build_model
 
 SMOKE = gradients.CONFIGS["smoke"]
 

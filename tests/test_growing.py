@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from linmem import growing
 from linmem.data import Splits
-from linmem.growing import train_growing
-from linmem.layers import LMN
-from linmem.model import SequenceModel
-from linmem.multiscale import MultiScaleLMN
-from linmem.tasks import NextFrame
-from linmem.training import TrainingOptions, evaluate
+from linmem.nn.lmn import LMN
+from linmem.nn.multiscale import MultiScaleLMN
+from linmem.nn.registry import SequenceModel
+from linmem.training import incremental
+from linmem.training.incremental import train_growing
+from linmem.training.loop import TrainingOptions, evaluate
+from linmem.training.tasks import NextFrame
 
 
 def slow_and_fast(count, seed):
@@ -44,8 +44,8 @@ def test_stages_begin_where_the_last_ended(output, monkeypatch):
         seen[-1] += (evaluate(model, splits, task, "valid").nll,)
         return result
 
-    true_train = growing.train
-    monkeypatch.setattr(growing, "train", train)
+    true_train = incremental.train
+    monkeypatch.setattr(incremental, "train", train)
     options = TrainingOptions(max_epochs=4, batch_size=8, learning_rate=1e-2)
     histories = train_growing(model, splits, NextFrame(), options, scales=3, epochs=3)
     assert [stage[:2] for stage in seen] == [(1, 3), (2, 3), (3, 4)]

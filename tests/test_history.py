@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from linmem.closed_form.history import History, group_by_cost
-from linmem.closed_form.sketch import Sum
+from linmem.autoencoder.history.in_memory import History, group_by_cost
+from linmem.autoencoder.incremental import Sum
 
 LENGTHS = {
     "ragged": [7, 3, 12, 1, 7, 2],
@@ -89,7 +89,7 @@ def test_gram_is_a_sum_over_sequences_in_any_batches(monkeypatch):
     parts = [History(values[:2], lags=12), History(values[2:], lags=12)]
     torch.testing.assert_close(Sum(parts).gram(block), whole.gram(block))
     assert Sum(parts).energy == pytest.approx(whole.energy)
-    monkeypatch.setattr("linmem.closed_form.history.BATCH_NUMBERS", 1)
+    monkeypatch.setattr("linmem.autoencoder.history.in_memory.BATCH_NUMBERS", 1)
     torch.testing.assert_close(History(values).gram(block), whole.gram(block))
 
 

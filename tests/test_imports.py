@@ -1,8 +1,9 @@
-"""The house stands: each module imports only from floors below, and nothing optional or heavy uninvited."""
+"""The architecture: folders import in one direction, without circles; nothing optional is imported uninvited."""
 
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -11,106 +12,97 @@ import linmem
 
 PACKAGE = Path(linmem.__file__).parent
 
-# From the ground up. A name stands for a module or a whole folder; within a folder files may import each other.
-LADDER = [
-    # mathematics: tensors, no nn.Module, no files but save and load
-    ["storage", "sequences"],
-    ["closed_form"],
-    ["autoencoder", "capacity"],
-    ["readouts"],
-    # networks: no data, no optimizer
-    ["scan"],
-    ["layers", "cell", "sequence_layer"],
-    ["unfolded", "multiscale", "gradients"],
-    ["equivalence", "baselines"],
-    ["model"],
-    ["initialize"],
-    # study: files, clocks, arguments
-    ["metrics", "midi"],
-    ["data"],
-    ["tasks"],
-    ["checkpoint", "rbm_task", "batches", "workers"],
-    ["training"],
-    ["pretraining", "growing"],
-    ["tables", "plots", "run_folder"],
-    ["runs", "generate", "locks", "bench"],
-    ["sweeps"],
-    ["experiments", "arguments"],
-    ["cli"],
-]
+# Each folder (or file) imports only from those before it, or from itself.
+ORDERS = {
+    "linmem": (
+        "storage sequences autoencoder nn estimators data reporting training runs analysis music experiments cli"
+    ),
+    "linmem.autoencoder": "history coding solvers decoders incremental solution fitted estimator",
+    "linmem.nn": "scan base lmn lmn_cell unfolded multiscale equivalence baselines registry initialize",
+}
+FILES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
 
 
-# The same within a folder that is large enough to have floors of its own.
-CLOSED_FORM = [
-    ["fourier", "descent", "survey", "coding"],
-    ["history"],
-    ["svd", "decoder"],
-    ["stream", "distributed", "sketch", "filters", "refine"],
-    ["sources", "joint"],
-    ["solution"],
-    ["fitted"],
-]
-
-
-def imported(path, folder=()):
-    """Modules below `folder` of the package that a file imports, as (line, first part of the name below it)."""
-    inside = path.relative_to(PACKAGE).with_suffix("").parts
-    prefix = ".".join(["linmem", *folder])
-    for node in ast.walk(ast.parse(path.read_text())):
+def imports(name):
+    """Names of linmem's files that the file `name` imports, those under TYPE_CHECKING and in functions included."""
+    for node in ast.walk(ast.parse(FILES[name].read_text())):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            found = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = ["linmem", *inside[: len(inside) - node.level]] if node.level else []
-            module = ".".join([*base, *([node.module] if node.module else [])])
-            names = [f"{module}.{alias.name}" for alias in node.names] if module == prefix else [module]
+            assert node.level == 0, f"{FILES[name]}:{node.lineno}: import by the full name"
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            found = [one if one in FILES else node.module for one in inner]
         else:
             continue
-        yield from (
-            (node.lineno, name.removeprefix(prefix + ".").split(".")[0])
-            for name in names
-            if name.startswith(prefix + ".")
-        )
+        yield from (one for one in found if one in FILES)
 
 
-def modules(folder=()):
-    below = PACKAGE.joinpath(*folder)
-    return sorted(path for path in below.rglob("*.py") if path != below / "__init__.py")
+GRAPH = {name: set(imports(name)) - {name} for name in FILES}
 
 
-@pytest.mark.parametrize(("folder", "ladder"), [((), LADDER), (("closed_form",), CLOSED_FORM)], ids=["house", "room"])
-def test_imports_go_down_the_ladder(folder, ladder):
-    floors = {name: height for height, names in enumerate(ladder) for name in names}
-    for path in modules(folder):
-        own = path.relative_to(PACKAGE.joinpath(*folder)).with_suffix("").parts[0]
-        assert own in floors, f"give {own} a place in the ladder"
-        for line, other in imported(path, folder):
-            assert other in floors, f"{path}:{line} imports {other}: only __init__ gives out public names"
-            assert other == own or floors[other] < floors[own], f"{path}:{line} imports {other}, which stands no lower"
+@pytest.mark.parametrize("folder", ORDERS)
+def test_folders_import_only_from_those_before_them(folder):
+    places = {name: place for place, name in enumerate(ORDERS[folder].split())}
+
+    def part(name):
+        return name.removeprefix(f"{folder}.").split(".")[0]
+
+    inside = [name for name in FILES if name.startswith(f"{folder}.")]
+    assert {part(name) for name in inside} == set(places), "state each folder's place in ORDERS, once"
+    for name in inside:
+        for other in GRAPH[name]:
+            assert other != "linmem", f"{name} imports linmem: the package's own files name the module they use"
+            if other.startswith(f"{folder}.") and part(other) != part(name):
+                assert places[part(other)] < places[part(name)], f"{name} imports {other}"
 
 
-def test_the_ladder_would_notice():
-    stray = PACKAGE / "closed_form" / "history.py"
-    names = {name for _, name in imported(stray)}
-    assert "sequences" in names  # the parser sees what is there
-    assert "training" not in names
-    assert "fourier" in {name for _, name in imported(stray, ("closed_form",))}
+def test_files_import_without_circles():
+    # A package's __init__ gives out names of its own files: those that import the package from inside are not counted.
+    graph = {name: {other for other in GRAPH[name] if not name.startswith(f"{other}.")} for name in FILES}
+    list(TopologicalSorter(graph).static_order())
 
 
-def test_importing_linmem_brings_in_nothing_optional():
+def test_only_the_command_line_imports_experiments():
+    for name in FILES:
+        if not name.startswith(("linmem.experiments", "linmem.cli")):
+            assert not any(other.startswith("linmem.experiments") for other in GRAPH[name]), name
+
+
+def test_the_graph_is_not_empty():
+    assert "linmem.sequences" in GRAPH["linmem.autoencoder.history.in_memory"]
+    assert sum(map(len, GRAPH.values())) > len(FILES)
+
+
+def test_importing_linmem_imports_nothing_optional_or_heavy():
     heavy = (
-        "matplotlib pretty_midi mir_eval music21 onnx onnxruntime triton jsonargparse optuna yaml jinja2 markdown_it"
+        "matplotlib pretty_midi mir_eval music21 onnx onnxruntime triton jsonargparse optuna yaml jinja2 markdown_it "
+        "sklearn scipy"
     )
-    code = f"import sys, linmem; print([name for name in {heavy.split()!r} if name in sys.modules])"
+    code = (
+        "import sys, torch; before = set(sys.modules); import linmem;"
+        f"print([name for name in {heavy.split()!r} if name in set(sys.modules) - before])"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_no_file_grows_far_above_300_lines():
-    for path in modules():
+def test_every_public_name_is_importable():
+    for name in linmem.__all__:
+        assert getattr(linmem, name) is not None
+    assert set(linmem.__all__) <= set(dir(linmem))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        linmem.nothing  # noqa: B018
+
+
+def test_no_file_is_longer_than_350_lines():
+    for path in FILES.values():
         assert len(path.read_text().splitlines()) <= 350, f"{path}: which second idea moved in?"
 
 
 def test_nothing_is_pickled():
-    for path in modules():
+    for path in FILES.values():
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.Import | ast.ImportFrom):

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from linmem.autoencoder import LinearAutoencoder
-from linmem.closed_form.history import History
-from linmem.initialize import answer_constant_, fit_readout_, from_autoencoder_, from_unfolded_
-from linmem.layers import LMN
-from linmem.model import MODELS, ModelOptions, build_model
-from linmem.pretraining import hidden_states, pretrain
-from linmem.training import TrainingOptions
-from linmem.unfolded import UnfoldedNetwork
+from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.autoencoder.history.in_memory import History
+from linmem.nn.initialize import answer_constant_, fit_readout_, from_autoencoder_, from_unfolded_
+from linmem.nn.lmn import LMN
+from linmem.nn.registry import MODELS, ModelOptions, build_model
+from linmem.nn.unfolded import UnfoldedNetwork
+from linmem.training.loop import TrainingOptions
+from linmem.training.pretraining import hidden_states, pretrain
 
 LENGTHS = (6, 9, 4, 9, 7)
 

@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from linmem.autoencoder import LinearAutoencoder
-from linmem.closed_form import decoder as decoders
-from linmem.closed_form import refine
-from linmem.closed_form.decoder import Decoder
-from linmem.closed_form.descent import Scale, descend
-from linmem.closed_form.filters import Packed, gram_sums
-from linmem.closed_form.history import History
-from linmem.closed_form.joint import Autoencoder, error_and_gradients, towards_principal
-from linmem.closed_form.refine import lag_sum
+from linmem.autoencoder.decoders import least_squares, refine_decoder
+from linmem.autoencoder.decoders.descent import Scale, descend
+from linmem.autoencoder.decoders.filters import Packed, gram_sums
+from linmem.autoencoder.decoders.least_squares import Decoder
+from linmem.autoencoder.decoders.refine_decoder import lag_sum
+from linmem.autoencoder.decoders.refine_joint import Autoencoder, error_and_gradients, towards_principal
+from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.autoencoder.history.in_memory import History
 
 LENGTHS = {"ragged": [7, 3, 12, 1, 7, 2], "equal": [6, 6, 6], "one": [9], "one step": [1, 1]}
 
@@ -68,16 +67,16 @@ def test_lag_sum_is_the_sum(lags):
 @pytest.mark.parametrize("lags", [1, 2, 3, 5, 8, 13])
 def test_powers_and_error_of_a_decoder(lags):
     given = matrices()
-    blocks = decoders.powers(given.C_x, given.C_y, lags)
+    blocks = least_squares.powers(given.C_x, given.C_y, lags)
     for lag in range(lags):
         torch.testing.assert_close(blocks[lag], given.C_x @ torch.linalg.matrix_power(given.C_y, lag))
     history = History(sequences([lags, 1, lags]))
-    known = decoders.moments(history, given.A, given.B)
+    known = least_squares.moments(history, given.A, given.B)
     leaves = [matrix.clone().requires_grad_() for matrix in given.decoder]
     wanted = dense_error(history, Autoencoder(given.A, given.B, *leaves))
     wanted.backward()
-    assert decoders.error(known, blocks) == pytest.approx(wanted.item())
-    value, gradients = refine.error_and_gradients(known, given.decoder)
+    assert least_squares.error(known, blocks) == pytest.approx(wanted.item())
+    value, gradients = refine_decoder.error_and_gradients(known, given.decoder)
     assert value == pytest.approx(wanted.item())
     for found, leaf in zip(gradients, leaves, strict=True):
         torch.testing.assert_close(found, torch.zeros_like(found) if leaf.grad is None else leaf.grad)
@@ -85,11 +84,11 @@ def test_powers_and_error_of_a_decoder(lags):
 
 def test_change_of_basis_changes_no_error_and_finds_the_basis_back():
     history, given = History(sequences([12, 9, 12])), matrices()
-    known = decoders.moments(history, given.A, given.B)
+    known = least_squares.moments(history, given.A, given.B)
     turn = torch.randn(4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
     back = torch.linalg.inv(turn)
     turned = Autoencoder(turn @ given.A, turn @ given.B @ back, given.C_x @ back, turn @ given.C_y @ back)
-    found = decoders.moments(history, turned.A, turned.B)
+    found = least_squares.moments(history, turned.A, turned.B)
     again, moments = towards_principal(turned, found, known)
     for one, other in zip(again, given, strict=True):
         torch.testing.assert_close(one, other)

@@ -12,9 +12,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils import parametrize
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence, pad_packed_sequence, unpack_sequence
 
-from linmem.cell import LMNCell
-from linmem.layers import LMN
-from linmem.scan import cuda
+from linmem.nn.lmn import LMN
+from linmem.nn.lmn_cell import LMNCell
+from linmem.nn.scan import cuda
 
 # The columns of the table: every property below for every backend that has it.
 needs_triton = pytest.mark.skipif(

@@ -5,7 +5,7 @@ import pytest
 import scipy.special
 import torch
 
-from linmem.baselines.lmu import LMU, LinearSystem, legendre_readout, legendre_system, zero_order_hold
+from linmem.nn.baselines.lmu import LMU, LinearSystem, legendre_readout, legendre_system, zero_order_hold
 
 
 def test_the_state_reconstructs_the_window_by_shifted_legendre_polynomials():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from linmem.baselines.lru import LRU, diagonal_loop, diagonal_scan
+from linmem.nn.baselines.lru import LRU, diagonal_loop, diagonal_scan
 
 
 def numbers(*shape, seed=0):

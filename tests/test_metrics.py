@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from linmem.metrics import HALF, THRESHOLDS, count_frames
+from linmem.training.metrics import HALF, THRESHOLDS, count_frames
 
 
 def random_frames(frames=40, notes=88, seed=0, density=0.05):

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linmem.midi import LOWEST_NOTE, NOTES, SLACK, frames_of, piano_roll, write_midi
+from linmem.data.midi import LOWEST_NOTE, NOTES, SLACK, frames_of, piano_roll, write_midi
 
 pretty_midi = pytest.importorskip("pretty_midi")
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from linmem import data
-from linmem.data import files, mnist
+from linmem.data import downloads, mnist
 
 
 def idx(kind, shape, numbers):
@@ -51,7 +51,7 @@ def test_without_files_and_network_one_line_says_what_to_do(tmp_path, monkeypatc
     def offline(*_):
         raise OSError("no network")
 
-    monkeypatch.setattr(files, "copy", offline)
+    monkeypatch.setattr(downloads, "copy", offline)
     with pytest.raises(ConnectionError, match=r"train-images-idx3-ubyte.gz is missing.*LINMEM_DATA") as caught:
         data.load("smnist", tmp_path)
     assert "\n" not in str(caught.value)
@@ -98,7 +98,7 @@ def test_the_beginning_of_a_set_by_its_name():
 @pytest.mark.data
 def test_counts_of_mnist():
     for file in mnist.REMOTE.values():
-        if not (path := files.data_root() / file.place).exists():
+        if not (path := downloads.data_root() / file.place).exists():
             pytest.skip(f"{path} is missing: set LINMEM_DATA to a folder that has it")
     rows, permuted = data.load("smnist"), data.load("psmnist")
     assert [len(part) for part in (rows.train, rows.valid, rows.test)] == [50_000, 10_000, 10_000]

@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from linmem import cli, runs
+from linmem import cli
 from linmem.data import load
-from linmem.model import MODELS, ModelOptions, build_model, parameter_count
-from linmem.run_folder import PretrainingOptions, RunOptions, load_run, read_lines
-from linmem.training import TrainingOptions
+from linmem.nn.registry import MODELS, ModelOptions, build_model, parameter_count
+from linmem.runs import runner
+from linmem.runs.directory import (
+    PretrainingOptions,
+    RunOptions,
+    load_run,
+)
+from linmem.storage.atomic import read_lines
+from linmem.training.loop import TrainingOptions
 
 OPTIONS = ModelOptions(hidden_size=8, memory_size=16, lags=3, scales=2, window=8)
 
@@ -29,12 +35,12 @@ def pieces(tmp_path_factory):
 def test_every_model_learns_and_is_read_back(name, pieces, tmp_path):
     training = TrainingOptions(max_epochs=12, batch_size=2, learning_rate=1e-2)
     options = RunOptions(str(pieces), replace(OPTIONS, model=name), training)
-    summary = runs.run(options, tmp_path / "run")
+    summary = runner.run(options, tmp_path / "run")
     losses = [row["valid_loss"] for row in read_lines(tmp_path / "run" / "history.jsonl")]
     assert min(losses) < 0.9 * max(losses)
     _, model = load_run(tmp_path / "run")
     assert parameter_count(model) == summary.parameters
-    scores = list(runs.evaluate_run(tmp_path / "run", "valid").values())[1]
+    scores = list(runner.evaluate_run(tmp_path / "run", "valid").values())[1]
     assert scores.nll == pytest.approx(summary.scores.nll, rel=1e-5)
 
 
@@ -58,11 +64,11 @@ def test_the_seed_makes_the_weights_and_nothing_else_does(name):
 )
 def test_every_kind_of_task_is_learned_and_has_a_simplest_model(data, simplest, truncate, tmp_path):
     training = TrainingOptions(max_epochs=3, batch_size=32, learning_rate=1e-3, truncate=truncate)
-    summary = runs.run(RunOptions(data, ModelOptions("lmn-b", 24, 24), training), tmp_path / "run")
+    summary = runner.run(RunOptions(data, ModelOptions("lmn-b", 24, 24), training), tmp_path / "run")
     assert summary.simplest_name == simplest
     losses = [row["train_loss"] for row in read_lines(tmp_path / "run" / "history.jsonl")]
     assert losses[-1] < losses[0]
-    assert list(runs.evaluate_run(tmp_path / "run", "valid")) == [simplest, "lmn-b"]
+    assert list(runner.evaluate_run(tmp_path / "run", "valid")) == [simplest, "lmn-b"]
 
 
 @pytest.mark.parametrize("scheme", ["inputs", "unfolded"])
@@ -73,7 +79,7 @@ def test_pretraining_answers_the_question_that_is_asked(data, scheme, tmp_path):
     network = ModelOptions("lmn-b", 8, 8 if scheme == "inputs" else 40, lags=2)
     begin = PretrainingOptions(scheme, pretrain_epochs=4, pretrain_learning_rate=1e-2, unfolded_nonlinearity="tanh")
     plain, pretrained = (
-        runs.run(RunOptions(data, network, training, how), tmp_path / str(i))
+        runner.run(RunOptions(data, network, training, how), tmp_path / str(i))
         for i, how in enumerate((PretrainingOptions(), begin))
     )
     assert pretrained.scores.loss < plain.scores.loss
@@ -109,14 +115,14 @@ def test_an_option_changes_a_model_or_is_refused(name, option, value, without):
 def test_the_simplest_models_are_what_their_names_say():
     digits = load("digits")
     counts = torch.bincount(digits.labels["train"])
-    _, scores = runs.simplest_scores(digits, "valid")
+    _, scores = runner.simplest_scores(digits, "valid")
     assert scores.accuracy == pytest.approx(float((digits.labels["valid"] == counts.argmax()).float().mean()))
     series = load("mackey_glass_17")
-    _, scores = runs.simplest_scores(series, "valid")
+    _, scores = runner.simplest_scores(series, "valid")
     steps = torch.cat([(x[1:] - x[:-1]).double() for x in series.valid])
     assert scores.mse == pytest.approx(float(steps.square().mean()), rel=1e-6)
     adding = load("adding")
-    _, scores = runs.simplest_scores(adding, "valid")
+    _, scores = runner.simplest_scores(adding, "valid")
     answers, mean = torch.cat(adding.targets["valid"]), torch.cat(adding.targets["train"]).mean()
     assert scores.mse == pytest.approx(float((answers - mean).square().mean()), rel=1e-5)
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from linmem.autoencoder import LinearAutoencoder
-from linmem.layers import LMN
-from linmem.multiscale import MultiScaleLMN, grow_, moving, sampled_hidden_states
+from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.nn.lmn import LMN
+from linmem.nn.multiscale import MultiScaleLMN, grow_, moving, sampled_hidden_states
 
 KIND = {"dtype": torch.float64}
 

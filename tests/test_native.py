@@ -5,9 +5,9 @@ import subprocess
 import pytest
 import torch
 
-from linmem.layers import LMN
-from linmem.scan import native
-from linmem.scan.choice import ENGINES, choose
+from linmem.nn.lmn import LMN
+from linmem.nn.scan import native
+from linmem.nn.scan.choice import ENGINES, choose
 
 compiled = pytest.mark.skipif(native.library() is None, reason="no C compiler here: the other engines do the work")
 cpu = torch.device("cpu")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from linmem.baselines import NoteGram
+from linmem.nn.baselines import NoteGram
 
 
 def rolls(lengths=(30, 1, 12), notes=4, seed=0):

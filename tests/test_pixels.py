@@ -4,14 +4,18 @@ import pytest
 import torch
 
 from linmem import data
-from linmem.autoencoder import LinearAutoencoder
-from linmem.experiments import last_state, pixels, psmnist, smnist
-from linmem.experiments.pixels_shown import targets
-from linmem.experiments.work import trained
-from linmem.initialize import from_autoencoder_
-from linmem.layers import LMN
-from linmem.run_folder import RunOptions
-from linmem.training import TrainingOptions
+from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.experiments import psmnist, smnist
+from linmem.experiments.harness.jobs import trained
+from linmem.experiments.pixels import experiment as pixels
+from linmem.experiments.pixels.summary import targets
+from linmem.experiments.static import last_state
+from linmem.nn.initialize import from_autoencoder_
+from linmem.nn.lmn import LMN
+from linmem.runs.directory import (
+    RunOptions,
+)
+from linmem.training.loop import TrainingOptions
 
 SPLITS = data.load("digits:200:50:50")
 

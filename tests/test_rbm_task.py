@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from linmem.baselines import RNNRBM
-from linmem.baselines.rbm import free_energy, log_partition
 from linmem.data import Splits
-from linmem.rbm_task import NextFrameRBM
-from linmem.training import TrainingOptions, evaluate, train
+from linmem.nn.baselines import RNNRBM
+from linmem.nn.baselines.rbm import free_energy, log_partition
+from linmem.training.loop import TrainingOptions, evaluate, train
+from linmem.training.rbm_task import NextFrameRBM
 
 
 def rolls(count, seed=0):

@@ -10,10 +10,10 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from linmem import data
-from linmem.autoencoder import LinearAutoencoder
-from linmem.baselines import echo_state_, forget_bias_
-from linmem.layers import LMN
-from linmem.readouts import READOUTS, readout
+from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.estimators.readouts import READOUTS, readout
+from linmem.nn.baselines import echo_state_, forget_bias_
+from linmem.nn.lmn import LMN
 
 
 def waves(count=60, seed=0):

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from linmem import cli
-from linmem.experiments import capacity, parameters, report, reproduction
-from linmem.experiments.folders import figure
-from linmem.experiments.report_markup import html, picture
+from linmem.experiments import capacity, parameters
+from linmem.experiments.harness import reproduction
+from linmem.experiments.report import page
+from linmem.experiments.report.markup import html, picture
+from linmem.reporting.output import figure
 
 pytest.importorskip("markdown_it", reason="the report needs markdown-it-py")
 pytest.importorskip("jinja2", reason="the report needs jinja2")
@@ -81,7 +83,7 @@ def without_pictures(results, monkeypatch):
 def kept_page():
     if not KEPT.is_dir():
         pytest.skip("only a checkout has the kept results")
-    return report.rendered(KEPT)
+    return page.rendered(KEPT)
 
 
 def cells_of_markdown(text):
@@ -119,15 +121,15 @@ def test_a_picture_says_what_it_shows(tmp_path):
 
 
 def test_the_page_has_every_cell_of_the_tables_and_needs_only_the_lines(results):
-    page = report.rendered(results)
-    found = Page(page)
+    rendered = page.rendered(results)
+    found = Page(rendered)
     for name in NAMES[1:]:
         shown = cells_of_markdown(reproduction.shown(name, results).split("\n\nTargets:")[0])
         assert found.cells[name] == shown
-        assert [row["target"] for row in report.part(name, results).targets] == [
+        assert [row["target"] for row in page.part(name, results).targets] == [
             one.claim for one in reproduction.targets_of(name, reproduction.read(results / f"{name}.jsonl"))
         ]
-    assert report.rendered(results) == page  # now that there are tables and pictures beside the lines
+    assert page.rendered(results) == rendered  # now that there are tables and pictures beside the lines
     assert [section for section, _ in found.images] == ["capacity"]
     assert "independent, 6 units: ρ² against lag" in found.images[0][1]
 
@@ -144,7 +146,7 @@ def test_nothing_on_the_page_has_an_address_elsewhere(kept_page):
 def test_every_experiment_says_where_it_stands(results):
     lines = (results / "capacity.jsonl").read_text().splitlines(keepends=True)
     (results / "capacity.jsonl").write_text("".join(lines[:-1]))
-    parts = {name: report.part(name, results) for name in NAMES}
+    parts = {name: page.part(name, results) for name in NAMES}
     assert {name: one.state for name, one in parts.items()} == {
         "table1": "not run",
         "parameters": "finished",
@@ -155,14 +157,14 @@ def test_every_experiment_says_where_it_stands(results):
     assert f"linmem reproduce capacity --out {results}" in parts["capacity"].commands.values()
     assert parts["parameters"].facts["grid"] == "smoke"
     assert parts["parameters"].facts["seeds"] == "0"
-    page = report.rendered(results)
-    assert "1 finished, 1 not finished, 1 not run" in page
-    assert "0 reached, 0 not reached, 0 not measured, 7 of runs that are not the last word" in page
+    rendered = page.rendered(results)
+    assert "1 finished, 1 not finished, 1 not run" in rendered
+    assert "0 reached, 0 not reached, 0 not measured, 7 of runs that are not the last word" in rendered
 
 
 def test_commands_of_the_usual_folder_need_no_folder():
     lines = [{"grid": "small"}]
-    found = report._commands("table2", "finished", lines, {"smoke": {}, "small": {}, "paper": {}}, Path("results"))
+    found = page._commands("table2", "finished", lines, {"smoke": {}, "small": {}, "paper": {}}, Path("results"))
     assert list(found.values()) == [
         "linmem reproduce table2",
         "linmem reproduce table2 --force",
@@ -176,22 +178,22 @@ def test_a_damaged_line_takes_a_line_of_the_page_and_no_more(without_pictures, b
     path = results / "parameters.jsonl"
     whole = path.read_bytes().splitlines()
     path.write_bytes(b"\n".join([whole[0], broken.encode("latin-1"), *whole[1:]]) + b"\n")
-    one = report.part("parameters", results)
+    one = page.part("parameters", results)
     assert one.state == "damaged"
     assert one.trouble == "parameters.jsonl is damaged: line 2 of 3 cannot be read"
     assert "--force" in " ".join(one.commands.values())
-    page = report.rendered(results)
-    assert page.count("line 2 of 3 cannot be read") == 2  # in the overview, and with the experiment
-    assert Page(page).cells["parameters"] == cells_of_markdown(
+    rendered = page.rendered(results)
+    assert rendered.count("line 2 of 3 cannot be read") == 2  # in the overview, and with the experiment
+    assert Page(rendered).cells["parameters"] == cells_of_markdown(
         parameters.show([json.loads(line)["result"] for line in whole], results)
     )
-    assert "1 not run, 1 damaged" in page
+    assert "1 not run, 1 damaged" in rendered
 
 
 @pytest.mark.parametrize("content", [b"", b"no json\n", b"\xff\xfe"])
 def test_a_file_without_any_line_is_named(results, content):
     (results / "capacity.jsonl").write_bytes(content)
-    one = report.part("capacity", results)
+    one = page.part("capacity", results)
     assert (one.state, one.trouble) == ("damaged", "capacity.jsonl is damaged: it holds no line of an experiment")
     assert all(row["reached"] == "not measured" for row in one.targets)
     assert "capacity.jsonl is damaged" in reproduction.listing(results)
@@ -200,18 +202,18 @@ def test_a_file_without_any_line_is_named(results, content):
 def test_lines_that_the_module_cannot_show_are_given_as_they_are(results, monkeypatch):
     monkeypatch.setattr(capacity, "show", lambda *_: {}["gone"])
     monkeypatch.setattr(capacity, "targets", lambda *_: {}["gone, too"])
-    one = report.part("capacity", results)
+    one = page.part("capacity", results)
     assert one.state == "damaged"
     assert one.trouble == (
         "its targets cannot be computed (KeyError: 'gone, too'); its lines cannot be shown (KeyError: 'gone')"
     )
     assert one.body.count("&quot;capacity&quot;") == len(reproduction.read(results / "capacity.jsonl"))
-    assert "resonant noise" in report.rendered(results)
+    assert "resonant noise" in page.rendered(results)
 
 
 def test_lines_of_an_experiment_that_is_not_known_are_named(without_pictures):
     (without_pictures / "tomorrow.jsonl").write_text("{}\n")
-    assert "tomorrow.jsonl belongs to no experiment" in report.rendered(without_pictures)
+    assert "tomorrow.jsonl belongs to no experiment" in page.rendered(without_pictures)
 
 
 def test_the_command_replaces_its_own_page_and_no_other(without_pictures, tmp_path, capsys):
@@ -224,7 +226,7 @@ def test_the_command_replaces_its_own_page_and_no_other(without_pictures, tmp_pa
     assert cli.main(arguments) == 2
     assert "--force" in capsys.readouterr().err
     assert cli.main([*arguments, "--force"]) == 0
-    assert report.MADE_BY in (folder / "index.html").read_text()
+    assert page.MADE_BY in (folder / "index.html").read_text()
 
 
 def test_the_docs_have_the_tables_of_the_kept_lines():

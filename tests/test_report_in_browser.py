@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from linmem.experiments import report
+from linmem.experiments.report import page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
 pytest.importorskip("markdown_it", reason="the report needs markdown-it-py")
@@ -62,7 +62,7 @@ def browser():
 def page_of_results(tmp_path_factory):
     if not KEPT.is_dir():
         pytest.skip("only a checkout has the kept results")
-    return report.write(KEPT, tmp_path_factory.mktemp("page"))
+    return page.write(KEPT, tmp_path_factory.mktemp("page"))
 
 
 def seen(browser, page, size, colours="light"):

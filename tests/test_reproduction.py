@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from linmem import data
-from linmem.experiments import parameters, reproduction, table1
+from linmem.experiments import parameters, table1
+from linmem.experiments.harness import reproduction
 
 
 @pytest.fixture(scope="module")

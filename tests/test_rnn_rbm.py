@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from linmem.baselines import RNNRBM
-from linmem.baselines.rbm import (
+from linmem.nn.baselines import RNNRBM
+from linmem.nn.baselines.rbm import (
     RBM,
     annealed_log_partition,
     contrastive_divergence,
@@ -15,7 +15,7 @@ from linmem.baselines.rbm import (
     gibbs,
     log_partition,
 )
-from linmem.layers import LMN
+from linmem.nn.lmn import LMN
 
 KIND = {"dtype": torch.float64}
 

@@ -11,11 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from linmem import data, runs
-from linmem.checkpoint import epochs_kept
-from linmem.model import ModelOptions
-from linmem.run_folder import PretrainingOptions, RunOptions, load_run
-from linmem.training import TrainingOptions
+from linmem import data
+from linmem.nn.registry import ModelOptions
+from linmem.runs import runner
+from linmem.runs.directory import (
+    PretrainingOptions,
+    RunOptions,
+    load_run,
+)
+from linmem.training.checkpoint import epochs_kept
+from linmem.training.loop import TrainingOptions
 
 
 @pytest.fixture(scope="session")
@@ -43,17 +48,18 @@ def same(first, second):
 COMMAND = """
 import os, signal, sys
 from pathlib import Path
-from linmem import runs, storage
+from linmem.runs import runner
+from linmem.storage import tensor_file
 from tests.test_runs import options
 pieces, folder, fatal, times = sys.argv[1:]
-write, written = storage.write, []
+write, written = tensor_file.write, []
 def write_and_die(path, *content):
     write(path, *content)
     written.append(Path(path).name)
     if written.count(fatal) == int(times):
         os.kill(os.getpid(), signal.SIGKILL)
-storage.write = write_and_die
-runs.run(options(pieces), Path(folder), resume=True)
+tensor_file.write = write_and_die
+runner.run(options(pieces), Path(folder), resume=True)
 """
 
 
@@ -61,11 +67,11 @@ runs.run(options(pieces), Path(folder), resume=True)
 def test_a_run_killed_after_an_epoch_of_pretraining_or_training_ends_as_if_it_had_not_been(
     pieces, tmp_path, fatal, times
 ):
-    runs.run(options(pieces), tmp_path / "whole")
+    runner.run(options(pieces), tmp_path / "whole")
     arguments = [sys.executable, "-c", COMMAND, str(pieces), str(tmp_path / "cut"), f"{fatal}.safetensors", str(times)]
     killed = subprocess.run(arguments, cwd=os.path.dirname(os.path.dirname(__file__)), check=False)
     assert killed.returncode == -signal.SIGKILL
-    runs.run(options(pieces), tmp_path / "cut", resume=True)
+    runner.run(options(pieces), tmp_path / "cut", resume=True)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
     assert len((tmp_path / "cut" / "history.jsonl").read_text().splitlines()) == 6
     took = json.loads((tmp_path / "cut" / "pretraining.json").read_text())
@@ -76,22 +82,22 @@ def test_a_run_killed_after_an_epoch_of_pretraining_or_training_ends_as_if_it_ha
 
 @pytest.mark.parametrize(("pretrain", "model"), [("none", "lstm"), ("inputs", "lmn-b"), ("inputs", "rnn")])
 def test_every_way_to_begin_ends_in_scores(pieces, tmp_path, pretrain, model):
-    summary = runs.run(options(pieces, pretrain, model), tmp_path / "run")
+    summary = runner.run(options(pieces, pretrain, model), tmp_path / "run")
     kept = json.loads((tmp_path / "run" / "scores.json").read_text())
     assert kept["scores"]["nll"] == summary.scores.nll
     assert (summary.pretraining_seconds > 0) == (pretrain != "none")
-    scores = runs.evaluate_run(tmp_path / "run", "valid")
+    scores = runner.evaluate_run(tmp_path / "run", "valid")
     assert next(iter(scores)) == "persistence"
     assert list(scores.values())[1] == summary.scores
 
 
 def test_a_folder_with_a_run_is_only_replaced_by_force(pieces, tmp_path):
-    runs.run(options(pieces, "none"), tmp_path)
+    runner.run(options(pieces, "none"), tmp_path)
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(FileExistsError, match="already holds a run"):
-        runs.run(options(pieces, "none"), tmp_path)
+        runner.run(options(pieces, "none"), tmp_path)
     before = weights(tmp_path)
-    runs.run(options(pieces, "none", seed=1), tmp_path, force=True)
+    runner.run(options(pieces, "none", seed=1), tmp_path, force=True)
     assert not same(before, weights(tmp_path))
     assert (tmp_path / "mine.txt").read_text() == "keep"
 
@@ -100,7 +106,7 @@ def test_persistence_on_the_chorales_is_the_copy_of_the_last_frame():
     splits = data.load("chorales")
     before, after = (torch.cat(part) > 0 for part in zip(*((x[:-1], x[1:]) for x in splits.test), strict=True))
     expected = int((before & after).sum()) / int((before | after).sum())
-    name, scores = runs.simplest_scores(splits, "test")
+    name, scores = runner.simplest_scores(splits, "test")
     assert name == "persistence"
     assert scores.accuracy == pytest.approx(expected, rel=1e-12)
     assert scores.accuracy_at_half == scores.accuracy
@@ -113,14 +119,14 @@ def test_persistence_on_the_chorales_is_the_copy_of_the_last_frame():
 def test_persistence_on_the_four_sets_is_the_published_figure(name, accuracy):
     if not os.environ.get("LINMEM_DATA"):
         pytest.skip("LINMEM_DATA names no folder with the polyphonic sets")
-    _, scores = runs.simplest_scores(data.load(name), "test")
+    _, scores = runner.simplest_scores(data.load(name), "test")
     assert 100 * scores.accuracy == pytest.approx(accuracy, abs=0.005)
 
 
 def test_a_run_starts_at_the_rates_of_the_training_set_unless_its_readout_is_drawn(pieces, tmp_path):
     asked = options(pieces, "none", max_epochs=1, learning_rate=1e-9)
     for start in ("rates", "drawn"):
-        runs.run(replace(asked, pretraining=PretrainingOptions(readout_start=start)), tmp_path / start)
+        runner.run(replace(asked, pretraining=PretrainingOptions(readout_start=start)), tmp_path / start)
     frames = torch.cat([roll[1:] for roll in data.load(str(pieces)).train])
     rates = (frames.double().sum(0) + 0.5) / (len(frames) + 1)
     started, drawn = (load_run(tmp_path / start)[1].readout.bias for start in ("rates", "drawn"))

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_sequence
 
-from linmem import scan
-from linmem.scan import Weights, chunks
-from linmem.scan.choice import ENGINES, choose, settled
-from linmem.scan.engine import _blas_of_numpy, blas_threads
+from linmem.nn import scan
+from linmem.nn.scan import Weights, chunks
+from linmem.nn.scan.choice import ENGINES, choose, settled
+from linmem.nn.scan.engine import _blas_of_numpy, blas_threads
 
 NONLINEARITIES = ("tanh", "relu", "selu", "identity")
 # T, B, a, functional sizes, p

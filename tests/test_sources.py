@@ -8,9 +8,9 @@ import textwrap
 import numpy as np
 import pytest
 
-from linmem.autoencoder import LinearAutoencoder
-from linmem.closed_form import stream
-from linmem.closed_form.stream import chunks
+from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.autoencoder.history import out_of_core
+from linmem.autoencoder.history.out_of_core import chunks
 
 
 def walks(lengths=(40, 3, 25, 40, 12, 1, 33), features=4, seed=0) -> list[np.ndarray]:
@@ -40,7 +40,7 @@ def same_fit(found: LinearAutoencoder, wanted: LinearAutoencoder, tolerance=1e-7
 @pytest.mark.parametrize("center", [False, True])
 @pytest.mark.parametrize("refine", ["decoder", "joint"])
 def test_reread_source_is_the_list(monkeypatch, center, refine):
-    monkeypatch.setattr(stream.chunks, "__defaults__", (None, 200))
+    monkeypatch.setattr(out_of_core.chunks, "__defaults__", (None, 200))
     sequences = walks()
     source = Reread(sequences)
     found = LinearAutoencoder(6, center=center, refine=refine, solver="randomized").fit(source)
@@ -51,7 +51,7 @@ def test_reread_source_is_the_list(monkeypatch, center, refine):
 
 @pytest.mark.parametrize("center", [False, True])
 def test_generator_is_the_list(monkeypatch, center):
-    monkeypatch.setattr("linmem.autoencoder.SKETCH_CHUNK", 200)
+    monkeypatch.setattr("linmem.autoencoder.estimator.SKETCH_CHUNK", 200)
     sequences = walks()
     found = LinearAutoencoder(6, center=center).fit(sequence for sequence in sequences)
     same_fit(found, LinearAutoencoder(6, center=center).fit(sequences))
@@ -95,8 +95,8 @@ WORKER = """
 import os, sys
 import numpy as np, torch
 import torch.distributed as dist
-from linmem.autoencoder import LinearAutoencoder
-from linmem.closed_form.distributed import Shard
+from linmem import LinearAutoencoder
+from linmem.autoencoder.history.distributed import Shard
 folder, here = sys.argv[1:3]
 sys.path.insert(0, here)
 from test_sources import PARTS

@@ -4,10 +4,13 @@ import json
 
 import pytest
 
-from linmem.model import ModelOptions
-from linmem.run_folder import PretrainingOptions, RunOptions
-from linmem.sweeps import space
-from linmem.training import TrainingOptions
+from linmem.nn.registry import ModelOptions
+from linmem.runs.directory import (
+    PretrainingOptions,
+    RunOptions,
+)
+from linmem.runs.sweep import space
+from linmem.training.loop import TrainingOptions
 
 
 def test_a_space_is_the_product_of_its_lists_and_a_list_of_spaces_their_union():

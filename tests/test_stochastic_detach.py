@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from linmem.baselines import StochasticDetach, elman_
-from linmem.layers import LMN
+from linmem.nn.baselines import StochasticDetach, elman_
+from linmem.nn.lmn import LMN
 
 KIND = {"dtype": torch.float64}
 

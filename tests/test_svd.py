@@ -4,10 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from linmem.closed_form.history import History
-from linmem.closed_form.svd import SOLVERS, Randomized, Remembered, Slices, choose_solver, correlated, exact, fix_signs
-from linmem.closed_form.svd.correlated import gram
-from linmem.closed_form.svd.size import knee, leading
+from linmem.autoencoder.history.in_memory import History
+from linmem.autoencoder.solvers import (
+    SOLVERS,
+    Randomized,
+    Remembered,
+    Slices,
+    choose_solver,
+    correlated,
+    exact,
+    fix_signs,
+)
+from linmem.autoencoder.solvers.gram import gram
+from linmem.autoencoder.solvers.memory_size import knee, leading
 
 SOLVER_CASES = {
     "exact": exact,

@@ -12,10 +12,10 @@ import pytest
 
 pytest.importorskip("optuna")
 
-from linmem import runs
-from linmem.sweeps import space
-from linmem.sweeps.study import Study
-from linmem.sweeps.sweep import name_of, sweep
+from linmem.runs import runner
+from linmem.runs.sweep import space
+from linmem.runs.sweep.study import Study
+from linmem.runs.sweep.sweep import name_of, sweep
 
 # Each process starts from a copy of one that has imported all and run nothing: a fresh interpreter would take longer
 # than its runs, and a copy of this one, whose threads have differentiated, may wait for them for ever.
@@ -29,7 +29,7 @@ PATIENCE = 300  # seconds for what takes a few, on however busy a machine
 
 def logged_sweep(start, log, *arguments, **how):
     """`sweep`, with a line in `log` for every run that begins; waits for the others that shall start with it."""
-    single, begun = runs.run, []
+    single, begun = runner.run, []
 
     def noted(options, folder, **how):
         with open(log, "a") as file:
@@ -39,7 +39,7 @@ def logged_sweep(start, log, *arguments, **how):
         begun.append(folder)
         return single(options, folder, **how)
 
-    runs.run = noted
+    runner.run = noted
     start.wait(PATIENCE)
     sweep(*arguments, **how)
 
@@ -69,7 +69,7 @@ def test_a_sweep_does_what_single_runs_do(pieces, tmp_path):
     assert {one.state for one in outcomes} == {"complete"}
     assert len({one.name for one in outcomes}) == len(rows)
     for one in outcomes[-2:]:
-        runs.run(one.options, tmp_path / one.name)
+        runner.run(one.options, tmp_path / one.name)
         alone = json.loads((tmp_path / one.name / "scores.json").read_text())
         assert without_times(one.result) == without_times(alone) | {
             "pretraining_seconds": one.result["pretraining_seconds"]
@@ -103,7 +103,7 @@ def test_killed_at_random_moments_it_loses_no_finished_run_and_repeats_none(piec
     for one in outcomes:
         assert len((tmp_path / one.name / "history.jsonl").read_text().splitlines()) == one.result["epochs"]
     cut = next(one for one in outcomes if one.name not in finished)
-    runs.run(cut.options, tmp_path / "whole")
+    runner.run(cut.options, tmp_path / "whole")
     assert cut.loss == json.loads((tmp_path / "whole" / "scores.json").read_text())["scores"]["nll"]
 
 

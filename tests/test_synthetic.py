@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from linmem import data
-from linmem.closed_form.history import History
+from linmem.autoencoder.history.in_memory import History
 from linmem.data import synthetic
 
 

@@ -2,19 +2,21 @@
 
 import pytest
 
-from linmem.experiments import figure3, reproduction, table2, table2_grids, table2_shown
-from linmem.sweeps import space
+from linmem.experiments import figure3, table2
+from linmem.experiments.harness import reproduction
+from linmem.experiments.table2 import grids, summary
+from linmem.runs.sweep import space
 
 
 def part(grid, protocol, name="jsb_chorales"):
-    found = table2_grids.parts(table2.CONFIGS[grid])
+    found = grids.parts(table2.CONFIGS[grid])
     return next(one for one in found if (one["set"], one["protocol"]) == (name, protocol))
 
 
 @pytest.mark.parametrize("grid", ["small", "paper"])
 @pytest.mark.parametrize("protocol", ["plain", "ours"])
 def test_every_row_gets_as_many_trials_but_for_the_shapes_of_a_memory(grid, protocol):
-    counts = {row: len(space.plan("jsb_chorales", one)) for row, one in table2_grids.rows(part(grid, protocol)).items()}
+    counts = {row: len(space.plan("jsb_chorales", one)) for row, one in grids.rows(part(grid, protocol)).items()}
     networks = {n for row, n in counts.items() if "LMN" not in row}
     memories = {n for row, n in counts.items() if "LMN" in row}
     assert len(networks) == len(memories) == 1
@@ -25,7 +27,7 @@ def test_every_row_gets_as_many_trials_but_for_the_shapes_of_a_memory(grid, prot
 
 
 def test_protocols_differ_where_they_say_and_the_rnn_rbm_is_in_the_plain_one_alone():
-    plain, ours = (table2_grids.rows(part("small", protocol)) for protocol in ("plain", "ours"))
+    plain, ours = (grids.rows(part("small", protocol)) for protocol in ("plain", "ours"))
     assert plain.keys() - ours.keys() == {"RNN-RBM"}
     assert "fading" not in plain["pret-LMN-B"]
     assert ours["pret-LMN-B"]["fading"] < 1
@@ -96,7 +98,7 @@ def test_verdicts_follow_the_figures():
 
 
 def test_persistence_has_to_be_beaten_on_all_four_sets():
-    names = list(table2_shown.PUBLISHED)
+    names = list(summary.PUBLISHED)
     lines = [one for name in names for one in good(name)]
     claim = next(one for one in table2.targets(lines) if "persistence" in one.claim)
     assert claim.reached
@@ -125,7 +127,7 @@ def test_figure3_takes_the_better_of_two_shapes_with_as_many_units(tmp_path):
 
 def test_runs_that_table_and_figure_both_ask_for_are_the_same(tmp_path):
     small = figure3.CONFIGS["small"]
-    table = table2_grids.rows(part("small", "plain"))
+    table = grids.rows(part("small", "plain"))
     figure = figure3.spaces(small)
     shared = set(space.plan("jsb_chorales", figure["LSTM"])) & set(space.plan("jsb_chorales", table["LSTM"]))
     assert {options.model.hidden_size for options in shared} == {100, 250}

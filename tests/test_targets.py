@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from linmem.experiments import capacity, parameters, reproduction
-from linmem.experiments.targets import Target, table, verdict
+from linmem.experiments import capacity, parameters
+from linmem.experiments.harness import reproduction
+from linmem.experiments.harness.targets import Target, table, verdict
 
 STATING = [name for name in reproduction.EXPERIMENTS if hasattr(reproduction.experiment_named(name), "targets")]
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from linmem.data import LabelledSplits, PairedSplits, Splits
-from linmem.model import ModelOptions, build_model
-from linmem.tasks import Classes, GivenFrames, GivenValues, NextFrame, NextValue, Recall, task_of
-from linmem.training import TrainingOptions, count, train
+from linmem.nn.registry import ModelOptions, build_model
+from linmem.training.loop import TrainingOptions, count, train
+from linmem.training.tasks import Classes, GivenFrames, GivenValues, NextFrame, NextValue, Recall, task_of
 
 
 def rolls(kind="piano_roll", lengths=(5, 3), notes=2):

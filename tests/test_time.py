@@ -5,8 +5,11 @@ import json
 import pytest
 
 from linmem.experiments import time
-from linmem.run_folder import HISTORY, read_lines
-from linmem.sweeps.sweep import Outcome
+from linmem.runs.directory import (
+    HISTORY,
+)
+from linmem.runs.sweep.sweep import Outcome
+from linmem.storage.atomic import read_lines
 
 LSTM = {"NLL": [9.0, 8.0, 8.5], "accuracy %": [20.0, 25.0, 26.0], "CPU s": [10.0, 20.0, 30.0]}
 
@@ -93,7 +96,7 @@ def test_runs_are_kept_and_any_part_of_the_lines_is_shown(tmp_path, monkeypatch)
     kept = [read_lines(path) for path in tmp_path.glob(f"*/{HISTORY}")]
     spent = sum(row["cpu_seconds"] for rows in kept for row in rows)
     assert sum(one["CPU s"][-1] - one["pretraining CPU s"] for one in lines) == pytest.approx(spent, abs=0.02)
-    monkeypatch.setattr("linmem.runs.run", lambda *_, **__: pytest.fail("it was trained again"))
+    monkeypatch.setattr("linmem.runs.runner.run", lambda *_, **__: pytest.fail("it was trained again"))
     assert list(time.run(config, 0, tmp_path)) == lines
     for count in (1, 3):
         assert time.show(lines[:count], tmp_path).count("| chorales") == 2 * count

@@ -7,11 +7,11 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from linmem.batches import chunks
 from linmem.data import Splits
-from linmem.model import ModelOptions, build_model
-from linmem.tasks import NextFrame
-from linmem.training import TrainingOptions, _answers, count, evaluate, train
+from linmem.nn.registry import ModelOptions, build_model
+from linmem.training.batching import chunks
+from linmem.training.loop import TrainingOptions, _answers, count, evaluate, train
+from linmem.training.tasks import NextFrame
 
 LENGTHS = (7, 2, 12, 5, 9)
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from linmem.layers import LMN
-from linmem.scan import cuda, fused
-from linmem.scan.choice import Choice
+from linmem.nn.lmn import LMN
+from linmem.nn.scan import cuda, fused
+from linmem.nn.scan.choice import Choice
 
 pytestmark = pytest.mark.skipif(
     cuda.obstacle(torch.device("cpu"), torch.float64) is not None, reason="Triton, or its interpreter, is not there"
@@ -139,7 +139,7 @@ def test_autocast_on_a_gpu_takes_them(monkeypatch):
 
 @pytest.mark.parametrize("size", ["small", "one step, functional"])
 def test_a_kernel_that_cannot_run_gives_way_to_torch_and_says_so(monkeypatch, size):
-    from linmem.scan import triton_loops
+    from linmem.nn.scan import triton_loops
 
     def too_large(*_, **__):
         raise RuntimeError("out of resource: shared memory")
@@ -156,7 +156,7 @@ def test_a_kernel_that_cannot_run_gives_way_to_torch_and_says_so(monkeypatch, si
 
 
 def test_the_trial_finds_kernels_that_are_wrong(monkeypatch):
-    from linmem.scan import triton_loops
+    from linmem.nn.scan import triton_loops
 
     place, right = torch.device("cpu"), triton_loops.backward
     monkeypatch.setattr(cuda, "interpreted", lambda: False)  # as on a GPU, where nothing is known beforehand
@@ -189,7 +189,7 @@ COMPILE = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from linmem.scan import triton_loops
+from linmem.nn.scan import triton_loops
 
 FORWARD = "projected blocks matrix bias sizes steps f p pitch BIAS KIND ROUND SEQUENCES COLUMNS TILE".split()
 BACKWARD = "blocks outside matrix sizes steps count f p pitch OUTSIDE ROUND SEQUENCES COLUMNS TILE".split()

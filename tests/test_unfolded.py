@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from linmem.scan.choice import ENGINES
-from linmem.unfolded import ExplicitMemoryNetwork, UnfoldedNetwork, unfolded_reference
+from linmem.nn.scan.choice import ENGINES
+from linmem.nn.unfolded import ExplicitMemoryNetwork, UnfoldedNetwork, unfolded_reference
 
 # B, T, a, f, o, k
 SIZES = [(1, 1, 1, 1, 1, 1), (2, 1, 3, 4, 2, 3), (3, 9, 2, 4, 5, 2), (2, 4, 3, 5, 1, 10), (1, 12, 1, 2, 3, 4)]

@@ -6,7 +6,8 @@ from contextlib import nullcontext
 
 import pytest
 
-from linmem.experiments import reproduction, work
+from linmem.experiments.harness import jobs as queue
+from linmem.experiments.harness import reproduction
 
 from .test_sweep import FRESH, PATIENCE
 
@@ -23,7 +24,7 @@ def jobs(log, count=20):
 
 def work_on(folder, log, start):
     start.wait(PATIENCE)
-    assert [one["value"] for one in work.shared(folder, jobs(log)).values()] == list(range(20))
+    assert [one["value"] for one in queue.shared(folder, jobs(log)).values()] == list(range(20))
 
 
 def test_processes_share_jobs_and_all_get_everything(tmp_path):
@@ -47,9 +48,9 @@ def test_a_job_that_raises_is_done_again_and_the_rest_is_kept(tmp_path):
 
     todo = jobs(log, 3) | {"fragile": fragile}
     with pytest.raises(OSError, match="out of luck"):
-        work.shared(tmp_path, todo)
+        queue.shared(tmp_path, todo)
     broken.append(False)
-    assert work.shared(tmp_path, todo)["fragile"] == {"value": 3}
+    assert queue.shared(tmp_path, todo)["fragile"] == {"value": 3}
     assert log.read_text().split() == ["0", "1", "2", "3"]
 
 
@@ -62,8 +63,8 @@ def test_what_another_process_has_at_hand_is_waited_for(tmp_path, monkeypatch):
             (tmp_path / "only.json").write_text("7")  # the other one is done
         return nullcontext(wait)
 
-    monkeypatch.setattr(work, "held", busy)
-    assert work.shared(tmp_path, {"only": lambda: pytest.fail("it was done twice")}) == {"only": 7}
+    monkeypatch.setattr(queue, "held", busy)
+    assert queue.shared(tmp_path, {"only": lambda: pytest.fail("it was done twice")}) == {"only": 7}
     assert tries == [False, True]
 
 

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from linmem.batches import chunks
 from linmem.data import Splits
-from linmem.model import ModelOptions, build_model
-from linmem.run_folder import load_run
-from linmem.tasks import Examples, NextFrame
-from linmem.training import TrainingOptions, train
+from linmem.nn.registry import ModelOptions, build_model
+from linmem.runs.directory import (
+    load_run,
+)
+from linmem.training.batching import chunks
+from linmem.training.loop import TrainingOptions, train
+from linmem.training.tasks import Examples, NextFrame
 
 LENGTHS = (7, 2, 12, 5, 9)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from linmem.data.files import require_checksum
+from linmem.data.downloads import require_checksum
+from linmem.data.midi import LOWEST_NOTE, NOTES
 from linmem.data.splits import SPLITS, Splits
-from linmem.midi import LOWEST_NOTE, NOTES
 
 FILE = Path(__file__).with_name("chorales.npz")
 SHA256 = "f34273ad82cf2df79b3efe605a8264f545c2a363fb829b37d7f6a8d5accbeece"

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from linmem.data.midi import NOTES, piano_roll
 from linmem.data.splits import SPLITS, Splits
-from linmem.midi import NOTES, piano_roll
 
 HELD_OUT = 0.15
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linmem.data.files import data_root
+from linmem.data.downloads import data_root
 from linmem.data.splits import SPLITS, Splits
 
 SOURCE = "https://fki.tic.heia-fr.ch/databases/iam-on-line-handwriting-database"

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linmem.data.files import RemoteFile, obtain
+from linmem.data.downloads import RemoteFile, obtain
 from linmem.data.splits import SPLITS, LabelledSplits
 
 SOURCE = "https://ossci-datasets.s3.amazonaws.com/mnist"

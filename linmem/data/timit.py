@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from linmem.data.cepstra import HOP, WINDOW, mel_cepstra
-from linmem.data.files import data_root
+from linmem.data.downloads import data_root
 from linmem.data.splits import SPLITS, PairedSplits
 
 SOURCE = "https://catalog.ldc.upenn.edu/LDC93S1"

@@ -1,1 +1,1 @@
-"""One file a result: what is run, what is kept, how it is shown. Tables and pictures come from what was kept."""
+"""The papers' tables and figures. Each experiment has a configuration, `run`, `show` and `targets`."""

@@ -17,15 +17,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from linmem import plots, tables
-from linmem.autoencoder import LinearAutoencoder
-from linmem.baselines import orthogonal_
-from linmem.baselines.lmu import legendre_system, zero_order_hold
-from linmem.capacity import memory_capacity
+from linmem.analysis.memory_capacity import memory_capacity
+from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.data.synthetic import mackey_glass, noise, waveform
-from linmem.experiments.folders import figure
-from linmem.experiments.targets import Target
-from linmem.layers import LMN
+from linmem.experiments.harness.targets import Target
+from linmem.nn.baselines import orthogonal_
+from linmem.nn.baselines.lmu import legendre_system, zero_order_hold
+from linmem.nn.lmn import LMN
+from linmem.reporting import figures, tables
+from linmem.reporting.output import figure
 
 TITLE = "Memory capacity, Σρ² over lags"
 CONFIGS: Mapping[str, Mapping[str, Any]] = {
@@ -113,7 +113,7 @@ def show(lines: Sequence[dict[str, Any]], folder: Path) -> str:
         for panel, kind in zip(axes, kinds, strict=True):
             place = (0, kind, largest)
             curves = {li["memory"]: li["curve"] for li in lines if (li["series"], li["input"], li["units"]) == place}
-            plots.capacity_by_lag(panel, curves)
+            figures.capacity_by_lag(panel, curves)
             panel.set_title(f"{kind}, {largest} units")
     return tables.markdown(
         [

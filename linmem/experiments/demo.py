@@ -13,14 +13,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from linmem import data, plots, runs, tables
-from linmem.autoencoder import LinearAutoencoder
-from linmem.experiments import continuation, memory_curve
-from linmem.experiments.folders import claim, figure
-from linmem.metrics import FrameScores
-from linmem.model import ModelOptions
-from linmem.run_folder import HISTORY, PretrainingOptions, RunOptions, read_lines, write_json, write_text
-from linmem.training import TrainingOptions
+from linmem import data
+from linmem.analysis import memory_curve
+from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.music import continuation
+from linmem.nn.registry import ModelOptions
+from linmem.reporting import figures, tables
+from linmem.reporting.output import claim, figure
+from linmem.runs import runner
+from linmem.runs.directory import (
+    HISTORY,
+    PretrainingOptions,
+    RunOptions,
+)
+from linmem.storage.atomic import read_lines, write_json, write_text
+from linmem.training.loop import TrainingOptions
+from linmem.training.metrics import FrameScores
 
 DATA = "chorales"
 EFFORT = TrainingOptions(learning_rate=3e-3, batch_size=16, max_epochs=150, patience=20, averaging=0.98)
@@ -77,13 +85,15 @@ def run(folder: Path, *, seed: int = 0, quick: bool = False, force: bool = False
     """
     started = any(_run_folder(folder, name, quick).exists() for name in MODELS)
     claim(folder, FILES, force=force or started)
-    summaries: dict[str, runs.Summary] = {}
+    summaries: dict[str, runner.Summary] = {}
     scores: dict[str, FrameScores] = {}
     for name, options in MODELS.items():
         _announce(f"training {name}")
         where = _run_folder(folder, name, quick)
-        summaries[name] = runs.run(_adapted(options, seed, quick), where, resume=not force, force=force, progress=True)
-        for row, score in zip(("persistence", name), runs.evaluate_run(where, "test").values(), strict=True):
+        summaries[name] = runner.run(
+            _adapted(options, seed, quick), where, resume=not force, force=force, progress=True
+        )
+        for row, score in zip(("persistence", name), runner.evaluate_run(where, "test").values(), strict=True):
             assert isinstance(score, FrameScores)
             scores[row] = score
     text = table(scores, summaries)
@@ -106,12 +116,12 @@ def _announce(what: str) -> None:
         print(what, file=sys.stderr)
 
 
-def table(scores: dict[str, FrameScores], summaries: dict[str, runs.Summary]) -> str:
+def table(scores: dict[str, FrameScores], summaries: dict[str, runner.Summary]) -> str:
     """Return the demo's table as Markdown: the test split, persistence first."""
     return tables.markdown(_rows(scores, summaries), {"NLL": 3})
 
 
-def _rows(scores: dict[str, FrameScores], summaries: dict[str, runs.Summary]) -> list[dict[str, Any]]:
+def _rows(scores: dict[str, FrameScores], summaries: dict[str, runner.Summary]) -> list[dict[str, Any]]:
     rows = []
     for name, score in scores.items():
         summary = summaries.get(name)
@@ -142,7 +152,7 @@ def _draw_learning(folder: Path, quick: bool) -> None:
         name: [row["valid_loss"] for row in read_lines(_run_folder(folder, name, quick) / HISTORY)] for name in MODELS
     }
     with figure(folder / "learning_curves.png", 1) as axes:
-        plots.learning_curves(axes[0], curves)
+        figures.learning_curves(axes[0], curves)
 
 
 def _draw_memory(folder: Path, quick: bool) -> None:
@@ -157,8 +167,8 @@ def _draw_memory(folder: Path, quick: bool) -> None:
     autoencoder = LinearAutoencoder(10 if quick else SHOWN).fit(splits.train)
     remembered, errors = memory_curve.per_step(autoencoder, chorale)
     with figure(folder / "reconstruction.png", 3) as axes:
-        plots.piano_roll(axes[0], chorale)
+        figures.piano_roll(axes[0], chorale)
         axes[0].set_title(splits.titles["test"][0])
-        plots.piano_roll(axes[1], remembered, notes=plots.compass(chorale))
+        figures.piano_roll(axes[1], remembered, notes=figures.compass(chorale))
         axes[1].set_title(f"decoded from the last state, {autoencoder.memory_size_} units")
-        plots.error_per_step(axes[2], errors)
+        figures.error_per_step(axes[2], errors)

@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from linmem import plots, tables
-from linmem.experiments.folders import figure
-from linmem.experiments.work import trained
-from linmem.sweeps import space
+from linmem.experiments.harness.jobs import trained
+from linmem.reporting import figures, tables
+from linmem.reporting.output import figure
+from linmem.runs.sweep import space
 
 TITLE = "Figure 3: validation accuracy against hidden units"
 _PAPER = [list(pair) for pair in space.PAPER_SIZES]
@@ -95,7 +95,7 @@ def show(lines: Sequence[dict[str, Any]], folder: Path) -> str:
             row[n] = line
     with figure(folder / "figure3.png", 1) as axes:
         curves = {row: [(n, 100 * at[n]["valid"]["accuracy"]) for n in sorted(at)] for row, at in best.items()}
-        plots.accuracy_by_units(axes[0], curves)
+        figures.accuracy_by_units(axes[0], curves)
     rows: list[dict[str, str | None]] = [
         {"model": row, **{str(n): _cell(at[n]) if n in at else None for n in units}} for row, at in best.items()
     ]

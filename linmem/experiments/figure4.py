@@ -18,19 +18,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from linmem import data, plots, tables
-from linmem.autoencoder import LinearAutoencoder
-from linmem.closed_form.svd import Remembered
+from linmem import data
+from linmem.analysis import memory_curve
+from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.autoencoder.solvers import Remembered
 from linmem.data import Splits
-from linmem.experiments import memory_curve
-from linmem.experiments.folders import figure
-from linmem.initialize import from_unfolded_
-from linmem.metrics import FrameScores
-from linmem.model import ModelOptions, SequenceModel, build_model
-from linmem.pretraining import hidden_states
-from linmem.tasks import NextFrame
-from linmem.training import TrainingOptions, evaluate, train
-from linmem.unfolded import UnfoldedNetwork
+from linmem.nn.initialize import from_unfolded_
+from linmem.nn.registry import ModelOptions, SequenceModel, build_model
+from linmem.nn.unfolded import UnfoldedNetwork
+from linmem.reporting import figures, tables
+from linmem.reporting.output import figure
+from linmem.training.loop import TrainingOptions, evaluate, train
+from linmem.training.metrics import FrameScores
+from linmem.training.pretraining import hidden_states
+from linmem.training.tasks import NextFrame
 
 TITLE = "Figure 4: error and accuracy against memory units"
 CONFIGS: Mapping[str, Mapping[str, Any]] = {
@@ -112,7 +113,7 @@ def show(lines: Sequence[dict[str, Any]], folder: Path) -> str:
         panel.legend()
     with figure(folder / "figure4c.png", len(parts["c"])) as axes:
         for panel, line in zip(axes, parts["c"], strict=True):
-            plots.error_per_step(panel, line["errors"])
+            figures.error_per_step(panel, line["errors"])
             panel.set(title=f"{line['of']}, {line['memory_size']} units", ylabel="squared error / energy")
     rows = [_where(line) for line in parts["c"]]
     texts.append(f"c:\n\n{tables.markdown(rows, {'relative error': 4})}")

@@ -25,19 +25,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from linmem import data, plots, tables
-from linmem.autoencoder import LinearAutoencoder
-from linmem.baselines import StochasticDetach
+from linmem import data
+from linmem.analysis.gradient_norms import gradient_norms, spectrum, state_gradient_norms
+from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.data import LabelledSplits
-from linmem.experiments.folders import figure
-from linmem.experiments.targets import Target
-from linmem.experiments.work import Job, shared
-from linmem.gradients import gradient_norms, spectrum, state_gradient_norms
-from linmem.initialize import fit_readout_, from_autoencoder_
-from linmem.layers import LMN
-from linmem.model import ModelOptions, SequenceModel, build_model, parameter_count
-from linmem.tasks import Classes
-from linmem.training import TrainingOptions, evaluate, train
+from linmem.experiments.harness.jobs import Job, shared
+from linmem.experiments.harness.targets import Target
+from linmem.nn.baselines import StochasticDetach
+from linmem.nn.initialize import fit_readout_, from_autoencoder_
+from linmem.nn.lmn import LMN
+from linmem.nn.registry import ModelOptions, SequenceModel, build_model, parameter_count
+from linmem.reporting import figures, tables
+from linmem.reporting.output import figure
+from linmem.training.loop import TrainingOptions, evaluate, train
+from linmem.training.tasks import Classes
 
 TITLE = "Gradients: what reaches the first step"
 CONFIGS: Mapping[str, Mapping[str, Any]] = {
@@ -257,7 +258,7 @@ def _draw(lines: Sequence[dict[str, Any]], epochs: Sequence[int], path: Path) ->
                     state, logs = next(iter(line["norms, log10"].items()))
                     steps = _thinned(range(1, line["steps"]))
                     curves[f"{line['model']}: {state}"] = (steps, [0.0 if v is None else 10**v for v in logs])
-            plots.gradient_by_step(panel, curves)
+            figures.gradient_by_step(panel, curves)
             panel.set_title(_after(n))
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from torch import nn
 
-from linmem import tables
-from linmem.experiments.targets import Target
-from linmem.layers import LMN
+from linmem.experiments.harness.targets import Target
+from linmem.nn.lmn import LMN
+from linmem.reporting import tables
 
 TITLE = "Parameters: LMN against LSTM"
 CONFIGS: Mapping[str, Mapping[str, Any]] = {

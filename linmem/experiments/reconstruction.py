@@ -2,8 +2,10 @@
 
 Error = Σ ‖x − x̂‖² / Σ ‖x‖² over all steps of all sequences of a split, decoded from p units after the last step;
 silence has 1. The trained autoencoders (RNN, LSTM, LMN-B) hear a sequence and then give it back, the last step first,
-by backpropagation through both (`linmem.tasks.Recall`), with the best epoch on valid; at one size some go on much
-longer. An LSTM's state holds 2 p numbers. A LAES is fitted to every step's past, which asks more. No linear code of p
+by backpropagation through both (`linmem.training.tasks.Recall`), with the best epoch on valid; at one size some go on
+much longer.
+
+An LSTM's state holds 2 p numbers. A LAES is fitted to every step's past, which asks more. No linear code of p
 numbers has an error below the bounds (Eckart–Young), one for whole sequences and one for all pasts, on the training
 split; a network is not linear and may.
 
@@ -22,19 +24,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from linmem import data, tables
-from linmem.autoencoder import LinearAutoencoder
+from linmem import data
+from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.data import Splits
 from linmem.data.splits import SPLITS
 from linmem.data.synthetic import mackey_glass
-from linmem.experiments.diverging import train_while_finite
-from linmem.experiments.folders import figure
-from linmem.experiments.targets import Target
-from linmem.experiments.work import shared
-from linmem.model import ModelOptions, build_model, parameter_count
+from linmem.experiments.harness.diverging import train_while_finite
+from linmem.experiments.harness.jobs import shared
+from linmem.experiments.harness.targets import Target
+from linmem.nn.registry import ModelOptions, build_model, parameter_count
+from linmem.reporting import tables
+from linmem.reporting.output import figure
 from linmem.sequences import pad
-from linmem.tasks import NextValue, Recall, Task
-from linmem.training import TrainingOptions
+from linmem.training.loop import TrainingOptions
+from linmem.training.tasks import NextValue, Recall, Task
 
 TITLE = "Reconstruction of whole sequences: solved and trained autoencoders"
 NETWORKS = {"RNN": "rnn", "LSTM": "lstm", "LMN-B": "lmn-b"}

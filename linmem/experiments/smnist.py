@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from linmem.experiments import pixels_shown
-from linmem.experiments.pixels import run
-from linmem.experiments.pixels_grids import grids
-from linmem.experiments.pixels_shown import targets
+from linmem.experiments.pixels import summary as pictures
+from linmem.experiments.pixels.experiment import run
+from linmem.experiments.pixels.grids import grids
+from linmem.experiments.pixels.summary import targets
 
 TITLE = "Sequential MNIST, pixel by pixel"
 CONFIGS: Mapping[str, Mapping[str, Any]] = grids("smnist")
@@ -19,4 +19,4 @@ __all__ = ["CONFIGS", "TITLE", "run", "show", "targets"]
 
 def show(lines: Sequence[dict[str, Any]], folder: Path) -> str:
     """The tables of `pixels_shown`, and smnist.png."""
-    return pixels_shown.show(lines, folder, "smnist")
+    return pictures.show(lines, folder, "smnist")

@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 
-from linmem import data, tables
+from linmem import data
 from linmem.data.splits import SPLITS
-from linmem.metrics import FrameScores
-from linmem.runs import simplest_scores
+from linmem.reporting import tables
+from linmem.runs.runner import simplest_scores
+from linmem.training.metrics import FrameScores
 
 TITLE = "Table 1: the data sets"
 CONFIGS: Mapping[str, Mapping[str, Any]] = {

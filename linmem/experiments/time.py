@@ -17,12 +17,17 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from linmem import plots, tables
 from linmem.experiments.demo import MODELS
-from linmem.experiments.folders import figure
-from linmem.experiments.targets import Target
-from linmem.experiments.work import trained
-from linmem.run_folder import HISTORY, PRETRAINING, RunOptions, read_lines
+from linmem.experiments.harness.jobs import trained
+from linmem.experiments.harness.targets import Target
+from linmem.reporting import figures, tables
+from linmem.reporting.output import figure
+from linmem.runs.directory import (
+    HISTORY,
+    PRETRAINING,
+    RunOptions,
+)
+from linmem.storage.atomic import read_lines
 
 TITLE = "Time to the LSTM's best score, pretraining included"
 _FULL = {
@@ -188,7 +193,7 @@ def _draw(lines: Sequence[dict[str, Any]], path: Path) -> None:
     with figure(path, len(SCORES)) as axes:
         for panel, (score, words) in zip(axes, SCORES.items(), strict=True):
             curves = [(line["model"], line["CPU s"], line[score]) for line in lines if line["set"] == lines[0]["set"]]
-            plots.score_against_time(panel, curves, words)
+            figures.score_against_time(panel, curves, words)
 
 
 def _ratio(found: Sequence[Reached]) -> str | None:

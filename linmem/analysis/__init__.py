@@ -1,0 +1,1 @@
+"""Measurements on memories and layers: memory capacity, gradient norms, error against memory size, speed."""

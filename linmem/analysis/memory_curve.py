@@ -1,0 +1,132 @@
+"""How much memory is enough? Reconstruction error against memory units, and where in the past the error lies.
+
+The bound is what no code of p numbers can beat (Eckart-Young); "tied" is the papers' decoder, "ours" the one asked for.
+[L18, figures 4a and 4c.]
+
+Letters: p memory units, L lags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sklearn.base import clone
+from torch import Tensor
+from tqdm import tqdm
+
+from linmem import data
+from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.autoencoder.solvers import Remembered
+from linmem.reporting import figures, tables
+from linmem.reporting.output import claim, figure
+from linmem.storage.atomic import write_json, write_text
+
+SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)  # of the largest memory asked for
+
+
+class Point(NamedTuple):
+    """Relative reconstruction errors at one memory size; `bound` belongs to the training split."""
+
+    memory_size: int
+    bound: float
+    tied: float
+    ours: float
+    tied_valid: float
+    ours_valid: float
+
+
+def curve(
+    train: list[Tensor],
+    valid: list[Tensor],
+    sizes: Sequence[int],
+    autoencoder: LinearAutoencoder,
+    progress: bool = False,
+) -> list[Point]:
+    """Fit at each of `sizes`, with a tied decoder and with that of `autoencoder`, which itself stays as it is."""
+    points = []
+    solver = Remembered(autoencoder.solver)  # one decomposition, at the largest size, serves all
+    for size in tqdm(sorted(sizes, reverse=True), unit="fit", disable=None if progress else True):
+        ours, tied = clone(autoencoder), clone(autoencoder).set_params(decoder="tied", refine=None)
+        for one in (ours, tied):
+            one.set_params(memory_size=size, solver=solver).fit(train)
+        points.append(
+            Point(
+                size,
+                ours.optimal_error_,
+                tied.training_error_,
+                ours.training_error_,
+                tied.reconstruction_error(valid),
+                ours.reconstruction_error(valid),
+            )
+        )
+    return points[::-1]
+
+
+def table(points: Sequence[Point]) -> str:
+    """Return a Markdown table, a memory size a row."""
+    rows = [
+        {
+            "memory units": point.memory_size,
+            "bound": point.bound,
+            "ours, train": point.ours,
+            "ratio to the bound": point.ours / point.bound if point.bound > 1e-12 else None,
+            "tied, train": point.tied,
+            "ours, valid": point.ours_valid,
+            "tied, valid": point.tied_valid,
+        }
+        for point in points
+    ]
+    return tables.markdown(rows, dict.fromkeys(rows[0], 4))
+
+
+def draw(axes: Any, points: Sequence[Point]) -> None:
+    """Draw the curves of a list of points."""
+    names = {"bound": "bound", "tied, train": "tied", "ours, train": "ours", "ours, valid": "ours_valid"}
+    errors = {label: [getattr(point, name) for point in points] for label, name in names.items()}
+    figures.error_against_memory(axes, [point.memory_size for point in points], errors)
+
+
+def per_step(autoencoder: LinearAutoencoder, sequence: Tensor) -> tuple[Tensor, Tensor]:
+    """Decode `sequence` (T, a) from its last state: what is remembered (T, a), and the squared error of each step."""
+    remembered = autoencoder.decode(autoencoder.transform([sequence]), len(sequence))[0]
+    return remembered, (sequence - remembered).square().sum(1)
+
+
+def fit(name: str, folder: Path, autoencoder: LinearAutoencoder, *, device: str = "cpu", force: bool = False) -> str:
+    """Fit a data set, write model, table and pictures to `folder`; returns the table and where things are.
+
+    Raises
+    ------
+    ValueError
+        The data set is unknown or damaged, or the memory larger than its rank.
+    FileExistsError
+        `folder` already holds a fit, and `force` was not given.
+    """
+    names = (
+        "autoencoder.safetensors",
+        "memory_curve.json",
+        "memory_curve.md",
+        "memory_curve.png",
+        "scree.png",
+        "error_by_lag.png",
+    )
+    splits = data.load(name)
+    train, valid = ([sequence.to(device) for sequence in part] for part in (splits.train, splits.valid))
+    weights, numbers, text, curves, values, by_lag = claim(folder, names, force)
+    fitted = clone(autoencoder).fit(train)
+    fitted.save(weights)
+    sizes = sorted({max(1, round(share * fitted.memory_size_)) for share in SHARES})
+    points = curve(train, valid, sizes, autoencoder, progress=True)
+    write_json(numbers, [point._asdict() for point in points])
+    write_text(text, table(points) + "\n")
+    with figure(curves, 1) as axes:
+        draw(axes[0], points)
+    with figure(values, 1) as axes:
+        figures.scree(axes[0], fitted.singular_values_.cpu(), fitted.memory_size_)
+    with figure(by_lag, 2) as axes:
+        figures.error_by_lag(axes[0], fitted.reconstruction_error(train, per_lag=True).cpu())
+        figures.error_per_step(axes[1], per_step(fitted, train[0])[1].cpu())
+        axes[1].set_title("first training sequence, seen from its last step")
+    return f"{table(points)}\n\n{splits!r}\nsolver {fitted.solver_}, {fitted.memory_size_} memory units; {folder}"

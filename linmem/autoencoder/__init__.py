@@ -1,0 +1,1 @@
+"""The linear autoencoder for sequences in closed form: history matrix, solvers, decoders, estimator."""

@@ -1,0 +1,1 @@
+"""The history matrix as an operator: in memory, out of core, or distributed over processes. It is never built."""

@@ -1,0 +1,38 @@
+"""One decomposition for many memory sizes: the leading directions of a large p hold those of every smaller one.
+
+Letters: p memory units.
+"""
+
+from dataclasses import replace
+
+import torch
+
+from linmem.autoencoder.history.in_memory import Gram
+from linmem.autoencoder.solvers.select import choose_solver
+from linmem.autoencoder.solvers.spectrum import Solver, Spectrum
+
+
+class Remembered:
+    """A solver that keeps its last result and answers from it when the same history asks for no more directions.
+
+    Fit the largest memory first: `solver = Remembered("auto")`, then `LinearAutoencoder(p, solver=solver)` for each p.
+    """
+
+    def __init__(self, solver: str | Solver = "auto") -> None:
+        self.solver = solver
+        self._known: tuple[tuple[int, int, int, float, float], Spectrum] | None = None
+
+    def __call__(self, history: Gram, size: int, generator: torch.Generator) -> Spectrum:
+        """Return `size` directions, solving only if they are not known yet."""
+        shape = (history.lags, history.features, 1)
+        probe = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        mark = float(history.gram(probe.to(history.device)).square().sum())  # tells other sequences of the same sizes
+        key = (history.lags, history.features, history.rows, history.energy, mark)
+        if self._known is not None and self._known[0] == key:
+            known = self._known[1]
+            if known.complete or size <= len(known.singular_values):
+                vectors = known.right_vectors[:, :, :size]
+                return replace(known, singular_values=known.singular_values[:size], right_vectors=vectors)
+        _, solver = choose_solver(self.solver, history)
+        self._known = key, solver(history, size, generator)
+        return self._known[1]

@@ -1,0 +1,1 @@
+"""What all experiments share: records, jobs, targets, and the list of experiments."""

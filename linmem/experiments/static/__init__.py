@@ -1,0 +1,1 @@
+"""Static memories (set, not trained) and readouts of their states."""

@@ -1,0 +1,1 @@
+"""Continuing pieces of music with a trained model."""

@@ -1,0 +1,1 @@
+"""PyTorch modules: Linear Memory Networks, related networks, their initialization, and the models built from them."""

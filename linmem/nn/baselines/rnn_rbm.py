@@ -1,0 +1,128 @@
+"""RNN-RBM: a recurrent layer sets the biases of a restricted Boltzmann machine over the next frame.
+
+    p(x_{t+1} | x_1 … x_t) = RBM(W, b_v + W_v r_t, b_h + W_h r_t),   r_t the layer's output at step t   [B12]
+
+Where a sigmoid readout says of every note by itself how likely it is, this says which notes sound together. In the
+paper the layer is an Elman network; here it may be any layer.
+
+Letters: B sequences, T steps, M frames, v notes (visible units), h hidden units of the RBM, r features of the layer.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from linmem.nn.baselines.rbm import (
+    RBM,
+    Estimate,
+    annealed_log_partition,
+    contrastive_divergence,
+    free_energy,
+    gibbs,
+    gibbs_step,
+    log_partition,
+)
+
+
+class RNNRBM(nn.Module):
+    """A recurrent layer under an RBM, called `outputs, state = model(x, state)` in the layout of the layer.
+
+    The outputs at a step are the biases [b_v, b_h] of the machine over the next frame, (…, v + h); `loss`, `sample` and
+    `log_likelihood` say what to do with them.
+
+    Parameters
+    ----------
+    recurrent : layer called as `r, state = recurrent(x, state)`; `torch.nn.RNN` in the paper.
+    width : r, the features of its output.
+    visible_size : v.
+    hidden_size : h, units of the RBM.
+
+    Attributes
+    ----------
+    weight (h, v), biases : Linear r → v + h
+    """
+
+    def __init__(self, recurrent: nn.Module, width: int, visible_size: int, hidden_size: int) -> None:
+        super().__init__()
+        like = next(recurrent.parameters())
+        self.recurrent, self.visible_size, self.hidden_size = recurrent, visible_size, hidden_size
+        self.biases = nn.Linear(width, visible_size + hidden_size, device=like.device, dtype=like.dtype)
+        self.weight = nn.Parameter(like.new_empty(hidden_size, visible_size))
+        nn.init.normal_(self.weight, std=1 / math.sqrt(visible_size + hidden_size))
+
+    @property
+    def output_size(self) -> int:
+        """Features of each output step."""
+        return self.visible_size + self.hidden_size
+
+    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Biases of the machine over the next frame, of each step of x."""
+        r, state = self.recurrent(x, state)
+        return self.biases(r), state
+
+    def machines(self, outputs: Tensor) -> RBM:
+        """The M machines of outputs (M, v + h)."""
+        visible_bias, hidden_bias = outputs.split([self.visible_size, self.hidden_size], -1)
+        return RBM(self.weight, visible_bias, hidden_bias)
+
+    def loss(
+        self, outputs: Tensor, targets: Tensor, steps: int = 15, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """CD-k surrogate, summed over M frames, of outputs (M, v + h) and the frames that came (M, v)."""
+        return contrastive_divergence(self.machines(outputs), targets, steps, generator)
+
+    @torch.no_grad()
+    def sample(
+        self, outputs: Tensor, steps: int = 25, generator: torch.Generator | None = None, start: Tensor | None = None
+    ) -> Tensor:
+        """Frames (M, v) by Gibbs sampling from the machines of outputs (M, v + h), from `start` or from silence."""
+        rbm = self.machines(outputs)
+        return gibbs(rbm, torch.zeros_like(rbm.visible_bias) if start is None else start, steps, generator)
+
+    @torch.no_grad()
+    def marginals(self, outputs: Tensor, steps: int = 25, generator: torch.Generator | None = None) -> Tensor:
+        """How likely each note is (M, v), of outputs (M, v + h): its mean over the second half of a Gibbs chain."""
+        rbm, total = self.machines(outputs), torch.zeros_like(outputs[:, : self.visible_size])
+        visible = self.sample(outputs, steps - steps // 2, generator)
+        for _ in range(max(steps // 2, 1)):
+            visible, probability = gibbs_step(rbm, visible, generator)
+            total += probability
+        return total / max(steps // 2, 1)
+
+    @torch.no_grad()
+    def log_likelihood(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        *,
+        chains: int = 100,
+        temperatures: int = 1000,
+        generator: torch.Generator | None = None,
+    ) -> Estimate:
+        """Log-likelihood in nats of frames (M, v) under outputs (M, v + h), by annealed importance sampling.
+
+        With `chains=0` exactly, by enumeration, for an RBM of at most 20 units on its smaller side.
+        """
+        rbm = self.machines(outputs)
+        if chains == 0:
+            exact = log_partition(rbm)
+            return Estimate(-free_energy(rbm, targets) - exact, torch.zeros_like(exact))
+        log_z = annealed_log_partition(rbm, chains=chains, temperatures=temperatures, generator=generator)
+        return Estimate(-free_energy(rbm, targets) - log_z.value, log_z.error)
+
+    @torch.no_grad()
+    def generate(self, prompt: Tensor, length: int, *, steps: int = 25, seed: int = 0) -> Tensor:
+        """Continue a prompt (T, v), T ≥ 1, by `length` frames, each by `steps` Gibbs steps from the one before."""
+        if len(prompt) == 0 or length < 1:
+            raise ValueError(f"the prompt has {len(prompt)} frames and length is {length}: one or more were wanted")
+        generator = torch.Generator(prompt.device).manual_seed(seed)
+        outputs, state = self(prompt)
+        frames = [prompt[-1:]]
+        for _ in range(length):
+            frames.append(self.sample(outputs[-1:], steps, generator, frames[-1]))
+            outputs, state = self(frames[-1], state)
+        return torch.cat(frames[1:])

@@ -1,0 +1,70 @@
+"""Stochastic detach: in training, let the gradient take the nonlinear way through the memory only now and then.
+
+    h_t = σ(W_xh x_t + W_mh m̃_{t-1} + b_h),   m_t = W_hm h_t + W_mm m_{t-1} + b_m                               [S20]
+
+with m̃ = m, but cut out of the gradient with probability q, anew for every step and sequence. Outputs are those of the
+LMN always. With q = 1 the gradient flows through the linear W_mm alone, and never explodes with W_mm orthogonal.
+
+Letters: T steps, B sequences, a inputs, p memory units.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from linmem.nn.base import SequenceLayer
+from linmem.nn.lmn import LMN
+from linmem.nn.scan.activations import activation
+
+
+class StochasticDetach(SequenceLayer):
+    """An LMN whose path from the memory to the functional units loses its gradient at random, called like the LMN.
+
+    Parameters
+    ----------
+    lmn : LMN
+        One layer, one direction; its weights are used as they are, and its layout.
+    probability : float
+        q of cutting, in training mode; S20 tries 0, 0.1, 0.25, 0.5 and 1.
+    """
+
+    def __init__(self, lmn: LMN, probability: float) -> None:
+        super().__init__()
+        if lmn.num_layers != 1 or lmn.bidirectional or len(lmn.hidden_sizes) != 1:
+            raise ValueError(f"{lmn!r} has several recurrences or functional layers: a single one was wanted")
+        if not 0 <= probability <= 1:
+            raise ValueError(f"probability is {probability}, but it must lie in [0, 1]")
+        self.lmn, self.probability = lmn, probability
+        self.input_size, self.batch_first = lmn.input_size, lmn.batch_first
+
+    @property
+    def output_size(self) -> int:
+        """Features of each output step."""
+        return self.lmn.output_size
+
+    def start(self, x: Tensor) -> Tensor:
+        """Zero memory."""
+        return x.new_zeros(1, x.shape[1], self.lmn.memory_size)
+
+    def recur(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs (T, B, ·) of x (T, B, a) and the memory (1, B, p) after it."""
+        lmn = self.lmn
+        if not self.training or self.probability == 0:
+            y, state = lmn(x.transpose(0, 1) if lmn.batch_first else x, state)
+            return (y.transpose(0, 1) if lmn.batch_first else y), state
+        sigma = activation(lmn.nonlinearity).apply
+        W_xh, W_mh, W_hm, W_mm = (getattr(lmn, f"weight_{name}_l0") for name in ("xh", "mh", "hm", "mm"))
+        b_h, b_m = (getattr(lmn, f"bias_{name}_l0") for name in "hm")
+        m, outputs = state[0], []
+        for x_t in F.linear(x, W_xh, b_h).unbind(0):
+            cut = torch.rand(len(m), 1, device=m.device) < self.probability
+            h = sigma(x_t + F.linear(torch.where(cut, m.detach(), m), W_mh))
+            m = F.linear(h, W_hm, b_m) + F.linear(m, W_mm)
+            outputs.append(m if lmn.output == "memory" else h)
+        return torch.stack(outputs), m.unsqueeze(0)
+
+    def extra_repr(self) -> str:
+        """The probability."""
+        return f"probability={self.probability}"

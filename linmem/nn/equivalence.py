@@ -1,0 +1,223 @@
+"""From feed-forward to recurrent: the smallest linear memory with which a recurrent network computes the same function.
+
+    h_t = σ(W_xh x_t + W_mh m_{t-1} + b_h),   m_t = A h_t + B m_{t-1} + b_m,   y_t = W_ho h_t + W_mo m_{t-1} + b_o
+
+A feed-forward network that sees the whole sequence, each hidden unit a single time step of it (the 1-time-step
+property), can let its units look at the current step and remember what they said. Row t of H is
+ξ_t = [h_t, h_{t-1}, …], lag by lag, of each unit as far back as anything reads it. H without its first N_H columns
+holds what has to be remembered, and ρ = its rank: with U an orthonormal basis of its rows, m_t = Uᵀ ξ_t is
+a linear recurrence, so N_H functional and ρ memory units suffice [Sperduti, IJCAI 2015; L18, section 3]. The unfolded
+network is the same with links among its units.
+
+The two agree wherever the past of the hidden states lies in the rows of H: on the given sequences always, on all
+sequences if ρ is as large as a shift register.
+
+Letters: T steps, a inputs, N_H = f functional units, o outputs, k lags, ρ memory units, c = register columns of H.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from linmem.autoencoder.history.in_memory import History
+from linmem.nn.base import SequenceLayer
+from linmem.nn.lmn_cell import LMNCell
+from linmem.nn.scan.activations import activation
+from linmem.nn.unfolded import UnfoldedNetwork
+from linmem.sequences import check_sequences
+
+
+class RecurrentNetwork(SequenceLayer):
+    """Recurrent network read from its functional units and its memory before the step, called like a batch-first LMN.
+
+    Parameters
+    ----------
+    input_size, hidden_size, memory_size, output_size : int
+        a, f, ρ and o.
+    nonlinearity : {"tanh", "relu", "selu", "identity"}
+        σ.
+
+    Attributes
+    ----------
+    cell : LMNCell
+        W_xh, W_mh, W_hm = A, W_mm = B and the biases.
+    weight_ho (o, f), weight_mo (o, ρ), bias_o (o)
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        memory_size: int,
+        output_size: int,
+        *,
+        nonlinearity: str = "tanh",
+        batch_first: bool = True,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.input_size, self.batch_first = input_size, batch_first
+        self.cell = LMNCell(input_size, hidden_size, memory_size, nonlinearity=nonlinearity, dtype=dtype)
+        self.weight_ho = nn.Parameter(torch.zeros(output_size, hidden_size, dtype=dtype))
+        self.weight_mo = nn.Parameter(torch.zeros(output_size, memory_size, dtype=dtype))
+        self.bias_o = nn.Parameter(torch.zeros(output_size, dtype=dtype))
+
+    @property
+    def output_size(self) -> int:
+        """Features of each output step."""
+        return len(self.bias_o)
+
+    def start(self, x: Tensor) -> Tensor:
+        """Nothing remembered."""
+        return x.new_zeros(1, x.shape[1], self.cell.memory_size)
+
+    def recur(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs (T, B, o) of x (T, B, a)."""
+        m, outputs = state[0], []
+        for x_t in x.unbind(0):
+            h, after = self.cell(x_t, m)
+            outputs.append(F.linear(h, self.weight_ho, self.bias_o) + F.linear(m, self.weight_mo))
+            m = after
+        return torch.stack(outputs), m.unsqueeze(0)
+
+
+class Equivalent(NamedTuple):
+    """A recurrent network and the units it takes."""
+
+    network: RecurrentNetwork
+    functional_units: int  # N_H
+    memory_units: int  # ρ
+    register_units: int  # c: what a shift register would take
+
+
+@torch.no_grad()
+def recurrent_from_feedforward(
+    hidden: nn.Linear, output: nn.Linear, sequences: list[Tensor], *, nonlinearity: str = "tanh"
+) -> Equivalent:
+    """Build the recurrent network that computes `output(σ(hidden(window)))` at every step.
+
+    Parameters
+    ----------
+    hidden : N_H units over windows [x_t, x_{t-1}, …, x_{t-k}] with zeros before the start, (k + 1)·a inputs.
+        Each unit has weights for one step of the window only.
+    output : linear map N_H → o.
+    sequences : (T_i, a) each, on which both shall agree; a of the first tells the width of a step.
+    nonlinearity : σ.
+
+    Returns
+    -------
+    Equivalent
+        The network in float64, and its units.
+
+    Raises
+    ------
+    ValueError
+        The sizes do not fit, a unit sees several time steps, or nothing but the current step is seen.
+    """
+    sequences = check_sequences(sequences)
+    a = sequences[0].shape[1]
+    steps, rest = divmod(hidden.in_features, a)
+    if rest or output.in_features != hidden.out_features:
+        raise ValueError(
+            f"hidden maps {hidden.in_features} to {hidden.out_features} and output {output.in_features} to"
+            f" {output.out_features}: wanted a multiple of {a} inputs, and as many hidden units on both sides"
+        )
+    if steps < 2:
+        raise ValueError("the window is one step long: such a network needs no memory")
+    weight, lag = _single_steps(hidden.weight.double().unflatten(1, (steps, a)))
+    unfolded = UnfoldedNetwork(
+        a, hidden.out_features, output.out_features, steps - 1, nonlinearity, dtype=torch.float64
+    )
+    for parameter in unfolded.parameters():
+        parameter.zero_()
+    unfolded.weight_xh.copy_(weight)
+    units = torch.arange(hidden.out_features)
+    unfolded.weight_ho[lag, :, units] = output.weight.double().T
+    if hidden.bias is not None:
+        unfolded.bias_h.copy_(hidden.bias)
+    if output.bias is not None:
+        unfolded.bias_o.copy_(output.bias)
+    silence = activation(nonlinearity).apply(unfolded.bias_h)  # what a unit says of a missing step, x = 0
+    return _with_memory(unfolded, sequences, silence)
+
+
+@torch.no_grad()
+def recurrent_from_unfolded(unfolded: UnfoldedNetwork, sequences: list[Tensor]) -> Equivalent:
+    """Build the recurrent network that computes what `unfolded` does, its shift register compressed to ρ units.
+
+    Parameters
+    ----------
+    unfolded : trained.
+    sequences : (T_i, a) each, on which both shall agree.
+
+    Returns
+    -------
+    Equivalent
+        The network in float64, and its units.
+    """
+    twin = UnfoldedNetwork(
+        unfolded.input_size,
+        unfolded.hidden_size,
+        unfolded.output_size,
+        unfolded.lags,
+        unfolded.nonlinearity,
+        dtype=torch.float64,
+    )
+    twin.load_state_dict(unfolded.state_dict())
+    return _with_memory(twin, check_sequences(sequences), twin.bias_h.new_zeros(twin.hidden_size))
+
+
+def _single_steps(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """(N_H, a) weights and (N_H,) lags of units (N_H, steps, a) that see one step each."""
+    seen = (weight != 0).any(-1)
+    for unit in torch.nonzero(seen.sum(1) > 1)[:, 0].tolist():
+        lags = ", ".join(map(str, torch.nonzero(seen[unit])[:, 0].tolist()))
+        raise ValueError(f"hidden unit {unit} sees the time steps at lags {lags}: one step a unit was wanted")
+    lag = seen.int().argmax(1)
+    return weight[torch.arange(len(weight)), lag], lag
+
+
+def _with_memory(unfolded: UnfoldedNetwork, sequences: list[Tensor], silence: Tensor) -> Equivalent:
+    """Replace the last k hidden states by a memory of h − `silence`, in which missing steps are zero."""
+    f, k = unfolded.hidden_size, unfolded.lags
+    hidden = [unfolded(x.double())[1] - silence for x in sequences]
+    W_hh = unfolded.weight_hh.transpose(0, 1).flatten(1)  # (f, k·f), lag by lag
+    W_ho = unfolded.weight_ho[1:].transpose(0, 1).flatten(1)  # (o, k·f)
+    reads = torch.cat([W_hh, W_ho]).any(0).view(k, f)
+    kept = reads.flip(0).cummax(0).values.flip(0).flatten()  # a unit is kept up to the last lag at which it is read
+    U = _row_basis(hidden, k, kept)
+    P, S = torch.eye(k * f, f).to(U), torch.zeros(k * f, k * f).to(U)
+    S[f:, :-f] = torch.eye((k - 1) * f)
+    A, B = U.T @ P[kept], U.T @ S[kept][:, kept] @ U
+    o, rho = unfolded.output_size, U.shape[1]
+    network = RecurrentNetwork(unfolded.input_size, f, rho, o, nonlinearity=unfolded.nonlinearity, dtype=U.dtype)
+    said = silence.repeat(k)
+    network.load_state_dict(
+        {
+            "cell.weight_xh": unfolded.weight_xh,
+            "cell.weight_mh": W_hh[:, kept] @ U,
+            "cell.weight_hm": A,
+            "cell.weight_mm": B,
+            "cell.bias_h": unfolded.bias_h + W_hh @ said,
+            "cell.bias_m": -A @ silence,
+            "weight_ho": unfolded.weight_ho[0],
+            "weight_mo": W_ho[:, kept] @ U,
+            "bias_o": unfolded.bias_o + W_ho @ said,
+        }
+    )
+    return Equivalent(network, f, rho, int(kept.sum()))
+
+
+def _row_basis(hidden: list[Tensor], lags: int, kept: Tensor) -> Tensor:
+    """(c, ρ) orthonormal basis of the rows of H without its first block: the pasts [h_{t-1}, …, h_{t-k}] of all t."""
+    pasts = [h[:-1] for h in hidden if len(h) > 1]
+    H = History(pasts).columns(0, lags)[:, kept] if pasts else torch.zeros(0, 0)
+    if not H.any():
+        raise ValueError("nothing is read from the past of these sequences: such a network needs no memory")
+    _, values, Vt = torch.linalg.svd(H, full_matrices=False)
+    rank = int((values > max(H.shape) * torch.finfo(H.dtype).eps * values[0]).sum())
+    return Vt[:rank].T

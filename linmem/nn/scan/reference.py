@@ -1,0 +1,55 @@
+"""The recurrence as it is written on paper, in plain autograd: the specification that every other scan must meet.
+
+Slow (some ten kernel launches a step), but everything that autograd can do works through it: double backward,
+forward mode, ``torch.func.vmap`` and ``torch.func.grad``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from linmem.nn.scan.activations import activation
+from linmem.nn.scan.packing import last_rows
+from linmem.nn.scan.signature import Result, Weights
+
+
+class States(NamedTuple):
+    """The two states after a step."""
+
+    hidden: Tensor  # h_t (B, f), of the last functional layer
+    memory: Tensor  # m_t (B, p)
+
+
+def step(x: Tensor, m: Tensor, weights: Weights, nonlinearity: str) -> States:
+    """One step: x (B, a) and m_{t-1} (B, p) to h_t (B, f) and m_t (B, p). [L18], eqs. 11-12."""
+    sigma = activation(nonlinearity).apply
+    h = sigma(torch.addmm(F.linear(x, weights.xh, weights.bias_h), m, weights.mh.t()))
+    for weight, bias in weights.deep:
+        h = sigma(F.linear(h, weight, bias))
+    return States(h, torch.addmm(F.linear(h, weights.hm, weights.bias_m), m, weights.mm.t()))
+
+
+def scan(
+    x: Tensor,
+    m_0: Tensor,
+    weights: Weights,
+    nonlinearity: str = "tanh",
+    output: str = "memory",
+    batch_sizes: Sequence[int] | None = None,
+) -> Result:
+    """All steps by a loop over `step`; see :mod:`linmem.nn.scan.signature`."""
+    states = States(m_0, m_0)
+    hidden, memory = [], []
+    for x_t in x.unbind(0) if batch_sizes is None else x.split(list(batch_sizes)):
+        states = step(x_t, states.memory[: x_t.shape[0]], weights, nonlinearity)
+        hidden.append(states.hidden)
+        memory.append(states.memory)
+    y = hidden if output == "functional" else memory
+    if batch_sizes is None:
+        return Result(torch.stack(y), states.memory)
+    return Result(torch.cat(y), torch.cat(memory)[last_rows(batch_sizes).to(x.device)])

@@ -1,0 +1,1 @@
+"""Tables as Markdown and figures with matplotlib."""

@@ -1,0 +1,1 @@
+"""Files: tensors with a JSON description, atomic replacement, locks."""

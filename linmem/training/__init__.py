@@ -1,0 +1,1 @@
+"""Training: tasks, metrics, batches, the training loop, checkpoints, pretraining."""

@@ -1,0 +1,78 @@
+"""Incremental training of a multi-scale memory: train, add a slower module that is solved, go on training.
+
+Every new module starts as the linear autoencoder of the hidden states that the network has by then, taken at the steps
+when the module will move; nothing that the network says changes when it is added [Carta, Sperduti & Bacciu, ECML-PKDD
+2020; E21].
+
+Letters: a inputs, f functional units, p memory units of one module.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.nn.multiscale import MultiScaleLMN, grow_, sampled_hidden_states
+from linmem.nn.registry import SequenceModel
+from linmem.training.loop import History, TrainingOptions, train
+from linmem.training.tasks import Task
+
+
+def train_growing(
+    model: SequenceModel,
+    splits: Any,
+    task: Task,
+    options: TrainingOptions | None = None,
+    *,
+    scales: int,
+    epochs: int,
+    progress: bool = False,
+) -> list[History]:
+    """Train a multi-scale LMN and give it one module more after every so many epochs.
+
+    Parameters
+    ----------
+    model : SequenceModel
+        Its recurrent layer is a `MultiScaleLMN` with fewer modules than `scales`, one as a rule.
+    splits : Splits
+        Has `train` and `valid`, lists of sequences that `task` understands.
+    task : Task
+        What is asked.
+    options : TrainingOptions, optional
+        Of every stage, but that all except the last end after `epochs`.
+    scales : int
+        Modules at the end.
+    epochs : int
+        Epochs at most before the next module comes.
+    progress : bool
+        Show a progress bar a stage, on a terminal.
+
+    Returns
+    -------
+    list of History
+        One a stage. Each stage begins with the best weights of the one before, and with a new optimizer.
+
+    Raises
+    ------
+    ValueError
+        The layer is no `MultiScaleLMN` or has that many modules already, or the training sequences are so short that
+        the hidden states at a slow module's steps have fewer than p independent directions.
+    """
+    layer, options = model.recurrent, options or TrainingOptions()
+    if not isinstance(layer, MultiScaleLMN):
+        raise ValueError(f"the recurrent layer is a {type(layer).__name__}: only a MultiScaleLMN can grow")
+    if not layer.scales < scales or epochs < 1:
+        raise ValueError(
+            f"scales is {scales} and epochs {epochs}: more than the layer's {layer.scales}, and 1, were wanted"
+        )
+    inputs = [x.to(layer.bias_h) for x in task.examples(splits, "train").inputs]
+    stage = replace(options, max_epochs=epochs)
+    histories = [train(model, splits, task, stage, progress=progress)]
+    while layer.scales < scales:
+        autoencoder = LinearAutoencoder(layer.memory_size, decoder="tied", random_state=options.seed)
+        autoencoder.fit(sampled_hidden_states(layer, inputs))
+        grow_(layer, autoencoder, model.readout)
+        last = layer.scales == scales
+        histories.append(train(model, splits, task, options if last else stage, progress=progress))
+    return histories
