@@ -31,7 +31,7 @@ from linmem.runs.directory import (
 RATES = (1e-3, 3e-3)
 DROPOUTS = ((0.0, 0.0), (0.1, 0.3), (0.2, 0.5))
 SIZES = {"hidden_size": 250, "memory_size": 200}
-PLAIN = PretrainingOptions(readout_start="drawn")
+PLAIN = PretrainingOptions(output_bias_init="default")
 
 
 def trials() -> Iterator[tuple[str, str, RunOptions]]:
@@ -49,10 +49,16 @@ def trials() -> Iterator[tuple[str, str, RunOptions]]:
         for sigma in ("tanh", "relu"):
             network = ModelOptions("lmn-b", nonlinearity=sigma, **SIZES, **dropout)
             yield "LMN-B", f"{sigma}, {label}", RunOptions(DATA, network, training, PLAIN)
-        for fading in (1.0, 0.3):
+        for decay in (1.0, 0.3):
             network = ModelOptions("lmn-b", nonlinearity="relu", lags=4, **SIZES, **dropout)
-            begin = replace(PLAIN, pretrain="unfolded", pretrain_epochs=25, unfolded_nonlinearity="relu", fading=fading)
-            yield "pretrained LMN-B", f"fading {fading:g}, {label}", RunOptions(DATA, network, training, begin)
+            begin = replace(
+                PLAIN, pretrain="unfolded", pretrain_epochs=25, unfolded_nonlinearity="relu", memory_decay=decay
+            )
+            yield (
+                "pretrained LMN-B",
+                f"memory_decay {decay:g}, {label}",
+                RunOptions(DATA, network, training, begin),
+            )
 
 
 def trial(folder: Path, model: str, label: str, options: RunOptions) -> dict[str, Any] | None:

@@ -2,8 +2,9 @@
 
 `speeds` is the layer's own: W_mm = diag(0 … 0.99), W_hm scaled to unit gain, W_mh by 0.1. `random`, `0.9 I` and
 `0.95 orthogonal` change the memory alone, with W_hm and W_mh as in `torch.nn.Linear`; `solved` is L18's pretraining,
-eight epochs of an unfolded network. Each is trained with W_mm learning at a tenth of the others' rate (`memory_rate`),
-which is the default, and at the same rate, as in the papers. ρ is the spectral radius of W_mm: of a memory with ρ > 1
+eight epochs of an unfolded network. Each is trained with W_mm learning at a tenth of the others' rate
+(`memory_lr_scale`), which is the default, and at the same rate, as in the papers.
+ρ is the spectral radius of W_mm: of a memory with ρ > 1
 some direction grows with every step. Four minutes a seed on one thread; a run that was cut goes on.
 """
 
@@ -94,11 +95,11 @@ def trained(name: str, rate: float, seed: int, max_epochs: int) -> dict[str, Any
         radii.append(float(spectrum(state.model.recurrent.weight_mm_l0)[0]))
         losses.append(state.history[-1].valid_loss)
 
-    options = TrainingOptions(max_epochs=max_epochs, patience=15, memory_rate=rate, seed=seed)
+    options = TrainingOptions(max_epochs=max_epochs, patience=15, memory_lr_scale=rate, seed=seed)
     try:
         train(model, data.load("chorales"), NextFrame(), options, after_epoch=look)
     except ValueError as error:
-        print(f"{name}, memory_rate {rate:g}, seed {seed}: {error}", flush=True)
+        print(f"{name}, memory_lr_scale {rate:g}, seed {seed}: {error}", flush=True)
     return {"losses": losses, "radii": radii}
 
 
@@ -115,7 +116,7 @@ def row(name: str, rate: float, runs: list[dict[str, Any]]) -> dict[str, Any]:
     }
     return {
         "W_mm at the start": name,
-        "memory_rate": f"{rate:g}",
+        "memory_lr_scale": f"{rate:g}",
         "best epoch": statistics.mean(e + 1 for e in best),
     } | {what: spread(values) for what, values in found.items()}
 

@@ -64,19 +64,23 @@ def test_evaluate_prints_persistence_first(trained, capsys):
 
 
 def test_generate_writes_music_that_opens_and_a_picture(trained, tmp_path, capsys):
-    status, out, _ = run(capsys, "generate", trained, "--out", tmp_path / "a", "--heard=5", "--steps=12", "--voices=3")
+    status, out, _ = run(
+        capsys, "generate", trained, "--out", tmp_path / "a", "--prompt_length=5", "--steps=12", "--voices=3"
+    )
     assert status == 0
     sound, picture = out.split()
     roll = midi.piano_roll(sound)
     assert roll.shape == (17, 88)
     assert roll[5:].sum(1).max() <= 3
     assert Path(picture).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    run(capsys, "generate", trained, "--out", tmp_path / "b", "--heard=5", "--steps=12", "--voices=3")
+    run(capsys, "generate", trained, "--out", tmp_path / "b", "--prompt_length=5", "--steps=12", "--voices=3")
     assert torch.equal(midi.piano_roll(tmp_path / "b" / "continuation.mid"), roll)
-    status, _, err = run(capsys, "generate", trained, "--out", tmp_path / "a", "--heard=5")
+    status, _, err = run(capsys, "generate", trained, "--out", tmp_path / "a", "--prompt_length=5")
     assert status == 2
     assert "is there already" in err
-    status, _, _ = run(capsys, "generate", trained, "--out", tmp_path / "c", "--piece", sound, "--heard=5", "--steps=3")
+    status, _, _ = run(
+        capsys, "generate", trained, "--out", tmp_path / "c", "--piece", sound, "--prompt_length=5", "--steps=3"
+    )
     assert status == 0
 
 
@@ -136,7 +140,10 @@ def altered(run_folder, tmp_path):
         (["fit", "{pieces}", "--solver=magic"], "solver is 'magic'"),
         (["train", "{pieces}", "--model=transformer"], "unknown model 'transformer': the known ones are lmn-a, lmn-b"),
         (["train", "{pieces}", "--pretrain=wishes"], "pretrain is 'wishes': the known ones are none, unfolded, inputs"),
-        (["train", "{pieces}", "--readout_start=zero"], "readout_start is 'zero': the known ones are rates, drawn"),
+        (
+            ["train", "{pieces}", "--output_bias_init=zero"],
+            "output_bias_init is 'zero': the known ones are marginal, default",
+        ),
         (["train", "{pieces}", "--model=lstm", "--pretrain=unfolded"], "pretrain=unfolded fills lmn-b, not lstm"),
         (["train", "{pieces}", "--pretrain=inputs", *SMALL], "hidden_size is 6, wanted 8"),
         (["train", "{pieces}", "--learning_rate=0"], "learning_rate is 0"),
@@ -166,7 +173,7 @@ def altered(run_folder, tmp_path):
         (["bench", "--rounds=0"], "0 rounds of 3 sizes"),
         (["bench", "--clock=sun"], "clock is 'sun': the known ones are wall, cpu"),
         (["generate", "{trained}", "--piece=99"], "has pieces 0 to"),
-        (["generate", "{trained}", "--heard=500"], "fewer than the 500 to be heard"),
+        (["generate", "{trained}", "--prompt_length=500"], "prompt_length must be at most"),
         (["generate", "{trained}", "--temperature=0"], "temperature is 0"),
         (["reproduce", "table9"], "unknown experiment 'table9': the known ones are table1, "),
         (["reproduce", "parameters", "--grid=huge"], "grid is 'huge': those of parameters are smoke, paper"),

@@ -30,8 +30,8 @@ def test_an_orthogonal_memory_alone_loses_nothing_and_the_model_is_left_as_it_wa
 
 
 def test_reach_counts_back_to_where_a_gradient_is_lost():
-    fading = 0.1 ** torch.arange(20.0, dtype=torch.float64).flip(0)
-    assert gradients.reach(1.0001 * fading + 1e-12) == 3  # the last, a tenth, a hundredth and a bit
+    memory_decay = 0.1 ** torch.arange(20.0, dtype=torch.float64).flip(0)
+    assert gradients.reach(1.0001 * memory_decay + 1e-12) == 3  # the last, a tenth, a hundredth and a bit
     assert gradients.reach(torch.ones(20)) == 20
 
 

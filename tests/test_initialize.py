@@ -44,23 +44,23 @@ def test_an_rnn_filled_from_the_autoencoder_is_it_as_long_as_its_tanh_is_linear(
 
 # Fading is exact where the states span all lags, which a linear network's three inputs do not give four units.
 @pytest.mark.parametrize(
-    ("nonlinearity", "lags", "fading"),
+    ("nonlinearity", "lags", "memory_decay"),
     [(name, lags, 1.0) for name in ("tanh", "selu", "identity") for lags in (1, 3, 12)]
     + [("tanh", 3, 0.6), ("selu", 2, 0.3)],
 )
-def test_at_full_rank_the_lmn_is_the_unfolded_network(nonlinearity, lags, fading):
+def test_at_full_rank_the_lmn_is_the_unfolded_network(nonlinearity, lags, memory_decay):
     torch.manual_seed(1)
     unfolded = UnfoldedNetwork(3, 4, 2, lags=lags, nonlinearity=nonlinearity).double()
     faded = copy.deepcopy(unfolded)
     with torch.no_grad():
-        faded.weight_hh.mul_(fading ** torch.arange(lags)[:, None, None])
-        faded.weight_ho.mul_(fading ** torch.arange(lags + 1)[:, None, None])
+        faded.weight_hh.mul_(memory_decay ** torch.arange(lags)[:, None, None])
+        faded.weight_ho.mul_(memory_decay ** torch.arange(lags + 1)[:, None, None])
     hidden = hidden_states(faded, sequences())
     rank = int(torch.linalg.matrix_rank(History(hidden).dense()))
     autoencoder = LinearAutoencoder(rank, solver="exact").fit(hidden)
     lmn = LMN(3, 4, rank, nonlinearity=nonlinearity, dtype=torch.float64)
     readout = nn.Linear(rank, 2, dtype=torch.float64)
-    from_unfolded_(lmn, readout, unfolded, autoencoder, fading)
+    from_unfolded_(lmn, readout, unfolded, autoencoder, memory_decay)
     with torch.no_grad():
         for x in sequences():
             torch.testing.assert_close(readout(lmn(x)[0]), faded(x)[0], rtol=1e-6, atol=1e-6)
@@ -99,7 +99,7 @@ def test_pretraining_refuses_what_it_could_not_transfer_before_it_trains():
     for layer, readout, options, message in (
         (LMN(3, 4, 6), nn.Linear(5, 3), {}, "readout.in_features is 5, wanted 6"),
         (LMN(3, 4, 6, output="functional"), nn.Linear(6, 3), {}, "output is 'functional'"),
-        (LMN(3, 4, 6), nn.Linear(6, 3), {"fading": 2.0}, "fading is 2.0"),
+        (LMN(3, 4, 6), nn.Linear(6, 3), {"memory_decay": 2.0}, "memory_decay is 2.0"),
     ):
         with pytest.raises(ValueError, match=message):
             pretrain(layer, readout, x, x, options=TrainingOptions(max_epochs=10**6), **options)
@@ -151,8 +151,8 @@ def test_a_transfer_that_would_lose_something_is_refused():
         from_unfolded_(LMN(3, 4, 6), nn.Linear(6, 2), unfolded, centred)
     with pytest.raises(ValueError, match=r"readout.out_features is 3, wanted 2"):
         from_unfolded_(LMN(3, 4, 6), nn.Linear(6, 3), unfolded, autoencoder)
-    with pytest.raises(ValueError, match="fading is 0: a number above 0"):
-        from_unfolded_(LMN(3, 4, 6), nn.Linear(6, 2), unfolded, autoencoder, fading=0)
+    with pytest.raises(ValueError, match="memory_decay is 0: a number above 0"):
+        from_unfolded_(LMN(3, 4, 6), nn.Linear(6, 2), unfolded, autoencoder, memory_decay=0)
     with pytest.raises(ValueError, match="built with bias=False"):
         from_unfolded_(LMN(3, 4, 6, bias=False), nn.Linear(6, 2), unfolded, autoencoder)
 

@@ -32,7 +32,7 @@ def pieces(tmp_path_factory):
 
 
 def options(folder, pretrain="unfolded", model="lmn-b", **training):
-    how = {"max_epochs": 6, "batch_size": 2, "averaging": 0.9} | training
+    how = {"max_epochs": 6, "batch_size": 2, "ema_decay": 0.9} | training
     network = ModelOptions(model, 8, 8, lags=3, input_dropout=0.2, readout_dropout=0.2)
     return RunOptions(str(folder), network, TrainingOptions(**how), PretrainingOptions(pretrain, pretrain_epochs=4))
 
@@ -125,10 +125,10 @@ def test_persistence_on_the_four_sets_is_the_published_figure(name, accuracy):
 
 def test_a_run_starts_at_the_rates_of_the_training_set_unless_its_readout_is_drawn(pieces, tmp_path):
     asked = options(pieces, "none", max_epochs=1, learning_rate=1e-9)
-    for start in ("rates", "drawn"):
-        runner.run(replace(asked, pretraining=PretrainingOptions(readout_start=start)), tmp_path / start)
+    for start in ("marginal", "default"):
+        runner.run(replace(asked, pretraining=PretrainingOptions(output_bias_init=start)), tmp_path / start)
     frames = torch.cat([roll[1:] for roll in data.load(str(pieces)).train])
     rates = (frames.double().sum(0) + 0.5) / (len(frames) + 1)
-    started, drawn = (load_run(tmp_path / start)[1].readout.bias for start in ("rates", "drawn"))
+    started, drawn = (load_run(tmp_path / start)[1].readout.bias for start in ("marginal", "default"))
     torch.testing.assert_close(started.double(), torch.logit(rates), rtol=1e-5, atol=1e-5)
     assert drawn.abs().max() < 1

@@ -29,8 +29,8 @@ def test_every_row_gets_as_many_trials_but_for_the_shapes_of_a_memory(grid, prot
 def test_protocols_differ_where_they_say_and_the_rnn_rbm_is_in_the_plain_one_alone():
     plain, ours = (grids.rows(part("small", protocol)) for protocol in ("plain", "ours"))
     assert plain.keys() - ours.keys() == {"RNN-RBM"}
-    assert "fading" not in plain["pret-LMN-B"]
-    assert ours["pret-LMN-B"]["fading"] < 1
+    assert "memory_decay" not in plain["pret-LMN-B"]
+    assert ours["pret-LMN-B"]["memory_decay"] < 1
     for row, one in ours.items():
         assert one["learning_rate"] == 3e-3
         assert ("nonlinearity" in one) == ("LMN" in row)

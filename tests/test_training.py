@@ -67,10 +67,10 @@ def test_gradients_do_not_see_the_padding(name):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("averaging", [0.0, 0.9])
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
 @pytest.mark.parametrize("cut_after", [1, 3])
-def test_a_resumed_run_ends_with_the_same_bits(tmp_path, cut_after, averaging):
-    whole, options = model(), replace(OPTIONS, averaging=averaging)
+def test_a_resumed_run_ends_with_the_same_bits(tmp_path, cut_after, ema_decay):
+    whole, options = model(), replace(OPTIONS, ema_decay=ema_decay)
     history = train(whole, splits(), NextFrame(), options)
 
     class Killed(Exception):
@@ -119,7 +119,7 @@ def test_the_running_average_is_what_is_validated_and_kept():
     def look(state):
         seen.append([copy.deepcopy(part.state_dict()) for part in (state.model, state.judged)])
 
-    network, options = model(), replace(OPTIONS, averaging=0.75, max_epochs=2, batch_size=len(LENGTHS))
+    network, options = model(), replace(OPTIONS, ema_decay=0.75, max_epochs=2, batch_size=len(LENGTHS))
     history = train(network, splits(), NextFrame(), options, after_epoch=look)  # one step an epoch
     for name, average in seen[1][1].items():
         torch.testing.assert_close(average, 0.75 * seen[0][0][name] + 0.25 * seen[1][0][name])
@@ -132,8 +132,8 @@ def test_the_penalty_draws_the_memory_towards_an_orthogonal_one():
         return float((weight.T @ weight - torch.eye(len(weight))).square().sum())
 
     free, drawn = model(), model()
-    train(free, splits(), NextFrame(), replace(OPTIONS, memory_rate=1.0))
-    train(drawn, splits(), NextFrame(), replace(OPTIONS, memory_rate=1.0, orthogonality=1.0))
+    train(free, splits(), NextFrame(), replace(OPTIONS, memory_lr_scale=1.0))
+    train(drawn, splits(), NextFrame(), replace(OPTIONS, memory_lr_scale=1.0, orthogonality=1.0))
     wanted = 0.8 * distance(free.recurrent.weight_mm_l0.detach())
     assert distance(drawn.recurrent.weight_mm_l0.detach()) < wanted
 

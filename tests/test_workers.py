@@ -96,7 +96,7 @@ def torchrun(workers, arguments):
 
 
 @pytest.mark.parametrize(
-    "options", [["--truncate=4"], ["--averaging=0.9", "--pretrain=unfolded", "--pretrain_epochs=1"]]
+    "options", [["--truncate=4"], ["--ema_decay=0.9", "--pretrain=unfolded", "--pretrain_epochs=1"]]
 )
 def test_two_workers_end_where_one_does(tmp_path, options):
     random = np.random.default_rng(0)

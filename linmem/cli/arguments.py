@@ -53,7 +53,7 @@ def generate(command: ArgumentParser) -> None:
     command.add_argument("run", type=str, help="folder that `linmem train` wrote")
     command.add_argument("--out", type=str, default=None, help="folder; by default RUN/generated")
     command.add_argument("--piece", type=str, default="0", help="index of a test piece, or the path of a MIDI file")
-    command.add_argument("--heard", type=int, default=16, help="steps of the piece that the model hears")
+    command.add_argument("--prompt_length", type=int, default=16, help="steps of the piece given to the model")
     command.add_argument("--steps", type=int, default=48, help="steps to draw")
     command.add_argument("--temperature", type=float, default=1.0, help="below 1 bolder, above 1 more random")
     command.add_argument("--voices", type=int | None, default=None, help="at most so many notes at once")

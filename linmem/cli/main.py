@@ -99,7 +99,7 @@ def generate(options: Namespace) -> None:
         Path(options.run),
         Path(options.out or Path(options.run) / "generated"),
         piece=options.piece,
-        heard=options.heard,
+        prompt_length=options.prompt_length,
         steps=options.steps,
         temperature=options.temperature,
         voices=options.voices,

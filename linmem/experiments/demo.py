@@ -31,7 +31,7 @@ from linmem.training.loop import TrainingOptions
 from linmem.training.metrics import FrameScores
 
 DATA = "chorales"
-EFFORT = TrainingOptions(learning_rate=3e-3, batch_size=16, max_epochs=150, patience=20, averaging=0.98)
+EFFORT = TrainingOptions(learning_rate=3e-3, batch_size=16, max_epochs=150, patience=20, ema_decay=0.98)
 LSTM = ModelOptions("lstm", hidden_size=250, input_dropout=0.1, readout_dropout=0.3)
 LMN = ModelOptions(
     "lmn-b",
@@ -43,11 +43,11 @@ LMN = ModelOptions(
     readout_dropout=0.5,
 )
 SOLVED = PretrainingOptions(
-    "unfolded", pretrain_epochs=25, unfolded_nonlinearity="relu", fading=0.3, readout_start="drawn"
+    "unfolded", pretrain_epochs=25, unfolded_nonlinearity="relu", memory_decay=0.3, output_bias_init="default"
 )
 MODELS = {  # each readout starts where the validation split prefers it
-    "LSTM": RunOptions(DATA, LSTM, EFFORT, PretrainingOptions(readout_start="drawn")),
-    "LMN-B": RunOptions(DATA, LMN, EFFORT, PretrainingOptions(readout_start="rates")),
+    "LSTM": RunOptions(DATA, LSTM, EFFORT, PretrainingOptions(output_bias_init="default")),
+    "LMN-B": RunOptions(DATA, LMN, EFFORT, PretrainingOptions(output_bias_init="marginal")),
     "pretrained LMN-B": RunOptions(DATA, LMN, EFFORT, SOLVED),
 }
 FILES = (

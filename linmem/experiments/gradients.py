@@ -119,7 +119,7 @@ def _followed(
 ) -> list[dict[str, Any]]:
     """Train one model, and measure it after each of the epochs asked for."""
     rate = 1e-4 if MODELS[name].solved else 1e-3
-    options = TrainingOptions(rate, 64, clip=10.0, weight_decay=1e-5, memory_rate=1.0, patience=10**6, seed=seed)
+    options = TrainingOptions(rate, 64, clip=10.0, weight_decay=1e-5, memory_lr_scale=1.0, patience=10**6, seed=seed)
 
     def measured(epochs: int) -> dict[str, Any]:
         model = build(MODELS[name], config["units"], splits, seed, autoencoder)

@@ -22,7 +22,7 @@ def generate(
     folder: Path,
     *,
     piece: str = "0",
-    heard: int = 16,
+    prompt_length: int = 16,
     steps: int = 48,
     temperature: float = 1.0,
     voices: int | None = None,
@@ -38,7 +38,7 @@ def generate(
     run : folder of a run.
     folder : where `continuation.mid` and `continuation.png` go.
     piece : index of a piece of the run's test split, or the path of a MIDI file.
-    heard : steps of the piece that the model hears before it goes on.
+    prompt_length : steps of the piece that the model reads before it continues.
     steps, temperature, voices, seed : see `continue_piece`.
     tempo : quarter notes a minute.
 
@@ -49,20 +49,20 @@ def generate(
     FileExistsError
         `folder` already holds a continuation, and `force` was not given.
     """
-    if heard < 1:
-        raise ValueError(f"heard is {heard}: the model needs at least 1 step to go on from")
+    if prompt_length < 1:
+        raise ValueError(f"prompt_length must be at least 1, got {prompt_length}.")
     options, model = load_run(run)
     roll = _piece(piece, options.data)
-    if len(roll) < heard:
-        raise ValueError(f"the piece has {len(roll)} steps, fewer than the {heard} to be heard: lower heard")
-    prompt = roll[:heard].to(device)
+    if len(roll) < prompt_length:
+        raise ValueError(f"prompt_length must be at most the piece's {len(roll)} steps, got {prompt_length}. Lower it.")
+    prompt = roll[:prompt_length].to(device)
     drawn = continue_piece(model.to(device), prompt, steps, temperature=temperature, voices=voices, seed=seed)
     sound, picture = claim(folder, ("continuation.mid", "continuation.png"), force)
     whole = torch.cat([prompt, drawn]).cpu()
     midi.write_midi(whole, sound, tempo=tempo)
     with figure(picture, 1, width=10, height=4) as axes:
-        figures.piano_roll(axes[0], whole, split_at=heard)
-        axes[0].set_title(f"heard {heard} steps, then drawn {steps}")
+        figures.piano_roll(axes[0], whole, split_at=prompt_length)
+        axes[0].set_title(f"prompt of {prompt_length} steps, continuation of {steps}")
     return [sound, picture]
 
 

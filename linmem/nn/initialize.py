@@ -94,7 +94,7 @@ def from_unfolded_(
     readout: nn.Linear,
     unfolded: UnfoldedNetwork,
     autoencoder: LinearAutoencoder,
-    fading: float = 1.0,
+    memory_decay: float = 1.0,
 ) -> None:
     """Turn an unfolded network and the autoencoder of its hidden states into an LMN-B and its readout [L18 §4.1].
 
@@ -114,16 +114,16 @@ def from_unfolded_(
         Trained.
     autoencoder : LinearAutoencoder
         Fitted without centring on the hidden states of `unfolded`, (T_i, f) each.
-    fading : float
+    memory_decay : float
         γ in (0, 1]: a memory that keeps all of a long past overfits a small training set; 1 is the paper's.
 
     Raises
     ------
     ValueError
-        The sizes do not fit, the layer is read from its functional part, the autoencoder was centred, or `fading` is
-        out of range.
+        The sizes do not fit, the layer is read from its functional part, the autoencoder was centred, or
+        `memory_decay` is out of range.
     """
-    check_transfer(layer, readout, unfolded.output_size, fading)
+    check_transfer(layer, readout, unfolded.output_size, memory_decay)
     A, B = _encoder(autoencoder)
     p, f = A.shape
     _check_sizes("input_size", layer.input_size, unfolded.input_size)
@@ -136,7 +136,7 @@ def from_unfolded_(
     blocks = _lag_blocks(autoencoder, k + 1)
     W_mh = torch.einsum("kgf,kfp->gp", unfolded.weight_hh.to(blocks), blocks[:k])
     W_mo = torch.einsum("kof,kfp->op", unfolded.weight_ho.to(blocks), blocks)
-    _fill(layer, weight_xh_l0=unfolded.weight_xh, weight_mh_l0=W_mh, weight_hm_l0=A, weight_mm_l0=fading * B)
+    _fill(layer, weight_xh_l0=unfolded.weight_xh, weight_mh_l0=W_mh, weight_hm_l0=A, weight_mm_l0=memory_decay * B)
     _fill(layer, bias_h_l0=unfolded.bias_h, bias_m_l0=torch.zeros(p))
     _fill(readout, weight=W_mo, bias=unfolded.bias_o)
 
@@ -167,7 +167,7 @@ def fit_readout_(readout: nn.Linear, states: Tensor, outputs: Tensor, ridge: flo
     _fill(readout, weight=W, bias=mean_y - W @ mean_s)
 
 
-def check_transfer(layer: LMN, readout: nn.Linear, outputs: int, fading: float = 1.0) -> None:
+def check_transfer(layer: LMN, readout: nn.Linear, outputs: int, memory_decay: float = 1.0) -> None:
     """Raise ValueError unless `from_unfolded_` can fill `layer` and `readout` for that many outputs."""
     _check_single(layer)
     _width(layer.hidden_size)
@@ -177,8 +177,8 @@ def check_transfer(layer: LMN, readout: nn.Linear, outputs: int, fading: float =
         raise ValueError(
             f"output is {layer.output!r}: the readout is solved for the memory, build LMN(output='memory')"
         )
-    if not 0 < fading <= 1:
-        raise ValueError(f"fading is {fading}: a number above 0 and up to 1 was wanted")
+    if not 0 < memory_decay <= 1:
+        raise ValueError(f"memory_decay is {memory_decay}: a number above 0 and up to 1 was wanted")
 
 
 def _encoder(autoencoder: LinearAutoencoder) -> tuple[Tensor, Tensor]:

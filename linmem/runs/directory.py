@@ -49,19 +49,19 @@ class PretrainingOptions:
         Adam's step for the unfolded network.
     unfolded_nonlinearity : str
         Of the unfolded network: tanh, relu, selu or identity; selu is the paper's.
-    fading : float
+    memory_decay : float
         What an unfolded network's hidden state still counts in the memory after one step; 1 is the paper's.
-    readout_start : str
-        Where a readout's bias starts: rates, the constant answer that fits the training set best, or drawn, as torch
-        draws it.
+    output_bias_init : str
+        Initial bias of the readout: marginal, the constant output that fits the training set best, or default,
+        PyTorch's.
     """
 
     pretrain: str = "none"
     pretrain_epochs: int = 60
     pretrain_learning_rate: float = 1e-3
     unfolded_nonlinearity: str = "selu"
-    fading: float = 1.0
-    readout_start: str = "rates"
+    memory_decay: float = 1.0
+    output_bias_init: str = "marginal"
 
 
 @dataclass(frozen=True)

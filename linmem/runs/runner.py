@@ -39,7 +39,7 @@ from linmem.training.pretraining import pretrain, pretrain_on_inputs
 from linmem.training.rbm_task import NextFrameRBM
 from linmem.training.tasks import Task, task_of
 
-READOUT_STARTS = ("rates", "drawn")
+OUTPUT_BIAS_INITS = ("marginal", "default")
 _FILLED_BY = {"unfolded": ("lmn-b",), "inputs": ("lmn-b", "lmn-detach", "rnn")}
 
 
@@ -88,7 +88,7 @@ def run(
         claim(folder, resume=resume, force=force)
         write_config(folder, options, splits.features, outputs)
     distributed.wait()
-    if options.pretraining.readout_start == "rates":
+    if options.pretraining.output_bias_init == "marginal":
         answer_constant_(model, task.constant(torch.cat(examples.targets), outputs))
     model = model.to(device)
     if options.pretraining.pretrain != "none" and not (folder / STATE).exists():
@@ -147,9 +147,9 @@ def _place(name: str) -> str:
 
 
 def _check_pretraining(options: RunOptions) -> None:
-    scheme, start = options.pretraining.pretrain, options.pretraining.readout_start
-    if start not in READOUT_STARTS:
-        raise ValueError(f"readout_start is {start!r}: the known ones are {', '.join(READOUT_STARTS)}")
+    scheme, start = options.pretraining.pretrain, options.pretraining.output_bias_init
+    if start not in OUTPUT_BIAS_INITS:
+        raise ValueError(f"output_bias_init is {start!r}: the known ones are {', '.join(OUTPUT_BIAS_INITS)}")
     if scheme != "none" and scheme not in _FILLED_BY:
         raise ValueError(f"pretrain is {scheme!r}: the known ones are none, {', '.join(_FILLED_BY)}")
     if scheme != "none" and options.model.model not in _FILLED_BY[scheme]:
@@ -174,7 +174,7 @@ def _pretrain(model: nn.Module, options: RunOptions, splits: Splits, task: Task,
             lags=options.model.lags,
             nonlinearity=options.pretraining.unfolded_nonlinearity,
             dropout=(options.model.input_dropout, options.model.readout_dropout),
-            fading=options.pretraining.fading,
+            memory_decay=options.pretraining.memory_decay,
             options=replace(
                 options.training,
                 max_epochs=options.pretraining.pretrain_epochs,

@@ -59,11 +59,11 @@ class TrainingOptions:
         Largest norm of the gradient.
     weight_decay : float
         L2, added to the gradient as by Adam's own `weight_decay`; relative to a loss in nats per frame.
-    memory_rate : float
+    memory_lr_scale : float
         Learning rate of a linear memory's own weights W_mm, relative to `learning_rate`; 0 leaves them as solved. Adam
         moves every entry alike, so a whole matrix moves fast: at 1, the papers' protocol, the spectral radius of a
         memory that was solved on the chorales is 1.04 after an epoch, at 0.1 it is 0.99 (docs/training.md).
-    averaging : float
+    ema_decay : float
         Decay per step of a running average of the weights, which is then what is validated and kept; 0: no average.
     orthogonality : float
         λ of the penalty λ ‖W_mmᵀ W_mm − I‖² on linear memories [S20: 1e-4 … 1e-1].
@@ -81,8 +81,8 @@ class TrainingOptions:
     patience: int = 20
     clip: float = 5.0
     weight_decay: float = 0.0
-    memory_rate: float = 0.1
-    averaging: float = 0.0
+    memory_lr_scale: float = 0.1
+    ema_decay: float = 0.0
     orthogonality: float = 0.0
     truncate: int = 0
     precision: str = "float32"
@@ -96,11 +96,11 @@ class TrainingOptions:
         for name in ("learning_rate", "batch_size", "max_epochs", "patience", "clip"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: a number above 0 was wanted")
-        if not 0 <= self.averaging < 1:
-            raise ValueError(f"averaging is {self.averaging}: a number from 0 to below 1 was wanted")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay is {self.ema_decay}: a number from 0 to below 1 was wanted")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision is {self.precision!r}: the known ones are {', '.join(PRECISIONS)}")
-        for name in ("weight_decay", "memory_rate", "orthogonality", "truncate"):
+        for name in ("weight_decay", "memory_lr_scale", "orthogonality", "truncate"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: 0 or more was wanted")
 
@@ -160,9 +160,9 @@ def train(
     """
     options = options or TrainingOptions()
     state = TrainingState(model, _adam(model, options), _average(model, options))
-    if options.averaging and isinstance(model, RNNRBM):
+    if options.ema_decay and isinstance(model, RNNRBM):
         raise ValueError(
-            f"averaging is {options.averaging}, but an RNN-RBM's task reads the trained weights: set it to 0"
+            f"ema_decay is {options.ema_decay}, but an RNN-RBM's task reads the trained weights: set it to 0"
         )
     if options.truncate and not isinstance(model, SequenceModel | RNNRBM):
         raise ValueError(
@@ -237,16 +237,16 @@ def _adam(model: nn.Module, options: TrainingOptions) -> torch.optim.Adam:
     memory = {name for name, _ in model.named_parameters() if "weight_mm" in name}
     groups = [
         {"params": [p for name, p in model.named_parameters() if (name in memory) == inside], "lr": rate}
-        for inside, rate in ((False, options.learning_rate), (True, options.learning_rate * options.memory_rate))
+        for inside, rate in ((False, options.learning_rate), (True, options.learning_rate * options.memory_lr_scale))
     ]
     return torch.optim.Adam([g for g in groups if g["params"]], weight_decay=options.weight_decay)
 
 
 def _average(model: nn.Module, options: TrainingOptions) -> AveragedModel | None:
     """Exponential running average of the weights, updated after every step."""
-    if options.averaging == 0:
+    if options.ema_decay == 0:
         return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.averaging))
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.ema_decay))
 
 
 def _train_epoch(

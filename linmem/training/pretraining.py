@@ -46,7 +46,7 @@ def pretrain(
     lags: int = 10,
     nonlinearity: str = "selu",
     dropout: tuple[float, float] = (0.0, 0.0),
-    fading: float = 1.0,
+    memory_decay: float = 1.0,
     options: TrainingOptions | None = None,
     task: Task | None = None,
     autoencoder: LinearAutoencoder | None = None,
@@ -68,10 +68,10 @@ def pretrain(
     lags : int
         k, past hidden states that the unfolded network sees; 10 in the paper.
     nonlinearity : str
-        Of the unfolded network, SELU in the paper; with the LMN's own, p = rank and no fading step 3 loses nothing.
+        Of the unfolded network, SELU in the paper. With the LMN's own, p = rank and memory_decay 1 step 3 is exact.
     dropout : two floats
         Probability of zeroing an input, and a hidden unit that the readout sees, in step 1; none in the paper.
-    fading : float
+    memory_decay : float
         See `initialize.from_unfolded_`; 1 in the paper.
     options : TrainingOptions, optional
         Of the unfolded network; with `truncate` it is trained on pieces of so many steps, and the autoencoder is fitted
@@ -99,7 +99,7 @@ def pretrain(
         if not isinstance(module, wanted):
             raise TypeError(f"{name} is a {type(module).__name__}: {wanted.__module__}.{wanted.__name__} was wanted")
     splits = _as_splits(sequences, targets, valid, readout.weight)
-    check_transfer(lmn, readout, readout.out_features, fading)
+    check_transfer(lmn, readout, readout.out_features, memory_decay)
     unfolded = build_unfolded(lmn, readout, lags, nonlinearity, options.seed)
     if readout.bias is not None:
         answer_constant_(unfolded, readout.bias)  # it answers for the readout at first, and gives back what it learnt
@@ -112,7 +112,7 @@ def pretrain(
     history = train(model, splits, cast(Task, _Given(task)), options, checkpoint=checkpoint, progress=progress)
     states = hidden_states(unfolded, check_sequences(sequences))
     autoencoder.fit([piece for whole in states for piece in (whole.split(steps) if steps else [whole])])
-    from_unfolded_(lmn, readout, unfolded, autoencoder, fading)
+    from_unfolded_(lmn, readout, unfolded, autoencoder, memory_decay)
     return Pretrained(unfolded, autoencoder, history)
 
 

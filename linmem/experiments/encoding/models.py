@@ -68,7 +68,7 @@ def trained(row: Row, asked: Question, p: int, window: float, training: Mapping[
     epochs = training["max_epochs"]
     before = epochs // 2 if row.pretrain == "unfolded" else 0
     rest: dict[str, Any] = {**training, "max_epochs": epochs - before, "patience": epochs, "seed": seed}
-    options = TrainingOptions(**rest, memory_rate=0.0 if row.fixed else TrainingOptions.memory_rate)
+    options = TrainingOptions(**rest, memory_lr_scale=0.0 if row.fixed else TrainingOptions.memory_lr_scale)
     _fill(model, row, asked, TrainingOptions(**{**rest, "max_epochs": max(before, 1)}), seed)
     start, at_start = deepcopy(model.state_dict()), evaluate(model, splits, task, "valid").loss
     history = train_while_finite(model, splits, task, options)

@@ -206,7 +206,7 @@ def _options(config: Config, name: str, seed: int) -> list[RunOptions]:
                 patience=config["epochs"],
                 clip=10.0,
                 weight_decay=1e-5,
-                memory_rate=config["memory_rate"],
+                memory_lr_scale=config["memory_lr_scale"],
                 orthogonality=penalty,
                 seed=seed,
             ),

@@ -22,7 +22,7 @@ def grids(name: str) -> dict[str, dict[str, Any]]:
         "svm": {"grid": {"C": [4.0], "gamma": ["scale"]}, "pictures": 10_000, "seeds": 1},
         "mlp": {"grid": {"hidden_layer_sizes": MLPS[:2]}},
     }
-    wide = {"learning_rate": 1e-3, "batch_size": 128, "averaging": 0.999}
+    wide = {"learning_rate": 1e-3, "batch_size": 128, "ema_decay": 0.999}
     return {
         "smoke": {
             "set": "digits",
@@ -47,7 +47,7 @@ def grids(name: str) -> dict[str, dict[str, Any]]:
                 "rates": [1e-3],
                 "detach": [0.25],
                 "epochs": 1,
-                "memory_rate": 0.1,
+                "memory_lr_scale": 0.1,
             },
         },
         "small": {
@@ -69,7 +69,7 @@ def grids(name: str) -> dict[str, dict[str, Any]]:
                 "rates": [1e-3, 1e-4],
                 "detach": [0.25],
                 "epochs": 4,
-                "memory_rate": 0.1,
+                "memory_lr_scale": 0.1,
             },
         },
         "paper": {
@@ -98,7 +98,7 @@ def grids(name: str) -> dict[str, dict[str, Any]]:
                 "detach": [0.1, 0.25, 0.5, 1.0],
                 "orthogonality": [0.0, 1e-4, 1e-3, 1e-2, 1e-1],
                 "epochs": 100,
-                "memory_rate": 0.1,
+                "memory_lr_scale": 0.1,
             },
         },
     }

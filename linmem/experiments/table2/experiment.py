@@ -3,8 +3,8 @@
 Two protocols, kept apart. *Plain* is the papers': Adam at 1e-3, L2, early stopping on valid, tanh, a pretrained memory
 that keeps everything. *Ours* is the same for every model, too: Adam at 3e-3, dropout, a running average of the weights;
 an LMN's functional part is a ReLU and its pretrained memory fades. In both, W_mm learns at a tenth of the rate (see
-`TrainingOptions.memory_rate`), and every row has the same number of trials. Valid chooses the trial and the epoch by
-NLL, and the threshold; test is read once, for the chosen runs of all seeds.
+`TrainingOptions.memory_lr_scale`), and every row has the same number of trials. Valid chooses the trial and the epoch
+by NLL, and the threshold; test is read once, for the chosen runs of all seeds.
 
 On JSB the trials include how a readout starts, at the rates of the notes or as torch draws it. The three larger sets
 have long pieces: they are backpropagated through 100 steps at a time, the state carried on, as with 87 pieces an epoch

@@ -17,10 +17,10 @@ _ALL: dict[str, Any] = {"without": []}
 _LARGE = {"without": ["RNN", "pret-RNN", "GRU", "RNN-RBM"], "truncate": 100, "patience": 8}
 _SEARCHED = {
     **_LARGE,
-    "starts": ["rates"],
+    "starts": ["marginal"],
     "dropout": [[0.0, 0.0], [0.1, 0.2]],
     "clip": 0.25,
-    "fading": 0.7,
+    "memory_decay": 0.7,
 }
 _MOVED = {**_LARGE, "seeds": 1, "chosen on": "jsb_chorales"}
 _EPOCHS = {"piano_midi": 60, "nottingham": 50, "muse_data": 25}
@@ -36,7 +36,7 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
         "units": [4],
         "pairs": [[4, 6]],
         "L2": [0.0],
-        "starts": ["rates"],
+        "starts": ["marginal"],
         "dropout": [[0.1, 0.3]],
         "epochs": 1,
         "pretraining epochs": 1,
@@ -57,7 +57,7 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
         "units": [100, 250],
         "pairs": [[100, 100], [250, 200]],
         "L2": [0.0],
-        "starts": ["rates", "drawn"],
+        "starts": ["marginal", "default"],
         "dropout": [[0.1, 0.3], [0.2, 0.5]],
         "epochs": 120,
         "pretraining epochs": 25,
@@ -69,7 +69,7 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
         "units": [50, 100, 250, 500, 750],
         "pairs": _PAPER,
         "L2": [0.0, 1e-7, 1e-6, 1e-5, 1e-4],
-        "starts": ["rates", "drawn"],
+        "starts": ["marginal", "default"],
         "dropout": [[0.0, 0.0], [0.1, 0.3], [0.2, 0.5]],
         "epochs": 1000,
         "pretraining epochs": 60,
@@ -91,17 +91,17 @@ def rows(part: Mapping[str, Any]) -> dict[str, space.Space]:
         "patience": part["patience"],
         "truncate": part.get("truncate", 0),
         "pretrain_epochs": part["pretraining epochs"],
-        "readout_start": part["starts"],
+        "output_bias_init": part["starts"],
     }
     if part["protocol"] == "plain":
         found = space.table2_rows(part["units"], part["pairs"], weight_decay=part["L2"], **common)
     else:
-        better = {"learning_rate": 3e-3, "averaging": 0.98, "input_dropout, readout_dropout": part["dropout"]}
+        better = {"learning_rate": 3e-3, "ema_decay": 0.98, "input_dropout, readout_dropout": part["dropout"]}
         clip = {"clip": part["clip"]} if "clip" in part else {}
         found = space.table2_rows(part["units"], part["pairs"], **better, **clip, **common)
         del found["RNN-RBM"]  # its task reads the trained weights, not their average, and it has no dropout
         for row in ("LMN-A", "LMN-B", "pret-LMN-B"):
             found[row] = {**found[row], "nonlinearity": "relu"}
-        fading = {"lags": 4, "unfolded_nonlinearity": "relu", "fading": part.get("fading", 0.3)}
-        found["pret-LMN-B"] = {**found["pret-LMN-B"], **fading}
+        memory_decay = {"lags": 4, "unfolded_nonlinearity": "relu", "memory_decay": part.get("memory_decay", 0.3)}
+        found["pret-LMN-B"] = {**found["pret-LMN-B"], **memory_decay}
     return {row: one for row, one in found.items() if row not in part["without"]}

@@ -1,4 +1,4 @@
-"""How long should a solved memory remember? A pretrained LMN-B on two sets, its memory fading by γ a step, W_mm = γ B.
+"""Decay of a solved memory: a pretrained LMN-B on two sets with W_mm = γ B.
 
 γ = 1 is L18's: a hidden state counts for ever. 0 keeps the last one only; "none" is the same network without
 pretraining. Adam at 3e-3, no dropout, clipped at 0.25, 100 steps of backpropagation at a time, the state carried on;
@@ -27,13 +27,13 @@ def runs_on(name: str) -> dict[str, space.Space]:
         "memory_size": 200,
         "nonlinearity": "relu",
         "learning_rate": 3e-3,
-        "averaging": 0.98,
+        "ema_decay": 0.98,
         "clip": 0.25,
         "truncate": 100,
         "max_epochs": EPOCHS[name],
     }
     solved = {"pretrain": "unfolded", "unfolded_nonlinearity": "relu", "lags": 4, "pretrain_epochs": 25}
-    return {"none": common, "solved": {**common, **solved, "fading": FADINGS}}
+    return {"none": common, "solved": {**common, **solved, "memory_decay": FADINGS}}
 
 
 def row(kind: str, one: Outcome) -> dict[str, object]:
@@ -41,7 +41,7 @@ def row(kind: str, one: Outcome) -> dict[str, object]:
     scores = one.result["scores"]
     return {
         "set": one.options.data,
-        "γ": "none" if kind == "none" else f"{one.options.pretraining.fading:g}",
+        "γ": "none" if kind == "none" else f"{one.options.pretraining.memory_decay:g}",
         "valid NLL": scores["nll"],
         "valid accuracy %": 100 * scores["accuracy"],
         "best epoch": one.result["best_epoch"],
@@ -52,7 +52,7 @@ def row(kind: str, one: Outcome) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("runs/memory-fading"))
+    parser.add_argument("--out", type=Path, default=Path("runs/memory-memory_decay"))
     parser.add_argument("--sets", nargs="+", choices=EPOCHS, default=list(EPOCHS))
     options = parser.parse_args()
     rows = [
