@@ -222,7 +222,6 @@ def test_save_and_load(tmp_path, ragged, decoder):
     for name in ("A_", "B_", "C_", "mean_", "singular_values_", "right_vectors_", "optimal_error_", "training_error_"):
         assert np.array_equal(getattr(loaded, name), getattr(ae, name))
     assert np.array_equal(loaded.decode(loaded.transform(ragged), 9), ae.decode(ae.transform(ragged), 9))
-    assert pickle.dumps(ae)[:1] != (tmp_path / "ae").read_bytes()[:1]
 
 
 def test_an_autoencoder_of_one_feature_is_saved(tmp_path):
@@ -317,7 +316,7 @@ def test_less_usual_mistakes_are_answered_too(tmp_path):
     assert fitted.A_.shape == (3, 2)
     with pytest.raises(ValueError, match="length is 2.5, wanted a whole number"):
         fitted.decode(fitted.transform(sequences), 2.5)
-    with pytest.raises(FileNotFoundError, match="is no folder: make it first"):
+    with pytest.raises(FileNotFoundError, match="must lie in an existing folder"):
         fitted.save(tmp_path / "missing" / "file")
     with pytest.raises(ValueError, match="sequence 0 is complex"):
         LinearAutoencoder(3).fit([x.to(torch.complex64) for x in sequences])

@@ -169,7 +169,7 @@ def altered(run_folder, tmp_path):
         (["train", "{broken}"], "broken.npy"),
         (["evaluate", "{pieces}"], "holds no run"),
         (["evaluate", "{trained}", "--split=dev"], "split is 'dev': the known ones are train, valid, test"),
-        (["evaluate", "{altered}"], "was altered: its checksum is"),
+        (["evaluate", "{altered}"], "must have the SHA-256"),
         (["bench", "--rounds=0"], "0 rounds of 3 sizes"),
         (["bench", "--clock=sun"], "clock is 'sun': the known ones are wall, cpu"),
         (["generate", "{trained}", "--piece=99"], "has pieces 0 to"),
