@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from linmem import public_paths
+
 if TYPE_CHECKING:
     from linmem import data
     from linmem.autoencoder.estimator import LinearAutoencoder
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+public_paths.install()
+
 # Imported when first used: `import linmem` then costs little beyond `import torch`.
 _HOME = {
     "LMN": "linmem.nn.lmn",
@@ -24,11 +28,6 @@ _HOME = {
     "LMNCell": "linmem.nn.lmn_cell",
     "LinearAutoencoder": "linmem.autoencoder.estimator",
     "UnfoldedNetwork": "linmem.nn.unfolded",
-    "baselines": "linmem.nn.baselines",
-    "data": "linmem.data",
-    "equivalence": "linmem.nn.equivalence",
-    "initialize": "linmem.nn.initialize",
-    "multiscale": "linmem.nn.multiscale",
     "pretrain": "linmem.training.pretraining",
     "train": "linmem.training.loop",
 }
@@ -50,13 +49,15 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+    elif name == "data" or f"linmem.{name}" in public_paths.PUBLIC_PATHS:
+        value = import_module(f"linmem.{name}")
+    else:
         raise AttributeError(f"module 'linmem' has no attribute {name!r}")
-    module = import_module(_HOME[name])
-    value = module if _HOME[name].endswith(f".{name}") else getattr(module, name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted({*globals(), *__all__})

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 import linmem
+from linmem.public_paths import PUBLIC_PATHS
 
 PACKAGE = Path(linmem.__file__).parent
 
 # Each folder (or file) imports only from those before it, or from itself.
 ORDERS = {
     "linmem": (
-        "storage sequences autoencoder nn estimators data reporting training runs analysis music experiments cli"
+        "public_paths storage sequences autoencoder nn estimators data reporting training runs analysis music "
+        "experiments cli"
     ),
     "linmem.autoencoder": "history coding solvers decoders incremental solution fitted estimator",
     "linmem.nn": "scan base lmn lmn_cell unfolded multiscale equivalence baselines registry initialize",
@@ -94,6 +96,16 @@ def test_every_public_name_is_importable():
     assert set(linmem.__all__) <= set(dir(linmem))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         linmem.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize(("short", "full"), PUBLIC_PATHS.items())
+def test_short_paths_are_the_same_modules(short, full):
+    code = (
+        f"import importlib, {short}; first = importlib.import_module({short!r}); "
+        f"second = importlib.import_module({full!r}); assert first is second; assert second.__spec__.name == {full!r}; "
+        f"assert {short} is first"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_no_file_is_longer_than_350_lines():
