@@ -77,7 +77,7 @@ def test_generate_writes_music_that_opens_and_a_picture(trained, tmp_path, capsy
     assert torch.equal(midi.piano_roll(tmp_path / "b" / "continuation.mid"), roll)
     status, _, err = run(capsys, "generate", trained, "--out", tmp_path / "a", "--prompt_length=5")
     assert status == 2
-    assert "is there already" in err
+    assert "must not hold earlier output" in err
     status, _, _ = run(
         capsys, "generate", trained, "--out", tmp_path / "c", "--piece", sound, "--prompt_length=5", "--steps=3"
     )
@@ -226,7 +226,7 @@ def test_evaluate_keeps_its_table_and_scores_where_it_is_asked_to(trained, tmp_p
     assert kept["scores"]["lmn-b, unfolded"] == pytest.approx(known)
     status, _, err = run(capsys, *command, "--out", tmp_path)
     assert status == 2
-    assert "is there already" in err
+    assert "must not hold earlier output" in err
     assert run(capsys, *command, "--out", tmp_path, "--force")[0] == 0
 
 

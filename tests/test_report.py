@@ -115,7 +115,7 @@ def test_a_picture_says_what_it_shows(tmp_path):
         left.set(title="“ρ²”", xlabel="lag", ylabel="error")
         right.plot([1], [1])
     seen = picture(tmp_path / "seen.png", "unused")
-    assert seen.words == "“ρ²”: error against lag: ours from 0.5 to 0.25. values against their place"
+    assert seen.words == "“ρ²”: error against lag: ours from 0.5 to 0.25. values against index"
     assert seen.source.startswith("data:image/png;base64,")
     assert (seen.width, seen.height) == (1800, 600)
 

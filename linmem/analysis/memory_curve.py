@@ -20,7 +20,7 @@ from linmem import data
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.autoencoder.solvers import Remembered
 from linmem.reporting import figures, tables
-from linmem.reporting.output import claim, figure
+from linmem.reporting.output import figure, output_paths
 from linmem.storage.atomic import write_json, write_text
 
 SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)  # of the largest memory asked for
@@ -114,7 +114,7 @@ def fit(name: str, folder: Path, autoencoder: LinearAutoencoder, *, device: str 
     )
     splits = data.load(name)
     train, valid = ([sequence.to(device) for sequence in part] for part in (splits.train, splits.valid))
-    weights, numbers, text, curves, values, by_lag = claim(folder, names, force)
+    weights, numbers, text, curves, values, by_lag = output_paths(folder, names, force)
     fitted = clone(autoencoder).fit(train)
     fitted.save(weights)
     sizes = sorted({max(1, round(share * fitted.memory_size_)) for share in SHARES})

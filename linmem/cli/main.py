@@ -87,7 +87,7 @@ def evaluate(options: Namespace) -> None:
     if options.out is not None:
         asked = {name: options[name] for name in ("run", "split", "best_by")}
         numbers = asked | {"scores": {name: asdict(one) for name, one in scores.items()}}
-        output.keep(Path(options.out), f"scores-{options.split}", text, numbers, options.force)
+        output.write_table(Path(options.out), f"scores-{options.split}", text, numbers, options.force)
     print(text)
 
 
@@ -181,7 +181,7 @@ def bench(options: Namespace) -> None:
     rows = layer_speed.measured(sizes, **how, device=options.device, seed=options.seed, progress=True)
     text = f"{machine}\n\n{layer_speed.table(rows)}"
     if options.out is not None:
-        output.keep(Path(options.out), "bench", text, {"machine": machine, "rows": rows} | how, options.force)
+        output.write_table(Path(options.out), "bench", text, {"machine": machine, "rows": rows} | how, options.force)
     print(text)
 
 

@@ -19,7 +19,7 @@ from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.music import continuation
 from linmem.nn.registry import ModelOptions
 from linmem.reporting import figures, tables
-from linmem.reporting.output import claim, figure
+from linmem.reporting.output import figure, output_paths
 from linmem.runs import runner
 from linmem.runs.directory import (
     HISTORY,
@@ -84,7 +84,7 @@ def run(folder: Path, *, seed: int = 0, quick: bool = False, force: bool = False
         `folder` holds files of these names that no demo wrote, and `force` was not given.
     """
     started = any(_run_folder(folder, name, quick).exists() for name in MODELS)
-    claim(folder, FILES, force=force or started)
+    output_paths(folder, FILES, force=force or started)
     summaries: dict[str, runner.Summary] = {}
     scores: dict[str, FrameScores] = {}
     for name, options in MODELS.items():
@@ -169,6 +169,6 @@ def _draw_memory(folder: Path, quick: bool) -> None:
     with figure(folder / "reconstruction.png", 3) as axes:
         figures.piano_roll(axes[0], chorale)
         axes[0].set_title(splits.titles["test"][0])
-        figures.piano_roll(axes[1], remembered, notes=figures.compass(chorale))
+        figures.piano_roll(axes[1], remembered, notes=figures.pitch_range(chorale))
         axes[1].set_title(f"decoded from the last state, {autoencoder.memory_size_} units")
         figures.error_per_step(axes[2], errors)

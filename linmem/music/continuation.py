@@ -11,7 +11,7 @@ from linmem import data
 from linmem.data import midi
 from linmem.music.generate import continue_piece
 from linmem.reporting import figures
-from linmem.reporting.output import claim, figure
+from linmem.reporting.output import figure, output_paths
 from linmem.runs.directory import (
     load_run,
 )
@@ -57,7 +57,7 @@ def generate(
         raise ValueError(f"prompt_length must be at most the piece's {len(roll)} steps, got {prompt_length}. Lower it.")
     prompt = roll[:prompt_length].to(device)
     drawn = continue_piece(model.to(device), prompt, steps, temperature=temperature, voices=voices, seed=seed)
-    sound, picture = claim(folder, ("continuation.mid", "continuation.png"), force)
+    sound, picture = output_paths(folder, ("continuation.mid", "continuation.png"), force)
     whole = torch.cat([prompt, drawn]).cpu()
     midi.write_midi(whole, sound, tempo=tempo)
     with figure(picture, 1, width=10, height=4) as axes:

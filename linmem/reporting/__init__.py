@@ -1,1 +1,1 @@
-"""Tables as Markdown and figures with matplotlib."""
+"""Results for readers: tables as Markdown, figures with matplotlib, and the files they are written to."""

@@ -1,4 +1,4 @@
-"""Where an experiment writes: nothing is overwritten unasked, and figures are drawn without a display."""
+"""Output files of a command: their paths, tables with their numbers, and figures drawn without a display."""
 
 from __future__ import annotations
 
@@ -7,42 +7,67 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from linmem.storage.atomic import write_json, write_text
+from linmem.storage.atomic import replacing, write_json, write_text
 
 
-def claim(folder: Path, names: Sequence[str], force: bool) -> list[Path]:
-    """Paths of `names` in `folder`, which is made where it is missing.
+def output_paths(folder: Path, names: Sequence[str], force: bool) -> list[Path]:
+    """Return the paths of `names` in `folder` and create the folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The output folder.
+    names : sequence of str
+        File names inside it.
+    force : bool
+        Whether files that exist may be replaced.
+
+    Returns
+    -------
+    list of Path
+        One path per name, in the same order.
 
     Raises
     ------
     FileExistsError
-        One of them is there already, and `force` was not given.
+        One of the files exists and `force` is false.
     """
     paths = [folder / name for name in names]
-    if not force and (held := [path for path in paths if path.exists()]):
-        raise FileExistsError(f"{held[0]} is there already: name another folder (--out), or replace it (--force)")
+    if not force and (existing := [path for path in paths if path.exists()]):
+        raise FileExistsError(
+            f"out must not hold earlier output, got {existing[0]}. Use another folder (--out) or replace it (--force)."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     return paths
 
 
-def keep(folder: Path, name: str, text: str, numbers: Any, force: bool = False) -> None:
-    """Write a table as `NAME.md`, and what it is made of as `NAME.json`.
+def write_table(folder: Path, name: str, text: str, numbers: Any, force: bool = False) -> None:
+    """Write a table as `NAME.md` and the numbers behind it as `NAME.json`.
 
     Raises
     ------
     FileExistsError
-        One of them is there already, and `force` was not given.
+        One of the files exists and `force` is false.
     """
-    table, content = claim(folder, (f"{name}.md", f"{name}.json"), force)
+    table, content = output_paths(folder, (f"{name}.md", f"{name}.json"), force)
     write_text(table, text + "\n")
     write_json(content, numbers)
 
 
 @contextmanager
 def figure(path: Path, panels: int, width: float = 6.0, height: float = 4.0) -> Iterator[list[Any]]:
-    """Axes of `panels` pictures side by side, saved to `path` at the end of the block; sizes in inches a panel.
+    """Yield matplotlib axes side by side and save them to `path` at the end of the block.
 
-    What is to be seen is kept in the file in words, too, for whoever cannot see it.
+    The file's metadata describe the figure in words, for readers who cannot see it.
+
+    Parameters
+    ----------
+    path : Path
+        The image file; the suffix selects the format.
+    panels : int
+        Number of axes.
+    width, height : float
+        Size of one panel in inches.
 
     Raises
     ------
@@ -53,18 +78,28 @@ def figure(path: Path, panels: int, width: float = 6.0, height: float = 4.0) -> 
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise ImportError("pictures need matplotlib: pip install 'linear-memory-networks[plots]'") from None
+        raise ImportError(
+            "Figures require the package matplotlib. Install it: pip install 'linear-memory-networks[plots]'."
+        ) from None
     drawing = Figure(figsize=(width * panels, height), layout="constrained")
     FigureCanvasAgg(drawing)
-    parts = [drawing.add_subplot(1, panels, i + 1) for i in range(panels)]
-    yield parts
-    drawing.savefig(path, dpi=150, metadata={"Description": ". ".join(map(described, parts))})
+    axes = [drawing.add_subplot(1, panels, i + 1) for i in range(panels)]
+    yield axes
+    with replacing(path) as partial:
+        drawing.savefig(
+            partial,
+            dpi=150,
+            format=path.suffix.removeprefix(".") or "png",
+            metadata={"Description": ". ".join(map(describe, axes))},
+        )
 
 
-def described(axes: Any) -> str:
-    """What a picture shows, in words: its title, what stands against what, and each curve's first and last value."""
-    found = f"{axes.get_ylabel() or 'values'} against {axes.get_xlabel() or 'their place'}"
-    curves = [(str(line.get_label()), list(line.get_ydata(orig=False))) for line in axes.get_lines()]
-    told = {name: f"{name} from {y[0]:.3g} to {y[-1]:.3g}" for name, y in curves if name[:1] != "_" and len(y) > 1}
-    named = [told.get(str(name), str(name)) for name in axes.get_legend_handles_labels()[1]]
-    return ": ".join(part for part in (axes.get_title(), found, "; ".join(named)) if part)
+def describe(axes: Any) -> str:
+    """Describe a plot in words: its title, its axes, and the first and last value of each curve."""
+    plotted = f"{axes.get_ylabel() or 'values'} against {axes.get_xlabel() or 'index'}"
+    curves = {str(line.get_label()): list(line.get_ydata(orig=False)) for line in axes.get_lines()}
+    ranges = {
+        name: f"{name} from {y[0]:.3g} to {y[-1]:.3g}" for name, y in curves.items() if name[:1] != "_" and len(y) > 1
+    }
+    legend = [ranges.get(str(name), str(name)) for name in axes.get_legend_handles_labels()[1]]
+    return ": ".join(part for part in (axes.get_title(), plotted, "; ".join(legend)) if part)

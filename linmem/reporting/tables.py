@@ -1,42 +1,88 @@
-"""Tables as Markdown: readable on a terminal, in a file, and on a page."""
+"""Tables as Markdown, and the one format for a mean with its standard deviation."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from statistics import mean, stdev
 from typing import Any
+
+
+def mean_std(values: Sequence[float], digits: int = 2) -> str | None:
+    """Format the mean and the sample standard deviation of repeated measurements.
+
+    Parameters
+    ----------
+    values : sequence of float
+        One number per repetition, such as per seed.
+    digits : int
+        Decimals of both numbers.
+
+    Returns
+    -------
+    str or None
+        `mean ± std`; the mean alone for one value; None for no value, which `markdown` shows as an en dash.
+
+    Examples
+    --------
+    >>> mean_std([1.0, 2.0, 3.0])
+    '2.00 ± 1.00'
+    >>> mean_std([97.25], digits=1)
+    '97.2'
+    """
+    if not values:
+        return None
+    average = f"{mean(values):.{digits}f}"
+    return f"{average} ± {stdev(values):.{digits}f}" if len(values) > 1 else average
 
 
 def markdown(
     rows: Sequence[Mapping[str, Any]], digits: Mapping[str, int] | None = None, words: Collection[str] = ()
 ) -> str:
-    """Align rows with the same keys as a Markdown table; floats get `digits[column]` decimals, None an en dash.
+    r"""Format rows as an aligned Markdown table.
 
-    The first column and those of `words` start at the left, all others end at the right.
+    Parameters
+    ----------
+    rows : sequence of mappings
+        One mapping per row, all with the same keys: the columns. None is shown as an en dash.
+    digits : mapping from column to int, optional
+        Decimals of floats; 2 for columns that are not named.
+    words : collection of str, optional
+        Columns of text, aligned left like the first column. All others are aligned right.
+
+    Returns
+    -------
+    str
+        The table, without a newline at the end.
+
+    Examples
+    --------
+    >>> print(markdown([{"model": "LSTM", "NLL": 8.561}, {"model": "LMN-B", "NLL": None}], {"NLL": 1}))
+    | model | NLL |
+    |-------|----:|
+    | LSTM  | 8.6 |
+    | LMN-B |   – |
     """
     columns = list(rows[0])
     left = {i for i, name in enumerate(columns) if i == 0 or name in words}
     cells = [columns] + [[_cell(row[name], (digits or {}).get(name, 2)) for name in columns] for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
-    lines = [
-        "| "
-        + " | ".join(
+
+    def aligned(line: Sequence[str]) -> str:
+        padded = [
             cell.ljust(width) if i in left else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        + " |"
-        for line in cells
-    ]
+        ]
+        return f"| {' | '.join(padded)} |"
+
     rule = "|" + "|".join("-" * (width + 1) + ("-" if i in left else ":") for i, width in enumerate(widths)) + "|"
-    return "\n".join([lines[0], rule, *lines[1:]])
+    return "\n".join([aligned(cells[0]), rule, *map(aligned, cells[1:])])
 
 
 def _cell(value: Any, digits: int) -> str:
     if value is None:
         return "–"
-    return (
-        f"{value:,.{digits}f}"
-        if isinstance(value, float)
-        else f"{value:,}"
-        if isinstance(value, int)
-        else str(value).replace("|", r"\|")
-    )
+    if isinstance(value, float):
+        return f"{value:,.{digits}f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(value).replace("|", r"\|")

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from linmem.experiments.harness import reproduction, targets
 from linmem.experiments.harness.records import caveat, finished, salvaged
 from linmem.experiments.report.markup import Picture, html, picture
-from linmem.reporting.output import claim
+from linmem.reporting.output import output_paths
 from linmem.storage.atomic import write_text
 
 PAGE = "index.html"
@@ -79,7 +79,7 @@ def write(results: Path, folder: Path, *, force: bool = False, progress: bool = 
         raise ValueError(f"there is no folder {results}: `linmem reproduce NAME --out {results}` makes it")
     page = folder / PAGE
     own = page.is_file() and MADE_BY in page.read_text(encoding="utf-8", errors="replace")
-    claim(folder, [PAGE], force or own)
+    output_paths(folder, [PAGE], force or own)
     write_text(page, rendered(results, progress=progress))
     return page
 
