@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression
 
 from linmem.autoencoder.coding import encode
 from linmem.autoencoder.estimator import LinearAutoencoder
@@ -16,8 +16,9 @@ from linmem.experiments.encoding.models import ROWS, trained
 from linmem.experiments.encoding.tasks import Later, question
 from linmem.experiments.harness.diverging import train_while_finite
 from linmem.experiments.static.memories import KINDS, candidates, directions, solve, started
-from linmem.experiments.static.readouts import RIDGES, Affine, Answers, answers, best, least_squares, logistic
+from linmem.experiments.static.readouts import RIDGES, Answers, answers, best, logistic
 from linmem.nn.registry import ModelOptions, build_model
+from linmem.ridge import AffineMap, ridge_regression
 from linmem.training.loop import TrainingOptions, count
 from linmem.training.tasks import Classes, NextFrame, Recall
 
@@ -65,23 +66,12 @@ def test_a_delay_line_holds_the_last_inputs_and_recalls_when_it_is_long_enough()
     assert short < 0.8  # of the 2 symbols it holds neither
 
 
-def test_ridge_readouts_are_those_of_an_independent_solver():
-    draw = torch.Generator().manual_seed(0)
-    S, Y = torch.randn(50, 4, generator=draw).double(), torch.randn(50, 2, generator=draw).double()
-    size = float(torch.linalg.eigvalsh((S - S.mean(0)).T @ (S - S.mean(0))).mean())
-    for (ridge, found), wanted in zip(least_squares(S, Y), RIDGES, strict=True):
-        oracle = Ridge(alpha=wanted * size, tol=1e-12).fit(S.numpy(), Y.numpy())
-        assert ridge == wanted
-        torch.testing.assert_close(found.W.T, torch.from_numpy(oracle.coef_))
-        torch.testing.assert_close(found.b, torch.from_numpy(oracle.intercept_))
-
-
 def test_the_logistic_readout_loses_what_an_independent_solver_does():
     draw = torch.Generator().manual_seed(0)
     S = torch.randn(300, 4, generator=draw).double() * torch.tensor([1.0, 1.0, 0.1, 3.0])
     classes = (S @ torch.randn(4, 3, generator=draw).double() + torch.randn(300, 3, generator=draw)).argmax(1)
     size = float((S - S.mean(0)).square().sum() / 300 / 4)
-    start = Affine(torch.zeros(4, 3).double(), torch.zeros(3).double())
+    start = AffineMap(torch.zeros(4, 3).double(), torch.zeros(3).double())
     for penalty, found in logistic(Answers(S, classes), Classes(), start):
         oracle = LogisticRegression(C=1 / (2 * penalty * size * 300), tol=1e-8, max_iter=5000).fit(S, classes)
         wanted = torch.from_numpy(S.numpy() @ oracle.coef_.T + oracle.intercept_)
@@ -126,8 +116,8 @@ def test_music_is_read_with_a_logistic_readout_that_beats_least_squares():
     memory = candidates("delay line", asked.task.examples(splits, "train").inputs, 10, 0)[-1]
     found = best([memory], splits, asked.task)
     train, valid = (answers(memory, splits, asked.task, split) for split in ("train", "valid"))
-    solved = least_squares(train.states, asked.task.as_outputs(train.targets, 88))
-    losses = [asked.task.count(readout(valid.states), valid.targets).scores(0).nll for _, readout in solved]
+    solved = ridge_regression(train.states, asked.task.as_outputs(train.targets, 88), RIDGES)
+    losses = [asked.task.count(readout(valid.states), valid.targets).scores(0).nll for readout in solved]
     assert found.valid.nll < min(losses)
     assert 0 < found.test.threshold < 1
 

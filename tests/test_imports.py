@@ -16,7 +16,7 @@ PACKAGE = Path(linmem.__file__).parent
 # Each folder (or file) imports only from those before it, or from itself.
 ORDERS = {
     "linmem": (
-        "public_paths storage sequences autoencoder nn estimators data reporting training runs analysis music "
+        "public_paths storage sequences ridge autoencoder nn estimators data reporting training runs analysis music "
         "experiments cli"
     ),
     "linmem.autoencoder": "history coding solvers decoders incremental solution fitted estimator",

@@ -18,6 +18,7 @@ from linmem.nn.baselines import RNNRBM
 from linmem.nn.lmn import LMN
 from linmem.nn.registry import SequenceModel
 from linmem.nn.unfolded import ExplicitMemoryNetwork, UnfoldedNetwork
+from linmem.ridge import ridge_regression
 
 
 @torch.no_grad()
@@ -158,13 +159,8 @@ def fit_readout_(readout: nn.Linear, states: Tensor, outputs: Tensor, ridge: flo
     ridge : float
         Penalty relative to the mean squared state.
     """
-    S, Y = states.double(), outputs.double()
-    mean_s, mean_y = S.mean(0), Y.mean(0)
-    S, Y = S - mean_s, Y - mean_y
-    G = S.T @ S
-    G.diagonal().add_(ridge * G.diagonal().mean().clamp(min=1e-12))
-    W = torch.linalg.solve(G, S.T @ Y).T
-    _fill(readout, weight=W, bias=mean_y - W @ mean_s)
+    (solved,) = ridge_regression(states, outputs, [ridge])
+    _fill(readout, weight=solved.W.T, bias=solved.b)
 
 
 def check_transfer(layer: LMN, readout: nn.Linear, outputs: int, memory_decay: float = 1.0) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 from linmem.autoencoder.coding import encode
 from linmem.data import Splits
 from linmem.experiments.static.memories import Memory
+from linmem.ridge import AffineMap, ridge_regression
 from linmem.training.metrics import Scores
 from linmem.training.tasks import GivenValues, Task
 
@@ -43,16 +44,6 @@ class Answers(NamedTuple):
     targets: Tensor  # (M, o) or (M,)
 
 
-class Affine(NamedTuple):
-    """S W + b."""
-
-    W: Tensor  # (p, o)
-    b: Tensor  # (o,)
-
-    def __call__(self, S: Tensor) -> Tensor:
-        return S @ self.W + self.b
-
-
 def best(memories: Sequence[Memory], splits: Splits, task: Task) -> Read:
     """Choose variant and penalty on the validation split, and read test once."""
     size = task.output_size(splits)
@@ -60,7 +51,9 @@ def best(memories: Sequence[Memory], splits: Splits, task: Task) -> Read:
         (_loss(readout, valid, task), penalty, memory, readout)
         for memory in memories
         for train, valid in [tuple(answers(memory, splits, task, split) for split in ("train", "valid"))]
-        for penalty, readout in least_squares(train.states, task.as_outputs(train.targets, size))
+        for penalty, readout in zip(
+            RIDGES, ridge_regression(train.states, task.as_outputs(train.targets, size), RIDGES), strict=True
+        )
     )
     _, penalty, memory, readout = min(found, key=lambda one: one[0])
     train, valid, test = (answers(memory, splits, task, split) for split in ("train", "valid", "test"))
@@ -81,18 +74,7 @@ def answers(memory: Memory, splits: Splits, task: Task, split: str) -> Answers:
     return Answers(asked, wanted.double() if wanted.is_floating_point() else wanted)
 
 
-def least_squares(S: Tensor, Y: Tensor) -> Iterator[tuple[float, Affine]]:
-    """Ridge regression for every one of RIDGES, by one eigendecomposition."""
-    mean_s, mean_y = S.mean(0), Y.double().mean(0)
-    centred = S - mean_s
-    values, vectors = torch.linalg.eigh(centred.T @ centred)
-    cross, size = vectors.T @ (centred.T @ (Y.double() - mean_y)), values.mean().clamp_min(1e-12)
-    for ridge in RIDGES:
-        W = vectors @ (cross / (values.clamp_min(0) + ridge * size)[:, None])
-        yield ridge, Affine(W, mean_y - mean_s @ W)
-
-
-def logistic(train: Answers, task: Task, start: Affine) -> Iterator[tuple[float, Affine]]:
+def logistic(train: Answers, task: Task, start: AffineMap) -> Iterator[tuple[float, AffineMap]]:
     """Minimise the task's own loss for every one of PENALTIES, the largest first, in coordinates of unit variance."""
     mean, spread = train.states.mean(0), train.states - train.states.mean(0)
     values, vectors = torch.linalg.eigh(spread.T @ spread / len(spread))
@@ -114,10 +96,10 @@ def logistic(train: Answers, task: Task, start: Affine) -> Iterator[tuple[float,
 
         optimizer.step(objective)
         plain = (vectors * scale) @ W.detach().double()
-        yield penalty, Affine(plain, b.detach().double() - mean @ plain)
+        yield penalty, AffineMap(plain, b.detach().double() - mean @ plain)
 
 
-def _loss(readout: Affine, valid: Answers, task: Task) -> float:
+def _loss(readout: AffineMap, valid: Answers, task: Task) -> float:
     counted = task.count(readout(valid.states), valid.targets)
     loss: float = counted.scores(counted.choice()).loss
     return loss
