@@ -1,4 +1,4 @@
-"""Memory capacity: a delay line attains its bound, nothing exceeds it, and structure lets a solved memory do more."""
+"""Memory capacity: a delay line attains the bound, no linear memory exceeds it, structured input allows more."""
 
 import pytest
 import torch
@@ -79,12 +79,12 @@ def test_the_curve_is_the_squared_correlation_of_fitted_readouts():
 @pytest.mark.parametrize(
     ("states", "inputs", "lags", "message"),
     [
-        (torch.zeros(50, 2), torch.zeros(49), 3, r"\(50, 2\) and inputs \(49,\): wanted \(T, p\) and \(T,\)"),
-        (torch.zeros(50), torch.zeros(50), 3, r"states have shape \(50,\)"),
-        (torch.zeros(50, 2), torch.zeros(50, 2), 3, r"inputs \(50, 2\)"),
-        (torch.zeros(19, 2), torch.zeros(19), 3, "19 steps are too few for 2 units and 3 lags: at least 20"),
+        (torch.zeros(50, 2), torch.zeros(49), 3, r"shapes \(T, p\) and \(T,\), got \(50, 2\) and \(49,\)"),
+        (torch.zeros(50), torch.zeros(50), 3, r"got \(50,\) and \(50,\)"),
+        (torch.zeros(50, 2), torch.zeros(50, 2), 3, r"got \(50, 2\) and \(50, 2\)"),
+        (torch.zeros(19, 2), torch.zeros(19), 3, "at least 20 steps for 2 units and 3 lags, got 19 steps"),
     ],
 )
-def test_what_does_not_fit_is_named(states, inputs, lags, message):
+def test_shapes_that_do_not_fit_are_refused(states, inputs, lags, message):
     with pytest.raises(ValueError, match=message):
         memory_capacity(states, inputs, lags)

@@ -135,7 +135,7 @@ def altered(run_folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["fit", "no_such_set"], "one of chorales, jsb_chorales"),
+        (["fit", "no_such_set"], "Known: chorales, jsb_chorales"),
         (["fit", "{pieces}", "--memory_size=5000"], "independent directions: lower memory_size"),
         (["fit", "{pieces}", "--solver=magic"], "solver is 'magic'"),
         (["train", "{pieces}", "--model=transformer"], "unknown model 'transformer': the known ones are lmn-a, lmn-b"),

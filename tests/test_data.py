@@ -1,4 +1,4 @@
-"""Data sets: what is shipped and loaded is what the sources say it is; damage is told, never passed over."""
+"""Data sets: counts and contents match the sources, and damaged files are refused."""
 
 import functools
 import re
@@ -17,7 +17,7 @@ from linmem.data.splits import SPLITS
 
 
 def counts(rolls):
-    """Pieces, min, mean, max and sum of frames, notes a frame, silent frames: the columns of the published table."""
+    """Pieces, min, mean, max and sum of frames, notes per frame, silent frames: the columns of the published table."""
     lengths = [len(roll) for roll in rolls]
     notes = sum(roll.sum().item() for roll in rolls)
     silent = sum((roll.sum(1) == 0).sum().item() for roll in rolls)
@@ -72,7 +72,7 @@ def test_chorales_are_four_voices_on_88_keys(bach, split):
         assert roll[0].any()
         assert roll[-1].any()
         silent = "".join("0" if row.any() else "1" for row in roll)
-        assert "1" * 4 not in silent  # a breath, never an interlude
+        assert "1" * 4 not in silent  # short rests only
 
 
 def test_no_chorale_is_in_two_splits(bach):
@@ -109,7 +109,7 @@ def test_no_music_is_in_two_splits(bach):
 
 
 def test_known_chorale(bach):
-    """Two beginnings read off the score: BWV 269 in G major, here a fourth up; BWV 66.6 in F# minor, a minor third up.
+    """Two beginnings read from the score: BWV 269 in G major, here a fourth up; BWV 66.6 in F# minor, a minor third up.
 
     BWV 269: G-D-B-G, then held soprano G over D-B-G, then G-E-C-E: the soprano's half note sounds in two frames.
     BWV 66.6 begins with two eighths in three voices: the second of them is not seen.
@@ -128,8 +128,8 @@ def test_chorales_persistence(bach):
     assert [persistence(getattr(bach, split)) for split in SPLITS] == [22.13, 21.63, 20.81]
 
 
-def test_chorales_are_given_anew(bach):
-    """A caller who writes into a sequence changes neither its neighbours nor the next load."""
+def test_each_load_returns_new_tensors(bach):
+    """Writing into a sequence changes neither its neighbours nor the next load."""
     changed = data.load("chorales")
     changed.train[0].fill_(7)
     assert torch.equal(changed.train[1], bach.train[1])
@@ -140,27 +140,27 @@ def test_chorales_are_given_anew(bach):
 def test_the_tool_builds_the_shipped_file(bach, tmp_path):
     music21 = pytest.importorskip("music21")
     if f"music21 {music21.__version__} " not in bach.provenance:
-        pytest.skip(f"the file was built from another corpus than that of music21 {music21.__version__}")
+        pytest.skip(f"the file was built from another corpus than music21's {music21.__version__}")
     tool = Path(__file__).parents[1] / "tools" / "build_chorales.py"
     subprocess.run([sys.executable, tool, "--target", tmp_path / "again.npz"], check=True, capture_output=True)
     assert (tmp_path / "again.npz").read_bytes() == chorales.FILE.read_bytes()
 
 
 @pytest.mark.parametrize("damage", ["altered", "truncated", "missing"])
-def test_damaged_chorales_are_told(damage, tmp_path, monkeypatch):
+def test_damaged_chorales_are_refused(damage, tmp_path, monkeypatch):
     path = tmp_path / "chorales.npz"
     content = bytearray(chorales.FILE.read_bytes())
     content[1000] ^= 1
     if damage != "missing":
         path.write_bytes(content if damage == "altered" else content[:-1])
     monkeypatch.setattr(chorales, "FILE", path)
-    with pytest.raises(ValueError, match=r"chorales\.npz is (damaged|missing).*install linear-memory-networks again"):
+    with pytest.raises(ValueError, match=r"chorales\.npz .*(damaged|missing).*Install linear-memory-networks again"):
         data.load("chorales")
 
 
 # -- the four polyphonic sets ------------------------------------------------------------------------------------------
 
-PUBLISHED = {  # pieces, min, mean, max frames, frames, notes a frame, silent frames
+PUBLISHED = {  # pieces, min, mean, max frames, frames, notes per frame, silent frames
     "jsb_chorales": (
         (229, 25, 60.29, 129, 13807, 3.898, 18),
         (76, 32, 60.55, 144, 4602, 3.870, 29),
@@ -187,7 +187,7 @@ PERSISTENCE = {"jsb_chorales": 22.20, "muse_data": 38.21, "nottingham": 64.89, "
 
 @functools.lru_cache(maxsize=1)
 def published(name):
-    """The set, if its file is on this machine: tests never go to the network."""
+    """Return the set if its file is on this machine: tests never use the network."""
     path = downloads.data_root() / poly_music.REMOTE[name].place
     if not path.exists():
         pytest.skip(f"{path} is missing: set LINMEM_DATA to a folder that has it")
@@ -215,7 +215,7 @@ def test_known_duplicates_of_nottingham():
 
 @pytest.mark.data
 @pytest.mark.parametrize("damage", ["altered", "truncated"])
-def test_damaged_set_is_told(damage, tmp_path):
+def test_a_damaged_set_is_refused(damage, tmp_path):
     published("jsb_chorales")
     file = poly_music.REMOTE["jsb_chorales"]
     content = bytearray((downloads.data_root() / file.place).read_bytes())
@@ -226,17 +226,18 @@ def test_damaged_set_is_told(damage, tmp_path):
     path = tmp_path / file.place
     path.parent.mkdir()
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"JSB_Chorales\.mat is damaged or altered") as caught:
+    with pytest.raises(ValueError, match=r"JSB_Chorales\.mat must have SHA-256 .* damaged or altered") as caught:
         data.load("jsb_chorales", root=tmp_path)
-    for part in (str(path), downloads.sha256_of(path), file.sha256, "delete it"):
+    for part in (str(path), downloads.sha256_of(path), file.sha256, "Delete it"):
         assert part in str(caught.value)
 
 
 def test_unknown_name_lists_the_known_ones(tmp_path):
     with pytest.raises(
-        ValueError, match=r"'choral'.*chorales, jsb_chorales, muse_data, nottingham, piano_midi.*folder"
+        ValueError,
+        match=r"folder or a file, got 'choral'. Known: chorales, jsb_chorales, muse_data, nottingham, piano_midi",
     ):
         data.load("choral")
     (tmp_path / "a.mid").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"a\.mid.*folder"):
+    with pytest.raises(ValueError, match=r"folder.*a\.mid"):
         data.load(tmp_path / "a.mid")

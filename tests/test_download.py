@@ -1,8 +1,7 @@
-"""Downloads, from a server of this machine: whole and right, or not there at all."""
+"""Downloads from a local server: complete and correct, or absent."""
 
 import hashlib
 import http.server
-import io
 import os
 import socket
 import threading
@@ -35,7 +34,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def remote(monkeypatch):
-    """A file on a server of this machine: the factory takes the path on it."""
+    """Return a factory of files on a local server; its argument is the path in the URL."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
@@ -48,44 +47,35 @@ def remote(monkeypatch):
 
 
 def test_download_once(remote, tmp_path, capfd):
-    path = downloads.obtain(remote("whole"), tmp_path)
+    path = downloads.fetch(remote("whole"), tmp_path)
     assert path == tmp_path / "set" / "a.bin"
     assert path.read_bytes() == Handler.content
-    assert downloads.obtain(remote("nowhere"), tmp_path) == path  # it is there: the server is not asked
+    assert downloads.fetch(remote("nowhere"), tmp_path) == path  # the file exists: no request
     assert os.listdir(path.parent) == ["a.bin"]
     assert capfd.readouterr() == ("", "")  # quiet in a pipe
 
 
-def test_download_from_a_file_url(tmp_path):
-    (tmp_path / "source").write_bytes(b"notes")
-    digest = hashlib.sha256(b"notes").hexdigest()
-    file = downloads.RemoteFile("a.bin", (tmp_path / "source").as_uri(), digest)
-    assert downloads.obtain(file, tmp_path / "root").read_bytes() == b"notes"
+def test_progress_on_a_terminal(remote, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(downloads.sys.stderr, "isatty", lambda: True, raising=False)
+    downloads.fetch(remote("whole"), tmp_path)
+    assert "100%" in capfd.readouterr().err
 
 
-def test_progress_on_a_terminal(remote, tmp_path, monkeypatch):
-    terminal = io.StringIO()
-    terminal.isatty = lambda: True
-    monkeypatch.setattr(downloads.sys, "stderr", terminal)
-    downloads.obtain(remote("whole"), tmp_path)
-    assert "a.bin" in terminal.getvalue()
-
-
-def test_another_file_is_not_kept(remote, tmp_path):
+def test_other_content_is_not_kept(remote, tmp_path):
     file = replace(remote("whole"), sha256="0" * 64)
-    with pytest.raises(ValueError, match="nothing was kept"):
-        downloads.obtain(file, tmp_path)
+    with pytest.raises(ValueError, match="Nothing was kept"):
+        downloads.fetch(file, tmp_path)
     assert os.listdir(tmp_path / "set") == []
 
 
-def test_a_download_cut_short_is_not_kept(remote, tmp_path):
+def test_a_truncated_download_is_not_kept(remote, tmp_path):
     with pytest.raises((ValueError, ConnectionError), match=r"a\.bin"):
-        downloads.obtain(remote("half"), tmp_path)
+        downloads.fetch(remote("half"), tmp_path)
     assert os.listdir(tmp_path / "set") == []
 
 
 def unreachable() -> str:
-    """A port of this machine that nobody listens at."""
+    """Return a URL on a local port without a server."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{free.getsockname()[1]}/a.mat"

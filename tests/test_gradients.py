@@ -1,4 +1,4 @@
-"""Gradient propagation: what is reported is ∂L/∂m_t and ∂L/∂h_t, and an orthogonal linear memory lets none fade."""
+"""Gradient norms: they equal finite differences, and an orthogonal linear memory preserves them."""
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def test_an_orthogonal_linear_memory_keeps_the_gradient_and_a_leaky_one_loses_it
 
 @pytest.mark.parametrize("output", ["memory", "functional"])
 def test_norms_are_those_of_finite_differences(output):
-    """A nudge of h_t and of m_t, injected into the loop, moves the loss as the gradients say."""
+    """A small change of h_t or m_t inside the recurrence changes the loss as the gradients predict."""
     torch.manual_seed(0)
     layer = LMN(3, 4, 5, output=output, **KIND)
     x, e = input_of(6, 1, 3), 1e-6
@@ -43,20 +43,20 @@ def test_norms_are_those_of_finite_differences(output):
     def loss(y):
         return y.sin().sum()
 
-    def run(t=None, nudge_h=0.0, nudge_m=0.0):
+    def run(t=None, change_h=0.0, change_m=0.0):
         m, outputs = torch.zeros(1, 5, **KIND), []
         for s, x_t in enumerate(x):
             h = torch.tanh(x_t @ layer.weight_xh_l0.T + m @ layer.weight_mh_l0.T + layer.bias_h_l0)
-            h = h + nudge_h if s == t else h
+            h = h + change_h if s == t else h
             m = h @ layer.weight_hm_l0.T + m @ layer.weight_mm_l0.T + layer.bias_m_l0
-            m = m + nudge_m if s == t else m
+            m = m + change_m if s == t else m
             outputs.append(m if output == "memory" else h)
         return float(loss(torch.stack(outputs)).detach())
 
     found = gradient_norms(layer, x, loss)
     for t in range(6):
-        by_h = [(run(t, nudge_h=e * row) - run(t, nudge_h=-e * row)) / (2 * e) for row in torch.eye(4, **KIND)]
-        by_m = [(run(t, nudge_m=e * row) - run(t, nudge_m=-e * row)) / (2 * e) for row in torch.eye(5, **KIND)]
+        by_h = [(run(t, change_h=e * row) - run(t, change_h=-e * row)) / (2 * e) for row in torch.eye(4, **KIND)]
+        by_m = [(run(t, change_m=e * row) - run(t, change_m=-e * row)) / (2 * e) for row in torch.eye(5, **KIND)]
         assert float(found.hidden[t]) == pytest.approx(float(torch.tensor(by_h, **KIND).norm()), abs=1e-7)
         assert float(found.memory[t]) == pytest.approx(float(torch.tensor(by_m, **KIND).norm()), abs=1e-7)
 
@@ -67,8 +67,8 @@ def test_through_the_carried_state_it_is_the_gradient_of_the_memory():
     torch.testing.assert_close(state_gradient_norms(layer, x, last), gradient_norms(layer, x, last).memory[:-1])
 
 
-def test_a_detached_function_leaves_the_linear_way_alone():
-    """∂L/∂m_t = (W_mmᵀ)^(T−t) ∂L/∂m_T, and the same as through the layer that cuts."""
+def test_detaching_leaves_the_linear_path_unchanged():
+    """∂L/∂m_t = (W_mmᵀ)^(T−t) ∂L/∂m_T, as through the layer that detaches."""
     torch.manual_seed(0)
     layer, x = LMN(3, 4, 5, **KIND), input_of(12, 1, 3)
     found = gradient_norms(layer, x, last, detach=1.0).memory
@@ -104,8 +104,8 @@ def test_the_spectrum_of_a_triangular_matrix_is_its_diagonal():
     torch.testing.assert_close(spectrum(torch.linalg.qr(input_of(5, 5))[0]), torch.ones(5, **KIND))
 
 
-def test_a_gradient_that_is_nearly_gone_is_still_measured():
-    """0.1 to the power of 200 has a square below the smallest number there is."""
+def test_a_gradient_near_underflow_is_measured():
+    """The square of 0.1²⁰⁰ underflows in float64."""
     layer = nn.RNN(1, 1, nonlinearity="relu", **KIND)
     with torch.no_grad():
         for weight in layer.parameters():
@@ -115,5 +115,5 @@ def test_a_gradient_that_is_nearly_gone_is_still_measured():
 
 
 def test_a_layer_of_several_recurrences_is_refused():
-    with pytest.raises(ValueError, match="a single one was wanted"):
+    with pytest.raises(ValueError, match="layer must have one layer"):
         gradient_norms(LMN(3, 4, 5, num_layers=2, **KIND), input_of(5, 1, 3), last)

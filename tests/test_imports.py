@@ -80,8 +80,8 @@ def test_the_graph_is_not_empty():
 
 def test_importing_linmem_imports_nothing_optional_or_heavy():
     heavy = (
-        "matplotlib pretty_midi mir_eval music21 onnx onnxruntime triton jsonargparse optuna yaml jinja2 markdown_it "
-        "sklearn scipy"
+        "matplotlib mido pretty_midi pooch mir_eval music21 onnx onnxruntime triton jsonargparse optuna yaml jinja2 "
+        "markdown_it sklearn scipy"
     )
     code = (
         "import sys, torch; before = set(sys.modules); import linmem;"

@@ -1,4 +1,4 @@
-"""Piano roll ⇄ MIDI: the round trip is the identity, and files of known notes give the roll read off by hand."""
+"""Piano rolls and MIDI files: the round trip is the identity, and known files give the rolls read from the score."""
 
 import math
 import sys
@@ -36,7 +36,7 @@ def write_notes(path, notes, *, tempo=120.0, drum=False):
 ROLLS = {
     "one frame": roll_of((60, 64, 67)),
     "held": roll_of((60,), (60,), (60, 62)),
-    "struck, left and struck again": roll_of((60,), (), (60,)),
+    "repeated after a rest": roll_of((60,), (), (60,)),
     "silence at the start": roll_of((), (), (60,)),
     "silence at the end": roll_of((60,), (), ()),
     "silence only": roll_of((), (), ()),
@@ -70,7 +70,7 @@ def test_any_dtype_writes_the_same_file(kind, tmp_path):
     assert (tmp_path / "a.mid").read_bytes() == (tmp_path / "b.mid").read_bytes()
 
 
-def test_the_written_file_is_standard_midi(tmp_path):
+def test_another_library_reads_what_was_written(tmp_path):
     write_midi(roll_of((60,), (60,), (62,), ()), tmp_path / "a.mid", tempo=120)
     content = (tmp_path / "a.mid").read_bytes()
     assert content[:8] == b"MThd\x00\x00\x00\x06"
@@ -112,10 +112,10 @@ def test_frames_of_is_the_definition():
     grid = np.arange(0, 4, 1 / 16)
     for onset in grid:
         for end in grid[grid > onset]:
-            wanted = {t for t in range(6) if onset <= t + SLACK < end}
+            expected = {t for t in range(6) if onset <= t + SLACK < end}
             on_step = math.ceil(onset - SLACK)
-            wanted |= {on_step} if abs(onset - on_step) <= SLACK else set()
-            assert set(range(*frames_of(onset, end))) == wanted
+            expected |= {on_step} if abs(onset - on_step) <= SLACK else set()
+            assert set(range(*frames_of(onset, end))) == expected
 
 
 def test_drums_are_left_out(tmp_path):
@@ -130,7 +130,7 @@ def test_a_damaged_file_is_named(damage, tmp_path):
     elif damage == "no track":
         damage = path.read_bytes()[:14]
     path.write_bytes(damage)
-    with pytest.raises(ValueError, match=r"broken\.mid is not a readable MIDI file"):
+    with pytest.raises(ValueError, match=r"broken\.mid must be a readable MIDI file"):
         piano_roll(path)
 
 
@@ -150,10 +150,10 @@ def test_film_time_is_refused(tmp_path):
         (torch.zeros(NOTES), {}, r"\(T, 88\)"),
         (torch.full((3, NOTES), 0.4), {}, "0 and 1 only"),
         (torch.full((3, NOTES), torch.nan), {}, "0 and 1 only"),
-        (ROLLS["held"], {"tempo": 0}, "tempo is 0"),
-        (ROLLS["held"], {"tempo": math.nan}, "tempo is nan"),
-        (ROLLS["held"], {"steps_per_quarter": 0}, "steps_per_quarter is 0"),
-        (ROLLS["held"], {"steps_per_quarter": 1.5}, r"steps_per_quarter is 1\.5"),
+        (ROLLS["held"], {"tempo": 0}, "tempo must be .* got 0"),
+        (ROLLS["held"], {"tempo": math.nan}, "tempo must be .* got nan"),
+        (ROLLS["held"], {"steps_per_quarter": 0}, "steps_per_quarter must be .* got 0"),
+        (ROLLS["held"], {"steps_per_quarter": 1.5}, r"steps_per_quarter must be .* got 1\.5"),
     ],
 )
 def test_what_midi_cannot_write(roll, arguments, message, tmp_path):
@@ -162,9 +162,94 @@ def test_what_midi_cannot_write(roll, arguments, message, tmp_path):
     assert not (tmp_path / "a.mid").exists()
 
 
-def test_missing_pretty_midi_says_what_to_install(tmp_path, monkeypatch):
+def test_missing_mido_says_what_to_install(tmp_path, monkeypatch):
     path = write_notes(tmp_path / "a.mid", [(60, 0, 1)])
-    monkeypatch.setitem(sys.modules, "pretty_midi", None)
+    monkeypatch.setitem(sys.modules, "mido", None)
     for call in (lambda: piano_roll(path), lambda: write_midi(ROLLS["held"], path)):
         with pytest.raises(ImportError, match=r"pip install 'linear-memory-networks\[music\]'"):
             call()
+
+
+# -- onsets -----------------------------------------------------------------------------------------------------------
+
+
+def with_onsets(roll, repeated=()):
+    """Append the columns of onsets: the first row of every run, and the rows of `repeated`, (row, pitch)."""
+    before = torch.cat([torch.zeros(1, NOTES), roll])[: len(roll)]
+    onsets = roll * (1 - before)
+    for row, pitch in repeated:
+        onsets[row, pitch - LOWEST_NOTE] = 1
+    return torch.cat([roll, onsets], 1)
+
+
+@pytest.mark.parametrize("steps_per_quarter", [1, 3, 4])
+def test_eight_repeated_quarters_are_eight_notes(steps_per_quarter, tmp_path):
+    path = write_notes(tmp_path / "a.mid", [(60, i, i + 1) for i in range(8)])
+    roll = piano_roll(path, steps_per_quarter, onsets=True)
+    assert roll[:, :NOTES].sum() == 8 * steps_per_quarter
+    assert roll[:, NOTES:].nonzero()[:, 0].tolist() == list(range(0, 8 * steps_per_quarter, steps_per_quarter))
+    write_midi(roll, tmp_path / "b.mid", steps_per_quarter, tempo=120)
+    notes = pretty_midi.PrettyMIDI(str(tmp_path / "b.mid")).instruments[0].notes
+    assert [(round(note.start, 6), round(note.end, 6)) for note in notes] == [(i / 2, i / 2 + 0.5) for i in range(8)]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 12), st.integers(0, 2**32 - 1))
+def test_round_trip_with_onsets(tmp_path_factory, steps, steps_per_quarter, seed):
+    random = np.random.default_rng(seed)
+    roll = torch.from_numpy(random.random((steps, NOTES)) < 0.5).float()
+    repeated = [(row, column + LOWEST_NOTE) for row, column in roll.nonzero().tolist() if random.random() < 0.3]
+    path = tmp_path_factory.getbasetemp() / "onsets.mid"
+    write_midi(with_onsets(roll, repeated), path, steps_per_quarter)
+    assert torch.equal(piano_roll(path, steps_per_quarter, onsets=True), with_onsets(roll, repeated))
+    assert torch.equal(piano_roll(path, steps_per_quarter), roll)
+
+
+def test_an_onset_of_an_inactive_note_has_no_effect(tmp_path):
+    roll = torch.cat([ROLLS["held"], torch.ones(3, NOTES)], 1)
+    write_midi(roll, tmp_path / "a.mid")
+    assert torch.equal(piano_roll(tmp_path / "a.mid"), ROLLS["held"])
+
+
+# -- tick resolutions and limits ---------------------------------------------------------------------------------------
+
+
+def write_ticks(path, notes, resolution):
+    """A MIDI file of (pitch, onset, end) in ticks, written with mido alone."""
+    import mido
+
+    events = sorted([(end, 0, pitch) for pitch, _, end in notes] + [(onset, 80, pitch) for pitch, onset, _ in notes])
+    track, now = mido.MidiTrack(), 0
+    for tick, velocity, pitch in events:
+        track.append(mido.Message("note_on", note=pitch, velocity=velocity, time=tick - now))
+        now = tick
+    mido.MidiFile(tracks=[track], ticks_per_beat=resolution).save(path)
+    return path
+
+
+@pytest.mark.parametrize("resolution", [1, 7, 96, 10_080, 32_767])
+def test_the_resolution_does_not_matter(resolution, tmp_path):
+    notes = [(60, 0, resolution), (62, resolution, 3 * resolution)]
+    roll = piano_roll(write_ticks(tmp_path / "a.mid", notes, resolution))
+    assert torch.equal(roll, roll_of((60,), (62,), (62,)))
+
+
+def test_a_long_file_of_fine_resolution_is_read(tmp_path):
+    """10,080 ticks per quarter and 1,367 quarters: 13.8 million ticks."""
+    path = write_ticks(tmp_path / "long.mid", [(60, i * 10_080, (i + 1) * 10_080) for i in range(1367)], 10_080)
+    roll = piano_roll(path)
+    assert roll.shape == (1367, NOTES)
+    assert roll[:, 60 - LOWEST_NOTE].all()
+
+
+def test_a_roll_beyond_the_limit_is_refused_before_it_is_allocated(tmp_path, monkeypatch):
+    path = write_ticks(tmp_path / "far.mid", [(60, 9_900_000, 9_900_001)], 1)
+    with pytest.raises(ValueError, match=r"far\.mid as a piano roll of 9,900,001 steps must need at most .*LINMEM_MAX"):
+        piano_roll(path)
+    monkeypatch.setenv("LINMEM_MAX_BYTES", "30000")
+    with pytest.raises(ValueError, match=r"at most 30,000 bytes"):
+        piano_roll(write_ticks(tmp_path / "a.mid", [(60, 0, 100)], 1))
+    for text in ("-1", "0", "many", "1e9", "9" * 30):
+        monkeypatch.setenv("LINMEM_MAX_BYTES", text)
+        with pytest.raises(ValueError, match="LINMEM_MAX_BYTES must be a positive whole number"):
+            piano_roll(path)

@@ -1,4 +1,4 @@
-"""Digits as sequences: the IDX reader on made files, the counts of the real ones, the published permutation."""
+"""Digits as sequences: the IDX reader on synthetic files, the counts of the real ones, the published permutation."""
 
 import gzip
 import struct
@@ -17,7 +17,7 @@ def idx(kind, shape, numbers):
 
 @pytest.mark.parametrize(("kind", "dtype"), sorted(mnist.IDX_TYPES.items()))
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (4, 3, 2), (0, 5)])
-def test_what_was_written_is_read(tmp_path, kind, dtype, shape):
+def test_a_written_file_is_read(tmp_path, kind, dtype, shape):
     numbers = np.random.default_rng(0).integers(0, 100, shape).astype(dtype)
     content = idx(kind, shape, numbers)
     for name, stored in (("plain", content), ("packed.gz", gzip.compress(content, mtime=0))):
@@ -31,12 +31,12 @@ def test_what_was_written_is_read(tmp_path, kind, dtype, shape):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("x.gz", b"no gzip", "not a readable gzip file"),
-        ("x.gz", gzip.compress(b"\0\0\x08\x01" + bytes(8), mtime=0)[:-3], "not a readable gzip file"),
-        ("x", b"", "begins with nothing: that is no IDX file"),
-        ("x", b"\x89PNG....", "begins with 89504e47"),
-        ("x", idx(0x08, (5,), np.zeros(4, "u1")), r"says that it holds \[5\], 13 bytes, but has 12"),
-        ("x", idx(0x0D, (2,), np.zeros(3, ">f4")), r"says that it holds \[2\], 16 bytes, but has 20"),
+        ("x.gz", b"no gzip", "must be a readable gzip file"),
+        ("x.gz", gzip.compress(b"\0\0\x08\x01" + bytes(8), mtime=0)[:-3], "must be a readable gzip file"),
+        ("x", b"", "must be an IDX file, got one that begins with nothing"),
+        ("x", b"\x89PNG....", "one that begins with 89504e47"),
+        ("x", idx(0x08, (5,), np.zeros(4, "u1")), r"must have 13 bytes for shape \[5\], got 12"),
+        ("x", idx(0x0D, (2,), np.zeros(3, ">f4")), r"must have 16 bytes for shape \[2\], got 20"),
         ("x", b"\0\0\x08\x03\0\0", r"it is damaged"),
     ],
 )
@@ -47,11 +47,15 @@ def test_a_damaged_file_is_named(tmp_path, name, content, message):
         mnist.read_idx(path)
 
 
-def test_without_files_and_network_one_line_says_what_to_do(tmp_path, monkeypatch):
-    def offline(*_):
-        raise OSError("no network")
+def test_offline_one_line_says_what_to_do(tmp_path, monkeypatch):
+    class Offline:
+        def __init__(self, **_):
+            pass
 
-    monkeypatch.setattr(downloads, "copy", offline)
+        def __call__(self, *_, **__):
+            raise OSError("no network")
+
+    monkeypatch.setattr("pooch.HTTPDownloader", Offline)
     with pytest.raises(ConnectionError, match=r"train-images-idx3-ubyte.gz is missing.*LINMEM_DATA") as caught:
         data.load("smnist", tmp_path)
     assert "\n" not in str(caught.value)
@@ -68,7 +72,7 @@ def test_digits_of_scikit_learn():
     assert [len(part) for part in (splits.train, splits.valid, splits.test)] == [1079, 359, 359]
     assert splits.classes == 10
     assert [int(label) for _, label in splits.pairs("test")] == splits.labels["test"].tolist()
-    assert repr(splits) == "Splits('digits', series, 1 features; train 1079, valid 359, test 359)"
+    assert repr(splits) == "LabelledSplits('digits', series, 1 features, 10 classes; train 1079, valid 359, test 359)"
     for split in ("train", "valid", "test"):
         pixels = torch.stack(getattr(splits, split))
         assert pixels.shape[1:] == (64, 1)
@@ -80,7 +84,7 @@ def test_digits_of_scikit_learn():
     assert sum(len({x.numpy().tobytes() for x in getattr(splits, s)}) for s in ("train", "valid", "test")) == 1797
 
 
-def test_the_beginning_of_a_set_by_its_name():
+def test_the_first_sequences_of_a_set_by_name():
     whole, some = data.load("digits"), data.load("digits:100:40")
     assert [len(part) for part in (some.train, some.valid, some.test)] == [100, 40, 359]
     assert all(torch.equal(x, y) for x, y in zip(some.train, whole.train[:100], strict=True))
@@ -88,10 +92,12 @@ def test_the_beginning_of_a_set_by_its_name():
     assert some.titles["train"] == whole.titles["train"][:100]
     assert len(data.load("adding:7").targets["train"]) == 7
     for count in (0, 1080):
-        with pytest.raises(ValueError, match=f"{count} sequences of digits's train split .* it has 1 to 1079"):
+        with pytest.raises(
+            ValueError, match=f"digits: the number of train sequences must be from 1 to 1079, got {count}"
+        ):
             data.load(f"digits:{count}")
     for name in ("digits:", "digits:3:4:5:6", "digits:-1", "nothing:3"):
-        with pytest.raises(ValueError, match="neither a known name nor a folder"):
+        with pytest.raises(ValueError, match="must be a known data set, a folder or a file"):
             data.load(name)
 
 

@@ -1,4 +1,4 @@
-"""TIMIT and IAM-OnDB, which cannot be shipped: read from made files of the same format."""
+"""TIMIT and IAM-OnDB, which cannot be shipped: read from synthetic files of the same format."""
 
 import struct
 import wave
@@ -35,7 +35,7 @@ def speech(seed=0, n=4000):
 
 @pytest.fixture
 def corpus(tmp_path):
-    """Speakers of every kind, in upper and lower case, in both formats; SA sentences and strangers of TEST besides."""
+    """Speakers of every split, in upper and lower case and both formats, with SA sentences and other TEST speakers."""
     folder = tmp_path / "timit"
     for i, place in enumerate(
         ["TRAIN/DR1/FCJF0/SX37", "train/dr2/maeb0/si990", "TEST/DR1/FAKS0/SX43", "TEST/DR1/MDAB0/SI1039"]
@@ -66,8 +66,8 @@ def test_timit_gives_cepstra_and_folded_phones(corpus):
             assert x.dtype == y.dtype == torch.float32
             names = [timit.PHONES[i] for i in y.argmax(1).tolist()]
             middles = [160 * t + 200 for t in range(frames)]
-            wanted = ["sil" if m < 800 else "aa" if m < 2000 else "sil" if m < 2400 else "sh" for m in middles]
-            assert names == wanted
+            expected = ["sil" if m < 800 else "aa" if m < 2000 else "sil" if m < 2400 else "sh" for m in middles]
+            assert names == expected
     together = torch.cat(splits.train)
     torch.testing.assert_close(together.mean(0), torch.zeros(13), rtol=0, atol=1e-5)
     torch.testing.assert_close(together.std(0), torch.ones(13), rtol=0, atol=1e-5)
@@ -95,10 +95,10 @@ def test_sphere_and_riff_hold_the_same_samples(tmp_path, order):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (sphere(speech(), count=5000), "says that it holds 5000 samples, but has 4000"),
-        (sphere(speech(), coding="pcm,embedded-shorten-v2.00"), "convert it with sph2pipe"),
-        (sphere(speech())[:8] + b"rubbish", "damaged NIST SPHERE header"),
-        (b"RIFFrubbish", "neither a NIST SPHERE nor a RIFF file"),
+        (sphere(speech(), count=5000), "must hold the 5000 samples of its header, got 4000"),
+        (sphere(speech(), coding="pcm,embedded-shorten-v2.00"), "Convert it with sph2pipe"),
+        (sphere(speech())[:8] + b"rubbish", "must have a readable NIST SPHERE header"),
+        (b"RIFFrubbish", "must be a NIST SPHERE or RIFF file"),
     ],
 )
 def test_damaged_sounds_are_named(tmp_path, content, message):
@@ -112,10 +112,10 @@ def test_damaged_sounds_are_named(tmp_path, content, message):
 def test_damaged_phones_are_named(corpus, line):
     path = corpus / "timit/TRAIN/DR1/FCJF0/SX37.PHN"
     path.write_text(f"0 800 h#\n{line}\n800 900 sh\n")
-    with pytest.raises(ValueError, match=r"SX37.PHN, line 2 is"):
+    with pytest.raises(ValueError, match=r"SX37.PHN, line 2 must be"):
         data.load("timit", corpus)
     path.unlink()
-    with pytest.raises(ValueError, match=r"SX37.PHN is missing"):
+    with pytest.raises(ValueError, match=r"SX37.PHN must exist"):
         data.load("timit", corpus)
 
 
@@ -133,10 +133,10 @@ def test_cepstra_match_their_definition_written_out():
         ]
         energy = np.log(filters @ power)
         scale = [np.sqrt((1 if j == 0 else 2) / 26) for j in range(13)]
-        wanted = [
+        expected = [
             scale[j] * sum(e * np.cos(np.pi * j * (2 * i + 1) / 52) for i, e in enumerate(energy)) for j in range(13)
         ]
-        np.testing.assert_allclose(found[t], wanted, rtol=1e-8, atol=1e-8)
+        np.testing.assert_allclose(found[t], expected, rtol=1e-8, atol=1e-8)
     assert len(found) == 4
 
 
@@ -150,7 +150,7 @@ def test_loudness_is_in_the_first_number_alone_and_a_tone_in_its_own_filter():
     inside = filters[:, (filters.argmax(1)[0] + 1) : filters.argmax(1)[-1]]
     np.testing.assert_allclose(inside.sum(0), 1)  # neighbours share every bin
     assert (np.diff(filters.argmax(1)) > 0).all()
-    with pytest.raises(ValueError, match="100 samples came, but one window of 400 is the least"):
+    with pytest.raises(ValueError, match=r"samples must hold at least one window \(400\), got 100"):
         mel_cepstra(samples[:100], RATE)
     assert np.isfinite(mel_cepstra(np.zeros(500), RATE)).all()
 
@@ -190,20 +190,20 @@ def test_handwriting_gives_steps_and_lifts(whiteboard):
     short = torch.tensor([[0.0, 0, 0], [3, -4, 1]])
     deviation = torch.cat([steps, short])[:, :2].std()
     for split in ("train", "valid", "test"):
-        for found, wanted in zip(getattr(splits, split), (steps, short), strict=True):
-            torch.testing.assert_close(found[:, :2] * deviation, wanted[:, :2])
-            assert torch.equal(found[:, 2], wanted[:, 2])
+        for found, expected in zip(getattr(splits, split), (steps, short), strict=True):
+            torch.testing.assert_close(found[:, :2] * deviation, expected[:, :2])
+            assert torch.equal(found[:, 2], expected[:, 2])
 
 
 @pytest.mark.parametrize(
     ("place", "content", "message"),
     [
-        ("lineStrokes/a01/a01-000/a01-000u-01.xml", "<Stroke", "a01-000u-01.xml is not a readable file of strokes"),
-        ("lineStrokes/a01/a01-000/a01-000u-01.xml", strokes_of([]), "a01-000u-01.xml has no point"),
+        ("lineStrokes/a01/a01-000/a01-000u-01.xml", "<Stroke", "a01-000u-01.xml must be a readable file of strokes"),
+        ("lineStrokes/a01/a01-000/a01-000u-01.xml", strokes_of([]), "a01-000u-01.xml must hold at least one point"),
         ("lineStrokes/a01/a01-000/a01-000u-01.xml", STROKES.format("<Stroke><Point x='1'/></Stroke>"), "'y'"),
-        ("trainset.txt", "a01-000u nonsense", "lists 'nonsense', but a form such as a01-000u was wanted"),
-        ("trainset.txt", "a01-009u", "has no lines of form a01-009u, which is listed"),
-        ("trainset.txt", "", "lists no form"),
+        ("trainset.txt", "a01-000u nonsense", "must list forms such as a01-000u, got 'nonsense'"),
+        ("trainset.txt", "a01-009u", "must hold the lines of form a01-009u, got none"),
+        ("trainset.txt", "", "must list at least one form"),
     ],
 )
 def test_damaged_handwriting_is_named(whiteboard, place, content, message):
@@ -213,15 +213,15 @@ def test_damaged_handwriting_is_named(whiteboard, place, content, message):
 
 
 @pytest.mark.parametrize(("name", "source"), [("timit", timit.SOURCE), ("iam_ondb", handwriting.SOURCE)])
-def test_what_is_not_there_is_named_with_its_source_in_one_line(tmp_path, name, source):
+def test_a_missing_corpus_is_named_with_its_source_in_one_line(tmp_path, name, source):
     with pytest.raises(ValueError, match="LINMEM_DATA") as caught:
         data.load(name, tmp_path)
     assert source in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_the_made_sphere_files_are_of_the_format():
-    """Magic, the header's size, and samples at the byte that it names."""
+def test_the_synthetic_sphere_files_follow_the_format():
+    """The magic string, the size of the header, and samples after it."""
     content = sphere(np.array([1, -2, 300]))
     assert content[:16] == b"NIST_1A\n   1024\n"
     assert struct.unpack("<3h", content[1024:]) == (1, -2, 300)

@@ -1,4 +1,4 @@
-"""Made sequences: what they ask can be answered from what they show, and is drawn from the seed alone."""
+"""Synthetic sequences: the targets follow from the inputs, and both from the seed alone."""
 
 import math
 
@@ -11,7 +11,7 @@ from linmem.data import synthetic
 
 
 @pytest.mark.parametrize("warp", [False, True])
-def test_copy_shows_every_symbol_once_and_asks_for_it_after_the_delimiter(warp):
+def test_copy_presents_every_symbol_once_and_targets_it_after_the_delimiter(warp):
     inputs, targets = synthetic.warped_copy(20, symbols=3, length=4, blanks=9, seed=2, warp=warp)
     found = set()
     for x, y in zip(inputs, targets, strict=True):
@@ -19,13 +19,13 @@ def test_copy_shows_every_symbol_once_and_asks_for_it_after_the_delimiter(warp):
         assert y.shape == (18, 4)
         assert torch.equal(x.sum(1), torch.ones(18))
         assert torch.equal(y.sum(1), torch.ones(18))
-        shown, wanted = x.argmax(1), y.argmax(1)
+        shown, target = x.argmax(1), y.argmax(1)
         places = torch.nonzero(shown < 3)[:, 0]
         assert shown[13] == 4
         assert (shown == 4).sum() == 1
         assert (places < 13).all()
-        assert torch.equal(shown[places], wanted[14:])
-        assert (wanted[:14] == 3).all()
+        assert torch.equal(shown[places], target[14:])
+        assert (target[:14] == 3).all()
         found.add(tuple(places.tolist()))
     assert found == {(0, 1, 2, 3)} if not warp else len(found) > 10
 
@@ -102,7 +102,7 @@ def test_the_seed_decides(make):
 
 
 @pytest.mark.parametrize("name", ["copy", "warped_copy", "adding", "generation"])
-def test_tasks_by_name_hold_questions_and_answers(name):
+def test_tasks_by_name_hold_inputs_and_targets(name):
     splits = data.load(name)
     for split in ("train", "valid", "test"):
         pairs = splits.pairs(split)
@@ -126,12 +126,12 @@ def test_mackey_glass_by_name():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: synthetic.copy(0), "count is 0"),
-        (lambda: synthetic.copy(1, blanks=0), "blanks is 0"),
-        (lambda: synthetic.adding(1, steps=1), "steps is 1"),
-        (lambda: synthetic.generation(torch.zeros(5)), r"shape \(5,\), wanted \(steps, outputs\)"),
-        (lambda: synthetic.mackey_glass(5, tau=17.05), r"tau is 17.05, parts 10"),
-        (lambda: synthetic.noise(0), "steps is 0"),
+        (lambda: synthetic.copy(0), "count must be at least 1, got 0"),
+        (lambda: synthetic.copy(1, blanks=0), "blanks must be at least 1, got 0"),
+        (lambda: synthetic.adding(1, steps=1), "steps must be at least 2, got 1"),
+        (lambda: synthetic.generation(torch.zeros(5)), r"waveform must have shape \(T, o\), T ≥ 1, got \(5,\)"),
+        (lambda: synthetic.mackey_glass(5, tau=17.05), r"got tau=17.05, parts=10"),
+        (lambda: synthetic.noise(0), "steps must be at least 1, got 0"),
     ],
 )
 def test_bad_sizes_are_named(make, message):

@@ -1,1 +1,1 @@
-"""Measurements on memories and layers: memory capacity, gradient norms, error against memory size, speed."""
+"""Measurements of memories and layers: memory capacity, gradient norms, error against memory size, speed."""

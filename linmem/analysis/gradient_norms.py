@@ -1,10 +1,10 @@
-"""How far gradients reach: the size of ∂L/∂m_t and ∂L/∂h_t at every step, and the spectrum that decides it.
+"""Norms of the gradients ∂L/∂m_t and ∂L/∂h_t at every step, and the spectrum that determines their decay.
 
     ∂L/∂m_t = W_mmᵀ ∂L/∂m_{t+1} + W_mhᵀ diag(σ′) ∂L/∂h_{t+1} + …,     ∂L/∂h_t = W_hmᵀ ∂L/∂m_t + …
 
-The first path is linear: with W_mm orthogonal it neither fades nor grows, whatever the inputs [S20].
+The first path is linear: with W_mm orthogonal it neither decays nor grows, for any input [S20].
 
-Letters: T steps, B sequences, a inputs, f functional units, p memory units.
+Symbols: T steps, B sequences, a inputs, f functional units, p memory units.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from linmem.nn.scan.activations import activation
 
 
 class GradientNorms(NamedTuple):
-    """Sizes of the gradient at every step, the root of the sum of squares over the batch."""
+    """Gradient norms at every step, over all units and the batch."""
 
     hidden: Tensor  # (T,) ‖∂L/∂h_t‖
     memory: Tensor  # (T,) ‖∂L/∂m_t‖
@@ -30,18 +30,47 @@ class GradientNorms(NamedTuple):
 def gradient_norms(
     layer: LMN, x: Tensor, loss: Callable[[Tensor], Tensor], detach: float = 0.0, seed: int = 0
 ) -> GradientNorms:
-    """Total derivatives of a loss with respect to all states of an LMN of one layer and direction.
+    """Compute the norms of the total derivatives of a loss by all states of an LMN of one layer and direction.
 
     Parameters
     ----------
-    layer : its weights are read, its own gradients left alone.
-    x : (T, B, a).
-    loss : of the outputs (T, B, ·), the memory or the functional states as `layer.output` says, to a number.
-    detach : probability of cutting the gradient from function to memory at a step of a sequence, as in training [S20].
-    seed : of the cuts.
+    layer : LMN
+        Its weights are read; its `grad` attributes stay unchanged.
+    x : Tensor
+        (T, B, a).
+    loss : callable
+        Maps the outputs (T, B, ·), memory or functional states according to `layer.output`, to a scalar.
+    detach : float
+        Probability of detaching the gradient from functional to memory state at a step of a sequence [S20].
+    seed : int
+        Selects the detached steps.
+
+    Returns
+    -------
+    GradientNorms
+        Norms (T,) by the functional and by the memory states.
+
+    Raises
+    ------
+    ValueError
+        The layer has several layers, directions or functional layers.
+
+    Notes
+    -----
+    Time and memory O(T) of the layer's step: the recurrence is unrolled in Python.
+
+    Examples
+    --------
+    >>> torch.manual_seed(0)  # doctest: +ELLIPSIS
+    <torch...>
+    >>> norms = gradient_norms(LMN(2, 3, 4), torch.randn(5, 1, 2), lambda y: y[-1].sum())
+    >>> norms.memory.shape, bool(norms.memory[-1] == 2)  # ∂L/∂m_T is one for each of four units
+    (torch.Size([5]), True)
     """
     if layer.num_layers != 1 or layer.bidirectional or len(layer.hidden_sizes) != 1:
-        raise ValueError(f"{layer!r} has several recurrences or functional layers: a single one was wanted")
+        raise ValueError(
+            f"layer must have one layer, one direction and one functional layer, got {layer!r}. Use such an LMN."
+        )
     sigma = activation(layer.nonlinearity).apply
     W_xh, W_mh, W_hm, W_mm = (getattr(layer, f"weight_{name}_l0") for name in ("xh", "mh", "hm", "mm"))
     b_h, b_m = (getattr(layer, f"bias_{name}_l0") for name in "hm")
@@ -53,25 +82,37 @@ def gradient_norms(
         hidden.append(h)
         memory.append(m)
     value = loss(torch.stack(memory if layer.output == "memory" else hidden))
-    found = _norms(value, [*hidden, *memory])
-    return GradientNorms(found[: len(x)], found[len(x) :])
+    norms = _norms(value, [*hidden, *memory])
+    return GradientNorms(norms[: len(x)], norms[len(x) :])
 
 
 def state_gradient_norms(layer: nn.Module, x: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
-    """(T − 1,) sizes of the gradient that reaches step t from later steps through the carried state, for any layer.
-
-    Of an LSTM that is the gradient of (h, c) together. For a loss of the last output alone and LMN-B it is ∂L/∂m_t.
+    """Compute the norm of the gradient that reaches each step from later ones through the state of any layer.
 
     Parameters
     ----------
-    layer : called `y, state = layer(x, state)`, time first: the layers of torch and of linmem alike.
-    x : (T, B, a).
-    loss : of the outputs (T, B, ·) to a number.
+    layer : nn.Module
+        Called as `y, state = layer(x, state)`, time first, such as the recurrent layers of torch and linmem.
+    x : Tensor
+        (T, B, a).
+    loss : callable
+        Maps the outputs (T, B, ·) to a scalar.
+
+    Returns
+    -------
+    Tensor
+        (T − 1,). For an LSTM the gradient is that of (h, c) together. For LMN-B and a loss of the last output it is
+        ∂L/∂m_t.
+
+    Examples
+    --------
+    >>> state_gradient_norms(nn.LSTM(2, 3), torch.randn(5, 1, 2), lambda y: y[-1].sum()).shape
+    torch.Size([4])
     """
     outputs: list[Tensor] = []
     states: list[list[Tensor]] = []
     state: Any = None
-    for x_t in x.detach().requires_grad_().split(1):  # so that states have gradients even if no weight is trained
+    for x_t in x.detach().requires_grad_().split(1):  # so that states require gradients even if no weight does
         y, state = layer(x_t, state)
         outputs.append(y)
         states.append([part for part in (state if isinstance(state, tuple) else (state,)) if part.requires_grad])
@@ -81,7 +122,7 @@ def state_gradient_norms(layer: nn.Module, x: Tensor, loss: Callable[[Tensor], T
 
 
 def spectrum(weight: Tensor) -> Tensor:
-    """(p,) moduli of the eigenvalues of a square matrix, the largest first: the spectral radius, then the rest."""
+    """Return (p,) the moduli of the eigenvalues of a square matrix, largest (the spectral radius) first."""
     return torch.linalg.eigvals(weight.detach()).abs().sort(descending=True).values
 
 
@@ -91,7 +132,7 @@ def _norms(value: Tensor, states: list[Tensor]) -> Tensor:
 
 
 def _norm(gradient: Tensor) -> Tensor:
-    """√Σ|g|², scaled so that the squares of what is left after hundreds of steps (1e-156) do not vanish."""
+    """√Σ|g|², scaled so that the squares of gradients after hundreds of steps (1e-156) do not underflow."""
     size = gradient.abs()
     largest = size.max().clamp(min=torch.finfo(size.dtype).tiny)
     return (size / largest).square().sum().sqrt() * largest

@@ -1,11 +1,11 @@
-"""Memory capacity: how much of its past input a state still tells, lag by lag.
+"""Memory capacity: how well the past inputs can be recovered linearly from a state, lag by lag.
 
     MC = Σ_k ρ²(u_{t−k}, ŷ_k(t)),   ŷ_k(t) = w_kᵀ m_t + c_k by least squares                            [Jaeger 2001]
 
-With u independent and identically distributed MC ≤ p, and a delay line attains p. On structured input it may be more:
-what can be told from the rest need not be stored.
+With u independent and identically distributed MC ≤ p, and a delay line attains p. On structured input MC may exceed p:
+predictable inputs need no storage.
 
-Letters: T steps, p memory units, K lags, u a single input.
+Symbols: T steps, p memory units, K lags, u a single input.
 """
 
 from __future__ import annotations
@@ -24,32 +24,55 @@ class Capacity(NamedTuple):
 
 
 def memory_capacity(states: Tensor, inputs: Tensor, lags: int, *, ridge: float = 0.0) -> Capacity:
-    """Memory capacity of states (T, p) for the inputs (T,) or (T, 1) that drove them.
+    """Compute the memory capacity of a state for the inputs that drove it.
 
-    The readouts of all lags are fitted on the first half of the steps, and correlated with the truth on the second:
-    on the steps they were fitted to, p units would seem to recall p/T of any lag.
+    The readouts of all lags are fitted on the first half of the steps and correlated with the inputs on the second: on
+    the steps of the fit, p units would seem to recall p/T of any lag.
 
     Parameters
     ----------
-    states : (T, p), the state after each step.
-    inputs : (T,) or (T, 1).
-    lags : K; at least p of them are needed to see all of the capacity.
-    ridge : penalty relative to the mean squared state.
+    states : Tensor
+        (T, p), the state after each step.
+    inputs : Tensor
+        (T,) or (T, 1).
+    lags : int
+        K; at least p lags are needed to find the whole capacity.
+    ridge : float
+        Penalty relative to the mean squared state.
+
+    Returns
+    -------
+    Capacity
+        ρ² by lag, and the sum.
 
     Raises
     ------
     ValueError
-        The shapes do not fit, or fewer than 4 (p + K) steps came.
+        The shapes do not fit, or there are fewer than 4 (p + K) steps.
+
+    Notes
+    -----
+    Time O(T p² + T p K), memory O(T (p + K)), in float64 [Jaeger 2001].
+
+    Examples
+    --------
+    A delay line of two units recalls two inputs exactly:
+
+    >>> u = torch.randn(400, generator=torch.Generator().manual_seed(0))
+    >>> states = torch.stack([u, u.roll(1)], 1)
+    >>> [round(rho, 1) for rho in memory_capacity(states, u, lags=3).curve.tolist()]
+    [1.0, 1.0, 0.0]
     """
     u = inputs.flatten().double()
     if states.dim() != 2 or inputs.numel() != len(inputs) or len(u) != len(states):
         raise ValueError(
-            f"states have shape {tuple(states.shape)} and inputs {tuple(inputs.shape)}: wanted (T, p) and (T,)"
+            f"states and inputs must have shapes (T, p) and (T,), got {tuple(states.shape)} and {tuple(inputs.shape)}. "
+            "Reshape them."
         )
     if lags < 1 or len(u) < 4 * (states.shape[1] + lags):
         raise ValueError(
-            f"{len(u)} steps are too few for {states.shape[1]} units and {lags} lags: at least"
-            f" {4 * (states.shape[1] + lags)} and one lag were wanted"
+            f"lags must be at least 1 and states hold at least {4 * (states.shape[1] + lags)} steps for "
+            f"{states.shape[1]} units and {lags} lags, got {len(u)} steps. Use more steps or fewer lags."
         )
     past = torch.stack([u[lags - k : len(u) - k] for k in range(lags)], 1)  # row t: u_t, u_{t−1}, …
     m = states.detach().double()[lags:]
@@ -58,9 +81,9 @@ def memory_capacity(states: Tensor, inputs: Tensor, lags: int, *, ridge: float =
     left, values, right = torch.linalg.svd(m[:half], full_matrices=False)
     kept = values > values[0] * max(half, m.shape[1]) * torch.finfo(states.dtype).eps
     gain = torch.where(kept, values / (values**2 + ridge * (values**2).mean()), 0.0)
-    answers = m[half:] @ (right.T @ (gain[:, None] * (left.T @ past[:half])))
+    predicted = m[half:] @ (right.T @ (gain[:, None] * (left.T @ past[:half])))
     truth = past[half:] - past[half:].mean(0)
-    answers = answers - answers.mean(0)
-    norms = answers.square().sum(0) * truth.square().sum(0)
-    curve = (answers * truth).sum(0).square() / norms.clamp_min(torch.finfo(torch.float64).tiny)
+    predicted = predicted - predicted.mean(0)
+    norms = predicted.square().sum(0) * truth.square().sum(0)
+    curve = (predicted * truth).sum(0).square() / norms.clamp_min(torch.finfo(torch.float64).tiny)
     return Capacity(curve, float(curve.sum()))

@@ -1,9 +1,9 @@
-"""How much memory is enough? Reconstruction error against memory units, and where in the past the error lies.
+"""Reconstruction error of the linear autoencoder against the number of memory units, and by lag [L18, figures 4a, 4c].
 
-The bound is what no code of p numbers can beat (Eckart-Young); "tied" is the papers' decoder, "ours" the one asked for.
-[L18, figures 4a and 4c.]
+The bound is the least error of any code of p numbers (Eckart–Young); "tied" is the papers' decoder, "ours" that of the
+autoencoder.
 
-Letters: p memory units, L lags.
+Symbols: p memory units, L lags.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from linmem.reporting import figures, tables
 from linmem.reporting.output import figure, output_paths
 from linmem.storage.atomic import write_json, write_text
 
-SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)  # of the largest memory asked for
+SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)  # of the largest memory
 
 
 class Point(NamedTuple):
-    """Relative reconstruction errors at one memory size; `bound` belongs to the training split."""
+    """Relative reconstruction errors at one memory size; `bound` is that of the training split."""
 
     memory_size: int
     bound: float
@@ -44,7 +44,7 @@ def curve(
     autoencoder: LinearAutoencoder,
     progress: bool = False,
 ) -> list[Point]:
-    """Fit at each of `sizes`, with a tied decoder and with that of `autoencoder`, which itself stays as it is."""
+    """Fit copies of `autoencoder` at each of `sizes`, with its own decoder and with a tied one."""
     points = []
     solver = Remembered(autoencoder.solver)  # one decomposition, at the largest size, serves all
     for size in tqdm(sorted(sizes, reverse=True), unit="fit", disable=None if progress else True):
@@ -65,7 +65,7 @@ def curve(
 
 
 def table(points: Sequence[Point]) -> str:
-    """Return a Markdown table, a memory size a row."""
+    """Format the points as a Markdown table, one row per memory size."""
     rows = [
         {
             "memory units": point.memory_size,
@@ -82,27 +82,27 @@ def table(points: Sequence[Point]) -> str:
 
 
 def draw(axes: Any, points: Sequence[Point]) -> None:
-    """Draw the curves of a list of points."""
+    """Plot the errors against the memory size."""
     names = {"bound": "bound", "tied, train": "tied", "ours, train": "ours", "ours, valid": "ours_valid"}
     errors = {label: [getattr(point, name) for point in points] for label, name in names.items()}
     figures.error_against_memory(axes, [point.memory_size for point in points], errors)
 
 
 def per_step(autoencoder: LinearAutoencoder, sequence: Tensor) -> tuple[Tensor, Tensor]:
-    """Decode `sequence` (T, a) from its last state: what is remembered (T, a), and the squared error of each step."""
-    remembered = autoencoder.decode(autoencoder.transform([sequence]), len(sequence))[0]
-    return remembered, (sequence - remembered).square().sum(1)
+    """Decode `sequence` (T, a) from its last state; returns the reconstruction (T, a) and each step's squared error."""
+    reconstruction = autoencoder.decode(autoencoder.transform([sequence]), len(sequence))[0]
+    return reconstruction, (sequence - reconstruction).square().sum(1)
 
 
 def fit(name: str, folder: Path, autoencoder: LinearAutoencoder, *, device: str = "cpu", force: bool = False) -> str:
-    """Fit a data set, write model, table and pictures to `folder`; returns the table and where things are.
+    """Fit a data set and write model, table and figures to `folder`; returns the table with the sizes and the folder.
 
     Raises
     ------
     ValueError
         The data set is unknown or damaged, or the memory larger than its rank.
     FileExistsError
-        `folder` already holds a fit, and `force` was not given.
+        `folder` already holds a fit and `force` is false.
     """
     names = (
         "autoencoder.safetensors",
@@ -128,5 +128,5 @@ def fit(name: str, folder: Path, autoencoder: LinearAutoencoder, *, device: str 
     with figure(by_lag, 2) as axes:
         figures.error_by_lag(axes[0], fitted.reconstruction_error(train, per_lag=True).cpu())
         figures.error_per_step(axes[1], per_step(fitted, train[0])[1].cpu())
-        axes[1].set_title("first training sequence, seen from its last step")
+        axes[1].set_title("first training sequence, decoded from its last state")
     return f"{table(points)}\n\n{splits!r}\nsolver {fitted.solver_}, {fitted.memory_size_} memory units; {folder}"

@@ -1,6 +1,6 @@
-"""Data sets by name: `load("chorales")`, their beginning: `load("psmnist:5000:1000")`, or a folder of one's own.
+"""Data sets by name, `load("chorales")`, in part, `load("psmnist:5000:1000")`, or from a folder of the user's files.
 
-A new set is one file with a function `root -> Splits`, and one row in SETS.
+A new set is one file with a function `root -> Splits` and one row in SETS.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from linmem.data.folder import load_folder
 from linmem.data.handwriting import load_handwriting
 from linmem.data.mnist import load_digits, load_mnist
 from linmem.data.poly_music import REMOTE, load_poly_music
-from linmem.data.splits import SPLITS, LabelledSplits, PairedSplits, Splits, first
+from linmem.data.splits import SPLITS, LabelledSplits, PairedSplits, Splits, take
 from linmem.data.synthetic import MADE, load_generation, load_mackey_glass, load_made
 from linmem.data.timit import load_timit
 
@@ -37,31 +37,43 @@ __all__ = ["SETS", "LabelledSplits", "PairedSplits", "Splits", "load"]
 
 
 def load(name_or_folder: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Splits:
-    """A data set by its name, or the MIDI, NPY or CSV files of a folder.
+    """Load a data set by its name, or the MIDI, NPY or CSV files of a folder.
 
     Parameters
     ----------
     name_or_folder : str or path
-        A name of SETS, else the path of a folder (a folder that bears a set's name: `./chorales`). `NAME:n`, `NAME:n:m`
-        or `NAME:n:m:k` takes only the first n sequences of train, m of valid and k of test.
+        A name of SETS, else the path of a folder (`./chorales` for a folder with the name of a set). `NAME:n`,
+        `NAME:n:m` and `NAME:n:m:k` keep only the first n sequences of train, m of valid and k of test.
     root : path, optional
-        Where downloaded files live; default $LINMEM_DATA, else the user's cache folder.
+        Folder of downloaded files; default $LINMEM_DATA, else the user's cache folder.
+
+    Returns
+    -------
+    Splits
+        `LabelledSplits` if the sequences have classes, `PairedSplits` if they have real-valued targets.
 
     Raises
     ------
     ValueError
-        Neither a known name nor a folder; or a file is damaged, altered or does not fit the others.
+        The name is unknown, or a file is damaged, altered or does not fit the others.
     ConnectionError
-        A file has to be downloaded, and cannot be.
+        A file must be downloaded and cannot be.
+
+    Examples
+    --------
+    >>> load("chorales")
+    Splits('chorales', piano_roll, 88 features; train 233, valid 78, test 78)
+    >>> load("digits:100:20")
+    LabelledSplits('digits', series, 1 features, 10 classes; train 100, valid 20, test 359)
     """
     known = SETS.get(os.fspath(name_or_folder))
     if known is not None:
         return known(root)
     name, *counts = os.fspath(name_or_folder).split(":")
     if name in SETS and 1 <= len(counts) <= len(SPLITS) and all(count.isdecimal() for count in counts):
-        return first(SETS[name](root), dict(zip(SPLITS, map(int, counts), strict=False)))
+        return take(SETS[name](root), dict(zip(SPLITS, map(int, counts), strict=False)))
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
         return load_folder(folder)
     names = ", ".join(SETS)
-    raise ValueError(f"data set {str(folder)!r} is neither a known name nor a folder: give one of {names}, or a folder")
+    raise ValueError(f"data must be a known data set, a folder or a file, got {str(folder)!r}. Known: {names}.")

