@@ -25,7 +25,8 @@ from linmem import data
 from linmem.analysis.gradient_norms import spectrum
 from linmem.experiments.harness.jobs import shared
 from linmem.nn.lmn import LMN
-from linmem.nn.registry import ModelOptions, SequenceModel, build_model
+from linmem.nn.registry import ModelOptions, build_model
+from linmem.nn.sequence_model import SequenceModel
 from linmem.reporting import tables
 from linmem.training.loop import TrainingOptions, train
 from linmem.training.pretraining import pretrain

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from linmem.nn import baselines, equivalence, initialize, multiscale
     from linmem.nn.lmn import LMN
     from linmem.nn.lmn_cell import LMNCell
+    from linmem.nn.sequence_model import parameter_groups
     from linmem.nn.unfolded import ExplicitMemoryNetwork, UnfoldedNetwork
     from linmem.training.loop import train
     from linmem.training.pretraining import pretrain
@@ -28,6 +29,7 @@ _HOME = {
     "LMNCell": "linmem.nn.lmn_cell",
     "LinearAutoencoder": "linmem.autoencoder.estimator",
     "UnfoldedNetwork": "linmem.nn.unfolded",
+    "parameter_groups": "linmem.nn.sequence_model",
     "pretrain": "linmem.training.pretraining",
     "train": "linmem.training.loop",
 }
@@ -43,6 +45,7 @@ __all__ = [
     "equivalence",
     "initialize",
     "multiscale",
+    "parameter_groups",
     "pretrain",
     "train",
 ]

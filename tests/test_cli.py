@@ -138,7 +138,7 @@ def altered(run_folder, tmp_path):
         (["fit", "no_such_set"], "Known: chorales, jsb_chorales"),
         (["fit", "{pieces}", "--memory_size=5000"], "independent directions: lower memory_size"),
         (["fit", "{pieces}", "--solver=magic"], "solver is 'magic'"),
-        (["train", "{pieces}", "--model=transformer"], "unknown model 'transformer': the known ones are lmn-a, lmn-b"),
+        (["train", "{pieces}", "--model=transformer"], "model must be one of lmn-a, lmn-b"),
         (["train", "{pieces}", "--pretrain=wishes"], "pretrain is 'wishes': the known ones are none, unfolded, inputs"),
         (
             ["train", "{pieces}", "--output_bias_init=zero"],

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from linmem.music.generate import continue_piece
-from linmem.nn.registry import ModelOptions, SequenceModel, build_model
+from linmem.nn.registry import ModelOptions, build_model
+from linmem.nn.sequence_model import SequenceModel
 from linmem.nn.unfolded import UnfoldedNetwork
 
 

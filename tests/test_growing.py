@@ -9,7 +9,7 @@ from torch import nn
 from linmem.data import Splits
 from linmem.nn.lmn import LMN
 from linmem.nn.multiscale import MultiScaleLMN
-from linmem.nn.registry import SequenceModel
+from linmem.nn.sequence_model import SequenceModel
 from linmem.training import incremental
 from linmem.training.incremental import train_growing
 from linmem.training.loop import TrainingOptions, evaluate

@@ -1,4 +1,4 @@
-"""Every model by its name: built, trained on a task it suits, kept, read back, and named in the help."""
+"""Every registered model: construction, training, saving and loading, options, and the help of the command line."""
 
 from dataclasses import replace
 
@@ -8,7 +8,8 @@ import torch
 
 from linmem import cli
 from linmem.data import load
-from linmem.nn.registry import MODELS, ModelOptions, build_model, parameter_count
+from linmem.nn.registry import MODELS, ModelOptions, build_model
+from linmem.nn.sequence_model import SequenceModel, parameter_count, parameter_groups
 from linmem.runs import runner
 from linmem.runs.directory import (
     PretrainingOptions,
@@ -23,7 +24,7 @@ OPTIONS = ModelOptions(hidden_size=8, memory_size=16, lags=3, scales=2, window=8
 
 @pytest.fixture(scope="module")
 def pieces(tmp_path_factory):
-    """Piano rolls of eight repeated chords, so that every model has something to learn."""
+    """Piano rolls of eight repeated chords, which every model can learn."""
     folder, random = tmp_path_factory.mktemp("pieces"), np.random.default_rng(0)
     chords = random.random((8, 88)) < 0.05
     for index in range(9):
@@ -32,7 +33,7 @@ def pieces(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_model_learns_and_is_read_back(name, pieces, tmp_path):
+def test_every_model_learns_and_is_loaded_from_its_run(name, pieces, tmp_path):
     training = TrainingOptions(max_epochs=12, batch_size=2, learning_rate=1e-2)
     options = RunOptions(str(pieces), replace(OPTIONS, model=name), training)
     summary = runner.run(options, tmp_path / "run")
@@ -45,7 +46,7 @@ def test_every_model_learns_and_is_read_back(name, pieces, tmp_path):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_seed_makes_the_weights_and_nothing_else_does(name):
+def test_the_weights_depend_on_the_seed_alone(name):
     first, again, other = (build_model(replace(OPTIONS, model=name), 3, 3, seed) for seed in (0, 0, 1))
     pairs = zip(first.state_dict().values(), again.state_dict().values(), other.state_dict().values(), strict=True)
     same, different = zip(*((torch.equal(a, b), torch.equal(a, c)) for a, b, c in pairs), strict=True)
@@ -62,7 +63,7 @@ def test_the_seed_makes_the_weights_and_nothing_else_does(name):
         ("mackey_glass_17", "persistence", 50),
     ],
 )
-def test_every_kind_of_task_is_learned_and_has_a_simplest_model(data, simplest, truncate, tmp_path):
+def test_every_kind_of_task_is_learned_and_has_a_baseline(data, simplest, truncate, tmp_path):
     training = TrainingOptions(max_epochs=3, batch_size=32, learning_rate=1e-3, truncate=truncate)
     summary = runner.run(RunOptions(data, ModelOptions("lmn-b", 24, 24), training), tmp_path / "run")
     assert summary.simplest_name == simplest
@@ -73,8 +74,8 @@ def test_every_kind_of_task_is_learned_and_has_a_simplest_model(data, simplest, 
 
 @pytest.mark.parametrize("scheme", ["inputs", "unfolded"])
 @pytest.mark.parametrize("data", ["digits", "adding", "mackey_glass_17"])
-def test_pretraining_answers_the_question_that_is_asked(data, scheme, tmp_path):
-    """Before any fine-tuning it is nearer to the answers than the untrained network."""
+def test_pretraining_lowers_the_loss_of_every_task(data, scheme, tmp_path):
+    """Before any fine-tuning the loss is below that of the untrained network."""
     training = TrainingOptions(max_epochs=1, batch_size=32, learning_rate=1e-9)
     network = ModelOptions("lmn-b", 8, 8 if scheme == "inputs" else 40, lags=2)
     begin = PretrainingOptions(scheme, pretrain_epochs=4, pretrain_learning_rate=1e-2, unfolded_nonlinearity="tanh")
@@ -85,22 +86,22 @@ def test_pretraining_answers_the_question_that_is_asked(data, scheme, tmp_path):
     assert pretrained.scores.loss < plain.scores.loss
 
 
-OWN_NONLINEARITY = {"lstm", "gru", "unfolded", "explicit", "rnn-linear", "rnn-linear-orthogonal"}
-NO_DROPOUT = {"rnn-rbm", "unfolded", "explicit"}
+FIXED_NONLINEARITY = {"lstm", "gru", "unfolded", "explicit", "rnn-linear", "rnn-linear-orthogonal"}
+WITHOUT_SEQUENCE_MODEL = {"rnn-rbm", "unfolded", "explicit"}
 
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize(
     ("option", "value", "without"),
     [
-        ("nonlinearity", "relu", OWN_NONLINEARITY),
-        ("input_dropout", 0.5, NO_DROPOUT),
-        ("readout_dropout", 0.5, NO_DROPOUT),
+        ("nonlinearity", "relu", FIXED_NONLINEARITY),
+        ("input_dropout", 0.5, WITHOUT_SEQUENCE_MODEL),
+        ("readout_dropout", 0.5, WITHOUT_SEQUENCE_MODEL),
     ],
 )
-def test_an_option_changes_a_model_or_is_refused(name, option, value, without):
+def test_an_option_changes_the_model_or_raises(name, option, value, without):
     if name in without:
-        with pytest.raises(ValueError, match=f"{option} is {value!r}, but {name} has .*: leave it out for this model"):
+        with pytest.raises(ValueError, match=f"{option} must be .* for {name}, got {value!r}. Omit the option."):
             replace(OPTIONS, model=name, **{option: value})
         return
     outputs = []
@@ -112,7 +113,42 @@ def test_an_option_changes_a_model_or_is_refused(name, option, value, without):
     assert not torch.equal(*outputs)
 
 
-def test_the_simplest_models_are_what_their_names_say():
+@pytest.mark.parametrize("name", sorted(MODELS.keys() - WITHOUT_SEQUENCE_MODEL))
+def test_a_skip_connection_starts_at_zero_and_adds_a_linear_map_of_the_input(name):
+    plain, skipping = (build_model(replace(OPTIONS, model=name, skip_connection=skip), 3, 4) for skip in (False, True))
+    x = torch.randn(2, 9, 3, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before = plain.eval()(x)[0]
+        torch.testing.assert_close(skipping.eval()(x)[0], before, rtol=0, atol=0)
+        skipping.skip.weight.copy_(torch.arange(12.0).view(4, 3))
+        torch.testing.assert_close(skipping(x)[0], before + x @ torch.arange(12.0).view(4, 3).T)
+    assert "skip.weight" not in plain.state_dict()
+    skipping(x)[0].sum().backward()
+    torch.testing.assert_close(skipping.skip.weight.grad, x.sum((0, 1)).expand(4, 3))
+
+
+def test_a_skip_connection_needs_the_size_of_the_input():
+    with pytest.raises(ValueError, match="recurrent must have an attribute input_size .* got a Flatten without one"):
+        SequenceModel(torch.nn.Flatten(), torch.nn.Linear(3, 4), skip_connection=True)
+
+
+def test_parameter_groups_hold_every_parameter_once_and_scale_the_memory():
+    model = build_model(OPTIONS, 3, 4)
+    other, memory = parameter_groups(model, lr=1e-2, memory_lr_scale=0.1)
+    assert [id(p) for p in memory["params"]] == [id(model.recurrent.weight_mm_l0)]
+    assert (other["lr"], memory["lr"]) == (1e-2, pytest.approx(1e-3))
+    assert {id(p) for p in other["params"] + memory["params"]} == {id(p) for p in model.parameters()}
+    before = model.recurrent.weight_mm_l0.detach().clone()
+    optimizer = torch.optim.Adam(parameter_groups(model, lr=1e-2, memory_lr_scale=0))
+    model(torch.ones(2, 5, 3))[0].sum().backward()
+    optimizer.step()
+    assert torch.equal(model.recurrent.weight_mm_l0, before)
+    assert len(parameter_groups(torch.nn.LSTM(3, 4), 1e-3)) == 1
+    with pytest.raises(ValueError, match=r"memory_lr_scale must be at least 0, got -1\."):
+        parameter_groups(model, 1e-3, -1)
+
+
+def test_baseline_scores_are_those_of_independent_formulas():
     digits = load("digits")
     counts = torch.bincount(digits.labels["train"])
     _, scores = runner.simplest_scores(digits, "valid")

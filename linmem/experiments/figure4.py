@@ -24,7 +24,8 @@ from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.autoencoder.solvers import Remembered
 from linmem.data import Splits
 from linmem.nn.initialize import from_unfolded_
-from linmem.nn.registry import ModelOptions, SequenceModel, build_model
+from linmem.nn.registry import ModelOptions, build_model
+from linmem.nn.sequence_model import SequenceModel
 from linmem.nn.unfolded import UnfoldedNetwork
 from linmem.reporting import figures, tables
 from linmem.reporting.output import figure

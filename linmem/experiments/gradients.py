@@ -34,7 +34,8 @@ from linmem.experiments.harness.targets import Target
 from linmem.nn.baselines import StochasticDetach
 from linmem.nn.initialize import fit_readout_, from_autoencoder_
 from linmem.nn.lmn import LMN
-from linmem.nn.registry import ModelOptions, SequenceModel, build_model, parameter_count
+from linmem.nn.registry import ModelOptions, build_model
+from linmem.nn.sequence_model import SequenceModel, parameter_count
 from linmem.reporting import figures, tables
 from linmem.reporting.output import figure
 from linmem.training.loop import TrainingOptions, evaluate, train

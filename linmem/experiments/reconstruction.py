@@ -32,7 +32,8 @@ from linmem.data.synthetic import mackey_glass
 from linmem.experiments.harness.diverging import train_while_finite
 from linmem.experiments.harness.jobs import shared
 from linmem.experiments.harness.targets import Target
-from linmem.nn.registry import ModelOptions, build_model, parameter_count
+from linmem.nn.registry import ModelOptions, build_model
+from linmem.nn.sequence_model import parameter_count
 from linmem.reporting import tables
 from linmem.reporting.output import figure
 from linmem.sequences import pad

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from linmem.nn.registry import SequenceModel
+from linmem.nn.sequence_model import SequenceModel
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from torch.nn.utils import parametrize
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.nn.baselines import RNNRBM
 from linmem.nn.lmn import LMN
-from linmem.nn.registry import SequenceModel
+from linmem.nn.sequence_model import SequenceModel
 from linmem.nn.unfolded import ExplicitMemoryNetwork, UnfoldedNetwork
 from linmem.ridge import ridge_regression
 

@@ -16,7 +16,8 @@ from linmem.data import Splits
 from linmem.data.splits import SPLITS
 from linmem.nn.baselines import RNNRBM, Persistence, StochasticDetach
 from linmem.nn.initialize import answer_constant_
-from linmem.nn.registry import SequenceModel, build_model, parameter_count
+from linmem.nn.registry import build_model
+from linmem.nn.sequence_model import SequenceModel, parameter_count
 from linmem.reporting import tables
 from linmem.runs.directory import (
     HISTORY,

@@ -29,8 +29,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from linmem.nn.baselines import RNNRBM, orthogonality_penalty
-from linmem.nn.registry import SequenceModel
 from linmem.nn.scan.choice import settled
+from linmem.nn.sequence_model import SequenceModel, parameter_groups
 from linmem.sequences import length_buckets
 from linmem.training import distributed
 from linmem.training.batching import Chunk, chunks, on_device, shuffled_buckets
@@ -234,12 +234,8 @@ def evaluate(model: nn.Module, splits: Any, task: Task, split: str = "test") -> 
 
 def _adam(model: nn.Module, options: TrainingOptions) -> torch.optim.Adam:
     """Adam with L2, and a learning rate of its own for the memory."""
-    memory = {name for name, _ in model.named_parameters() if "weight_mm" in name}
-    groups = [
-        {"params": [p for name, p in model.named_parameters() if (name in memory) == inside], "lr": rate}
-        for inside, rate in ((False, options.learning_rate), (True, options.learning_rate * options.memory_lr_scale))
-    ]
-    return torch.optim.Adam([g for g in groups if g["params"]], weight_decay=options.weight_decay)
+    groups = parameter_groups(model, options.learning_rate, options.memory_lr_scale)
+    return torch.optim.Adam(groups, weight_decay=options.weight_decay)
 
 
 def _average(model: nn.Module, options: TrainingOptions) -> AveragedModel | None:

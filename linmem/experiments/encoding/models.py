@@ -24,7 +24,8 @@ from linmem.experiments.harness.diverging import train_while_finite
 from linmem.experiments.static.memories import started
 from linmem.nn.initialize import fit_readout_
 from linmem.nn.lmn import LMN
-from linmem.nn.registry import ModelOptions, SequenceModel, build_model, parameter_count
+from linmem.nn.registry import ModelOptions, build_model
+from linmem.nn.sequence_model import SequenceModel, parameter_count
 from linmem.training.loop import TrainingOptions, evaluate
 from linmem.training.pretraining import pretrain, pretrain_on_inputs
 

@@ -28,7 +28,7 @@ from typing import Any
 from linmem import data
 from linmem.experiments.harness.jobs import shared, trained
 from linmem.experiments.table2.grids import parts, rows
-from linmem.nn.registry import parameter_count
+from linmem.nn.sequence_model import parameter_count
 from linmem.runs import runner
 from linmem.runs.directory import (
     HISTORY,

@@ -1,0 +1,153 @@
+"""A sequence model: a recurrent layer, then a linear readout applied to the layer's output at every step.
+
+    y_t = W_o dropout(r_t) + b_o (+ W_s x_t)
+
+r_t is the output of the recurrent layer at step t. The outputs are logits: the loss applies the output nonlinearity.
+W_s, the skip connection, starts at zero.
+
+Symbols: B sequences, T steps, a inputs, o outputs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class SequenceModel(nn.Module):
+    """Recurrent layer with a linear readout.
+
+    Parameters
+    ----------
+    recurrent : Module
+        Batch-first layer called as `r, state = recurrent(x, state)`: `LMN`, `torch.nn.LSTM`, ….
+    readout : Linear
+        Maps the layer's output to o logits.
+    input_dropout, readout_dropout : float
+        Probability of zeroing an input feature, and a feature of the readout's input.
+    skip_connection : bool
+        Whether the input x_t is also connected to the output by a linear map W_s (o, a), which starts at zero. The
+        layer then needs an attribute `input_size`.
+
+    Raises
+    ------
+    ValueError
+        `skip_connection` is set, but the layer has no `input_size`.
+
+    Notes
+    -----
+    The skip connection predicts what the current frame alone determines, such as notes that are held, so that the
+    memory is free for the past. On Piano-midi.de it changes the test accuracy of an LMN-B (100, 100) from 33.65 % to
+    34.22 % (one seed).
+
+    Examples
+    --------
+    >>> model = SequenceModel(nn.LSTM(3, 8, batch_first=True), nn.Linear(8, 2), skip_connection=True)
+    >>> logits, state = model(torch.zeros(4, 10, 3))
+    >>> logits.shape
+    torch.Size([4, 10, 2])
+    """
+
+    def __init__(
+        self,
+        recurrent: nn.Module,
+        readout: nn.Linear,
+        input_dropout: float = 0.0,
+        readout_dropout: float = 0.0,
+        skip_connection: bool = False,
+    ) -> None:
+        super().__init__()
+        self.recurrent, self.readout = recurrent, readout
+        self.input_size = getattr(recurrent, "input_size", None)
+        self.input_dropout, self.readout_dropout = nn.Dropout(input_dropout), nn.Dropout(readout_dropout)
+        self.skip: nn.Linear | None = None
+        if skip_connection:
+            if self.input_size is None:
+                raise ValueError(
+                    f"recurrent must have an attribute input_size for a skip connection, got a"
+                    f" {type(recurrent).__name__} without one. Set it on the layer."
+                )
+            weight = readout.weight
+            self.skip = nn.Linear(
+                self.input_size, readout.out_features, bias=False, device=weight.device, dtype=weight.dtype
+            )
+            nn.init.zeros_(self.skip.weight)
+
+    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Compute the logits of all steps.
+
+        Parameters
+        ----------
+        x : Tensor
+            Inputs, (B, T, a) or (T, a).
+        state : optional
+            State returned by an earlier call; by default the sequences begin.
+
+        Returns
+        -------
+        logits : Tensor
+            (B, T, o) or (T, o).
+        state
+            State after the last step.
+        """
+        x = self.input_dropout(x)
+        hidden, state = self.recurrent(x, state)
+        logits = self.readout(self.readout_dropout(hidden))
+        return (logits if self.skip is None else logits + self.skip(x)), state
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Count the trainable weights of a model.
+
+    Examples
+    --------
+    >>> parameter_count(nn.Linear(3, 2))
+    8
+    """
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def parameter_groups(model: nn.Module, lr: float, memory_lr_scale: float = 0.1) -> list[dict[str, Any]]:
+    """Parameter groups for a torch optimizer, with a learning rate of their own for linear memories.
+
+    Parameters
+    ----------
+    model : Module
+        A model that contains `LMN` layers, at any depth.
+    lr : float
+        Learning rate of all parameters but W_mm.
+    memory_lr_scale : float
+        Learning rate of W_mm relative to `lr`; 0 leaves W_mm as it is.
+
+    Returns
+    -------
+    list of dict
+        The groups, each with `params` and `lr`; a group without parameters is left out.
+
+    Raises
+    ------
+    ValueError
+        `lr` or `memory_lr_scale` is negative.
+
+    Notes
+    -----
+    Adam moves every entry of a matrix by about `lr` per step, so the spectral norm of a p × p matrix can grow by p · lr
+    in one step. A linear memory applies its matrix T times, which makes it the most sensitive weight of the model.
+
+    Examples
+    --------
+    >>> import linmem
+    >>> lmn = linmem.LMN(3, 8, 16)
+    >>> optimizer = torch.optim.Adam(parameter_groups(lmn, lr=1e-3))
+    >>> [group["lr"] for group in optimizer.param_groups]
+    [0.001, 0.0001]
+    """
+    for name, value in (("lr", lr), ("memory_lr_scale", memory_lr_scale)):
+        if not value >= 0:
+            raise ValueError(f"{name} must be at least 0, got {value}.")
+    memory, other = [], []
+    for name, parameter in model.named_parameters():
+        (memory if "weight_mm" in name else other).append(parameter)
+    groups = [{"params": other, "lr": lr}, {"params": memory, "lr": lr * memory_lr_scale}]
+    return [group for group in groups if group["params"]]
