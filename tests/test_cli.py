@@ -149,12 +149,15 @@ def altered(run_folder, tmp_path):
         (["train", "{pieces}", "--learning_rate=0"], "learning_rate is 0"),
         (["train", "{pieces}", "--learning_rate=fast"], "learning_rate"),
         (["train", "{pieces}", "--epochs=3"], "unrecognized arguments: --epochs=3"),
-        (["train", "{pieces}", "--model=lmu", "--channels=0"], "channels is 0: a number above 0"),
+        (["train", "{pieces}", "--model=lmu", "--channels=0"], "channels must be greater than 0, got 0"),
         (
             ["train", "{pieces}", "--model=gru", "--nonlinearity=relu"],
-            "'relu', but gru has its own, tanh: leave it out",
+            "must be 'tanh' for gru, got 'relu'. Omit the option",
         ),
-        (["train", "{pieces}", "--model=rnn-rbm", "--input_dropout=0.2"], "0.2, but rnn-rbm has no dropout: leave"),
+        (
+            ["train", "{pieces}", "--model=rnn-rbm", "--input_dropout=0.2"],
+            "must be 0.0 for rnn-rbm, got 0.2",
+        ),
         (["train", "{pieces}", "--config=none.yaml"], "none.yaml"),
         (["train", "{pieces}", "--out", "{trained}", "--resume", "--nonlinearity=relu"], "now it is relu"),
         (["fit", "{pieces}", "--device=toaster"], "device is 'toaster'"),

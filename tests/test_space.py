@@ -77,9 +77,9 @@ def test_yaml_and_json_say_the_same(tmp_path):
         ({"hidden_size, memory_size": [[1, 2, 3]]}, "a list of 2 was wanted"),
         (
             {"model": ["lmn-b", "lstm"], "nonlinearity": ["tanh", "relu"]},
-            "nonlinearity is 'relu', but lstm has its own",
+            "nonlinearity must be 'tanh' for lstm",
         ),
-        ({"model": ["transformer"]}, "model must be one of lmn-a"),
+        ({"model": ["transformer"]}, "unknown model 'transformer': the known ones are lmn-a"),
         ([], "maps option names to lists"),
         ([3], "maps option names to lists"),
     ],

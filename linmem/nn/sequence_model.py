@@ -146,7 +146,8 @@ def parameter_groups(model: nn.Module, lr: float, memory_lr_scale: float = 0.1) 
     for name, value in (("lr", lr), ("memory_lr_scale", memory_lr_scale)):
         if not value >= 0:
             raise ValueError(f"{name} must be at least 0, got {value}.")
-    memory, other = [], []
+    memory: list[nn.Parameter] = []
+    other: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         (memory if "weight_mm" in name else other).append(parameter)
     groups = [{"params": other, "lr": lr}, {"params": memory, "lr": lr * memory_lr_scale}]
