@@ -7,7 +7,7 @@ busy machine slows all of them alike. Ratios are medians, over the rounds, of an
     python benchmarks/layer_speed.py                      # one thread
     python benchmarks/layer_speed.py --threads 2
     python benchmarks/layer_speed.py --clock cpu          # CPU time of the process: on a machine that others use too
-    LINMEM_NATIVE=0 python benchmarks/layer_speed.py      # as where there is no C compiler
+    LINMEM_COMPILE=0 python benchmarks/layer_speed.py      # as where there is no C compiler
     python benchmarks/layer_speed.py --compile --only 0   # and torch.compile of the plain loop; minutes a size
 
 Letters: T steps, B sequences, a inputs, f functional units, p memory units.
@@ -28,8 +28,8 @@ from torch import nn
 
 from linmem.analysis.layer_speed import times, training_step
 from linmem.nn.lmn import LMN
-from linmem.nn.scan.choice import ENGINES
 from linmem.nn.scan.engine import blas_threads
+from linmem.nn.scan.libraries import ENGINES
 
 SIZES = [  # T, B, a, f, p
     (160, 16, 88, 50, 100),
@@ -67,7 +67,7 @@ def verdict(found: float, wanted: float | None) -> str:
 def gemm_peak(batch: int, inner: int, outer: int, clock: Callable[[], float]) -> float:
     """GFLOP/s of the best product (batch, inner) x (inner, outer) among NumPy, torch (MKL) and oneDNN."""
     a, w, out = torch.randn(batch, inner), torch.randn(outer, inner), torch.empty(batch, outer)
-    able = [e for e in ENGINES.values() if e.name != "native" and e.knows(torch.float32, torch.device("cpu"))]
+    able = [e for e in ENGINES.values() if e.name != "native" and e.supports(torch.float32, torch.device("cpu"))]
     repeat, best = max(3, int(2e8 / (2 * batch * inner * outer))), float("inf")
     with torch.no_grad(), blas_threads():
         calls = [(e.linear(w, None, batch), e.array(a), e.array(out)) for e in able]
@@ -193,7 +193,7 @@ def main() -> None:
             verdict(ratios["LSTM(p)"], TO_LSTM_P if large else None),
             f"{min(ratios[f'{kind}(f+p)'] for kind in ('LSTM', 'GRU', 'RNN')):.2f}",
             f"{100 * share:.0f} %",
-            reason.split("the loop by ")[-1].split(",")[0],
+            reason.split("time loop in ")[-1].split(",")[0],
         ]
         print(f"| {steps}, {batch}, {features}, ({f}, {p}) | {' | '.join(cells)} |", flush=True)
     streaming(arguments.rounds, clock)

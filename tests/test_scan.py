@@ -9,9 +9,10 @@ import torch
 from torch.nn.utils.rnn import pack_sequence
 
 from linmem.nn import scan
-from linmem.nn.scan import Weights, chunks
-from linmem.nn.scan.choice import ENGINES, choose, settled
+from linmem.nn.scan import Batch, Weights, chunks
 from linmem.nn.scan.engine import _blas_of_numpy, blas_threads
+from linmem.nn.scan.libraries import ENGINES, choose_libraries
+from tests.rounding import assert_equal_but_for_rounding
 
 NONLINEARITIES = ("tanh", "relu", "selu", "identity")
 # T, B, a, functional sizes, p
@@ -87,11 +88,16 @@ def gradients(states, inputs, seed=2):
     return torch.autograd.grad(loss, inputs)
 
 
+def run(backend, x, m_0, weights, nonlinearity="tanh", output="memory", batch_sizes=None):
+    """One scan of a batch given by its parts."""
+    sizes = None if batch_sizes is None else tuple(batch_sizes)
+    return scan.run(Batch(x, m_0, weights, nonlinearity, output, sizes), backend)
+
+
 def states_of(backend, x, m_0, weights, nonlinearity="tanh", batch_sizes=None):
     """Both states of all steps, and m after the last, from a run for each output."""
-    run = scan.get(backend)
-    hidden, m_n = run(x, m_0, weights, nonlinearity, "functional", batch_sizes)
-    memory, again = run(x, m_0, weights, nonlinearity, "memory", batch_sizes)
+    hidden, m_n = run(backend, x, m_0, weights, nonlinearity, "functional", batch_sizes)
+    memory, again = run(backend, x, m_0, weights, nonlinearity, "memory", batch_sizes)
     torch.testing.assert_close(m_n, again)
     return hidden, memory, m_n
 
@@ -138,37 +144,43 @@ def test_gradients_match_the_reference(backend, size, output, nonlinearity, bias
     steps, batch, a, sizes, p = size
     weights = weights_of(a, sizes, p, bias=bias)
     x, m_0 = inputs_of(steps, batch, a, p)
-    wanted = gradients(scan.get("reference")(x, m_0, weights, nonlinearity, output), leaves(x, m_0, weights))
-    found = gradients(scan.get(backend)(x, m_0, weights, nonlinearity, output), leaves(x, m_0, weights))
+    wanted = gradients(run("reference", x, m_0, weights, nonlinearity, output), leaves(x, m_0, weights))
+    found = gradients(run(backend, x, m_0, weights, nonlinearity, output), leaves(x, m_0, weights))
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("backend", [b for b in BACKENDS if b != "reference"])
+def in_float32(x, m_0, weights):
+    """The same numbers rounded to float32, as new leaves."""
+    single = [None if t is None else t.detach().float().requires_grad_() for t in (x, m_0, *weights.flat())]
+    return single[0], single[1], Weights.from_flat(single[2:])
+
+
+def exact_and_float32(backend, x, m_0, weights, nonlinearity):
+    """States and gradients of the reference in float64 and of `backend` in float32, from the same numbers."""
+    single = in_float32(x, m_0, weights)
+    double = [t.detach().double().requires_grad_() if t is not None else None for t in (*single[:2], *single[2].flat())]
+    double = double[0], double[1], Weights.from_flat(double[2:])
+    exact, found = run("reference", *double, nonlinearity), run(backend, *single, nonlinearity)
+    directions = [torch.randn(s.shape, dtype=s.dtype, generator=torch.Generator().manual_seed(2)) for s in exact]
+    results = []
+    for states, given in ((found, single), (exact, double)):
+        total = sum((s * d.to(s.dtype)).sum() for s, d in zip(states, directions, strict=True))
+        results.append([*states, *torch.autograd.grad(total, leaves(*given))])
+    return results
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("size", [(160, 16, 88, (50,), 100), (33, 5, 3, (31, 17), 65)], ids=str)
 def test_float32_stays_near_float64(backend, size):
     steps, batch, a, sizes, p = size
     weights = weights_of(a, sizes, p)
-    with torch.no_grad():  # a contraction: what rounds off does not grow
+    with torch.no_grad():  # a contraction: rounding errors do not grow
         weights.mm.mul_(0.5)
         weights.mh.mul_(0.5)
-    x, m_0 = inputs_of(steps, batch, a, p)
-    exact = scan.get("reference")(x, m_0, weights, "tanh")
-    exact_gradients = gradients(exact, leaves(x, m_0, weights))
-    single = [None if t is None else t.detach().float().requires_grad_() for t in (x, m_0, *weights.flat())]
-    states = scan.get(backend)(single[0], single[1], Weights.from_flat(single[2:]), "tanh")
-    assert states.output.dtype == torch.float32
-    found = torch.autograd.grad(
-        sum((s * e).sum() for s, e in zip(states, _directions(exact), strict=True)),
-        [t for t in single if t is not None],
-    )
-    for one, other in zip([*states, *found], [*exact, *exact_gradients], strict=True):
-        assert (one - other).norm() <= 1e-5 * other.norm()
-
-
-def _directions(states, seed=2):
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(s.shape, generator=generator, dtype=s.dtype).float() for s in states]
+    found, exact = exact_and_float32(backend, *inputs_of(steps, batch, a, p), weights, "tanh")
+    assert all(one.dtype == torch.float32 for one in found)
+    assert_equal_but_for_rounding(found, exact, terms=a + p + sum(sizes))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -180,7 +192,7 @@ def test_gradcheck(backend, nonlinearity, output, sizes):
     x, m_0 = inputs_of(4, 2, 2, 4)
 
     def states(x, m_0, *flat):
-        return tuple(scan.get(backend)(x, m_0, Weights.from_flat(flat), nonlinearity, output))
+        return tuple(run(backend, x, m_0, Weights.from_flat(flat), nonlinearity, output))
 
     assert torch.autograd.gradcheck(states, (x, m_0, *weights.flat()))
     assert torch.autograd.gradgradcheck(states, (x, m_0, *weights.flat()))
@@ -191,8 +203,8 @@ def test_gradcheck(backend, nonlinearity, output, sizes):
 def test_gradient_of_one_output_alone(backend, which):
     weights = weights_of(2, (3,), 4)
     x, m_0 = inputs_of(5, 2, 2, 4)
-    (wanted,) = torch.autograd.grad(scan.get("reference")(x, m_0, weights, "tanh")[which].square().sum(), [x])
-    (found,) = torch.autograd.grad(scan.get(backend)(x, m_0, weights, "tanh")[which].square().sum(), [x])
+    (wanted,) = torch.autograd.grad(run("reference", x, m_0, weights, "tanh")[which].square().sum(), [x])
+    (found,) = torch.autograd.grad(run(backend, x, m_0, weights, "tanh")[which].square().sum(), [x])
     torch.testing.assert_close(found, wanted)
 
 
@@ -205,10 +217,8 @@ def test_packed_rows_equal_each_sequence_alone(backend, lengths, sizes, output):
     sequences = [torch.randn(n, 3, dtype=torch.float64, requires_grad=True) for n in lengths]
     m_0 = torch.randn(len(lengths), 5, dtype=torch.float64, requires_grad=True)
     packed = pack_sequence(sequences)
-    found = scan.get(backend)(packed.data, m_0, weights, "tanh", output, packed.batch_sizes.tolist())
-    alone = [
-        scan.get("reference")(s[:, None], m_0[i : i + 1], weights, "tanh", output) for i, s in enumerate(sequences)
-    ]
+    found = run(backend, packed.data, m_0, weights, "tanh", output, packed.batch_sizes.tolist())
+    alone = [run("reference", s[:, None], m_0[i : i + 1], weights, "tanh", output) for i, s in enumerate(sequences)]
     wanted = [pack_sequence([one.output[:, 0] for one in alone]).data, torch.cat([one.memory for one in alone])]
     inputs = [*sequences, *leaves(sequences[0], m_0, weights)[1:]]
     for one, other in zip([*found, *gradients(found, inputs)], [*wanted, *gradients(wanted, inputs)], strict=True):
@@ -221,7 +231,7 @@ def test_the_same_run_twice_gives_the_same_bits(backend):
     x, m_0 = inputs_of(20, 5, 8, 47, dtype=torch.float32)
     runs = []
     for _ in range(2):
-        states = scan.get(backend)(x, m_0, weights, "tanh")
+        states = run(backend, x, m_0, weights, "tanh")
         runs.append([*states, *gradients(states, leaves(x, m_0, weights))])
     for one, other in zip(*runs, strict=True):
         assert torch.equal(one, other)
@@ -233,7 +243,7 @@ def test_inputs_that_need_no_gradient_get_none_and_are_not_changed(backend):
     x, m_0 = (t.detach() for t in inputs_of(5, 2, 2, 4))
     mm = weights.mm.clone().requires_grad_()
     before = [t.clone() for t in leaves(x, m_0, weights)]
-    states = scan.get(backend)(x, m_0, weights._replace(mm=mm), "tanh")
+    states = run(backend, x, m_0, weights._replace(mm=mm), "tanh")
     states.output.sum().backward()
     assert mm.grad is not None
     assert x.grad is None
@@ -248,7 +258,7 @@ def test_strided_inputs_give_the_same_states(backend):
     strided = x.transpose(0, 1).contiguous().transpose(0, 1)
     transposed = weights._replace(mm=weights.mm.t().contiguous().t(), xh=weights.xh.t().contiguous().t())
     for found, wanted in zip(
-        scan.get(backend)(strided, m_0, transposed, "tanh"), scan.get(backend)(x, m_0, weights, "tanh"), strict=True
+        run(backend, strided, m_0, transposed, "tanh"), run(backend, x, m_0, weights, "tanh"), strict=True
     ):
         torch.testing.assert_close(found, wanted)
 
@@ -264,7 +274,7 @@ def test_where_the_fused_scan_cuts_time_does_not_matter(monkeypatch, lengths, si
     x = packed.data.requires_grad_()
     m_0 = torch.randn(len(lengths), 5, dtype=torch.float64, requires_grad=True)
     results = [
-        scan.get(backend)(x, m_0, weights, "tanh", output, packed.batch_sizes.tolist())
+        run(backend, x, m_0, weights, "tanh", output, packed.batch_sizes.tolist())
         for backend in ("fused", "recompute", "reference")
     ]
     fused, recomputed, wanted = ([*result, *gradients(result, leaves(x, m_0, weights))] for result in results)
@@ -274,50 +284,48 @@ def test_where_the_fused_scan_cuts_time_does_not_matter(monkeypatch, lengths, si
 
 
 @pytest.mark.parametrize("name", ["numpy", "torch", "onednn", "native"])
+@pytest.mark.parametrize("nonlinearity", NONLINEARITIES)
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_every_engine_computes_the_same(monkeypatch, name, size):
-    dtype = torch.float32
+def test_every_engine_computes_the_same(monkeypatch, name, nonlinearity, size):
     steps, batch, a, sizes, p = size
-    if not ENGINES[name].knows(dtype, torch.device("cpu"), len(sizes) > 1):
+    if not ENGINES[name].supports(torch.float32, torch.device("cpu"), len(sizes) > 1):
         pytest.skip(f"{name} is not available here, or not for this size")
-    weights = weights_of(a, sizes, p, dtype=dtype)
-    x, m_0 = inputs_of(steps, batch, a, p, dtype=dtype)
-    wanted = scan.get("reference")(x, m_0, weights, "selu")
     monkeypatch.setenv("LINMEM_ENGINE", name)
-    found = scan.get("fused")(x, m_0, weights, "selu")
-    inputs = leaves(x, m_0, weights)
-    for one, other in zip([*found, *gradients(found, inputs)], [*wanted, *gradients(wanted, inputs)], strict=True):
-        torch.testing.assert_close(one, other, rtol=2e-5, atol=2e-5)
+    weights = weights_of(a, sizes, p)
+    found, exact = exact_and_float32("fused", *inputs_of(steps, batch, a, p), weights, nonlinearity)
+    assert_equal_but_for_rounding(found, exact, terms=a + p + sum(sizes), steps=steps)
 
 
-def test_engines_are_chosen_once_and_can_be_settled(monkeypatch):
-    cpu, arguments = torch.device("cpu"), (16, 30, 160, False)
+def test_engines_follow_the_documented_order(monkeypatch):
+    cpu, single, double = torch.device("cpu"), torch.float32, torch.float64
     monkeypatch.delenv("LINMEM_ENGINE", raising=False)
-    chosen = choose(*arguments, torch.float32, cpu)
-    assert chosen == choose(*arguments, torch.float32, cpu)
-    assert choose(*arguments, torch.bfloat16, cpu).loop.name == "torch"
+
+    def loop(rows, width, dtype, **options):
+        return choose_libraries(rows, width, width, dtype, cpu, **options).loop.name
+
+    if ENGINES["native"].supports(single, cpu):
+        assert loop(1, 150, single) == loop(64, 750, single) == "native"
+    if ENGINES["onednn"].supports(single, cpu):
+        assert loop(4, 750, single, step_by_step=True) == "onednn"
+        assert choose_libraries(1, 150, 150, single, cpu).product.name == "onednn"
+    assert loop(3, 1000, single, step_by_step=True) == "numpy"
+    assert loop(16, 350, single, step_by_step=True) == "numpy"
+    assert loop(64, 750, double) == "numpy"
+    assert loop(64, 750, torch.bfloat16) == "torch"
+    assert choose_libraries(64, 750, 750, single, torch.device("meta")).loop.name == "torch"
     monkeypatch.setenv("LINMEM_ENGINE", "torch")
-    assert choose(*arguments, torch.float32, cpu).loop.name == "torch"
+    assert loop(16, 150, single) == "torch"
     monkeypatch.setenv("LINMEM_ENGINE", "blas")
-    with pytest.raises(ValueError, match="LINMEM_ENGINE is 'blas'.*'numpy', 'torch', 'onednn', 'native'"):
-        choose(*arguments, torch.float32, cpu)
-    monkeypatch.delenv("LINMEM_ENGINE")
-    with settled():
-        here = choose(*arguments, torch.float32, cpu)
-        assert here.loop.name == ("native" if ENGINES["native"].knows(torch.float32, cpu) else "numpy")
-        assert choose(*arguments, torch.float64, cpu).loop.name == "numpy"
-        assert choose(16, 30, 160, True, torch.float32, cpu).loop.name == "numpy"
-    torch.use_deterministic_algorithms(True)
-    try:
-        assert choose(*arguments, torch.float32, cpu).loop.name == "numpy"
-    finally:
-        torch.use_deterministic_algorithms(False)
+    with pytest.raises(
+        ValueError, match="LINMEM_ENGINE must be one of 'native', 'onednn', 'numpy', 'torch', got 'blas'"
+    ):
+        loop(16, 150, single)
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
 def test_long_products_are_summed_in_pieces():
     left, right = torch.randn(3, 1300), torch.randn(1300, 5)
-    torch.testing.assert_close(ENGINES["onednn"].product(left, right), left @ right, rtol=1e-4, atol=1e-4)
+    assert_equal_but_for_rounding(ENGINES["onednn"].product(left, right), left.double() @ right.double(), terms=1300)
 
 
 def test_threads_of_numpys_blas_come_back():
@@ -328,8 +336,10 @@ def test_threads_of_numpys_blas_come_back():
 
 
 def test_unknown_names_list_the_known_ones():
-    with pytest.raises(ValueError, match=r"backend is 'cudnn'.*'auto', 'reference', 'fused', 'recompute'"):
-        scan.get("cudnn")
     weights, (x, m_0) = weights_of(2, (3,), 4), inputs_of(2, 2, 2, 4)
-    with pytest.raises(ValueError, match=r"nonlinearity is 'gelu'.*'tanh', 'relu', 'selu', 'identity'"):
-        scan.get("fused")(x, m_0, weights, "gelu")
+    with pytest.raises(
+        ValueError, match=r"backend must be one of 'auto', 'reference', 'fused', .*'export', got 'cudnn'"
+    ):
+        run("cudnn", x, m_0, weights)
+    with pytest.raises(ValueError, match=r"nonlinearity must be one of 'tanh', 'relu', 'selu', 'identity', got 'gelu'"):
+        run("fused", x, m_0, weights, "gelu")

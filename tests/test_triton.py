@@ -1,5 +1,6 @@
 """The Triton loops, by Triton's interpreter on the CPU; and compiled for GPUs, which needs none."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -11,10 +12,13 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from linmem.nn.lmn import LMN
 from linmem.nn.scan import cuda, fused
-from linmem.nn.scan.choice import Choice
+from linmem.nn.scan.backends import BACKENDS
+from linmem.nn.scan.libraries import Libraries
+from tests.rounding import assert_equal_but_for_rounding
 
 pytestmark = pytest.mark.skipif(
-    cuda.obstacle(torch.device("cpu"), torch.float64) is not None, reason="Triton, or its interpreter, is not there"
+    cuda.unsupported_reason(torch.device("cpu"), torch.float64) is not None,
+    reason="Triton, or its interpreter, is not there",
 )
 # T, B, f, p and what else: sizes below, at and above those of a tile
 SIZES = {
@@ -65,11 +69,12 @@ def outcome(layer, backend, given, m_0=None):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 def test_kernels_equal_the_reference(size, dtype):
     layer, *inputs = problem(size, dtype)
-    tolerance = {} if dtype == torch.float64 else {"rtol": 1e-4, "atol": 1e-5}
+    steps, _, f, p, _ = size
+    terms = 3 + p + (f if isinstance(f, int) else sum(f))
+    exact = copy.deepcopy(layer).double()
     for given in inputs:
-        pairs = zip(outcome(layer, "triton", given), outcome(layer, "reference", given), strict=True)
-        for found, wanted in pairs:
-            torch.testing.assert_close(found, wanted, **tolerance)
+        found = outcome(layer, "triton", given)
+        assert_equal_but_for_rounding(found, outcome(exact, "reference", given.to(torch.float64)), terms, steps)
 
 
 @every_size
@@ -77,15 +82,15 @@ def test_products_in_bfloat16_are_those_of_rounded_numbers(size):
     layer, *inputs = problem(size, torch.float32)
     rounding = cuda.TorchEngine(bfloat16)
 
-    def by_torch(*arguments, **_):
-        return fused.scan_by(Choice(rounding, rounding), *arguments)
+    def by_torch(batch):
+        return fused.scan(batch, libraries=Libraries(rounding, rounding))
 
     for given in inputs:
         exact = outcome(layer, "reference", given)
         with torch.autocast("cpu", bfloat16):
             found = outcome(layer, "triton", given)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(cuda, "scan", by_torch)
+            patch.setitem(BACKENDS, "triton", by_torch)
             with torch.autocast("cpu", bfloat16):
                 wanted = outcome(layer, "triton", given)
         for one, other, near in zip(found, wanted, exact, strict=True):
@@ -129,12 +134,12 @@ def test_autocast_on_a_gpu_takes_them(monkeypatch):
     assert layer.backend_for(x).backend == "fused"  # float32: never timed against torch's own loop
     with torch.autocast("cpu", torch.float16):
         assert layer.backend_for(x).backend == "fused"
-    monkeypatch.setattr(cuda, "obstacle", lambda *_: "this GPU is older than …")
+    monkeypatch.setattr(cuda, "unsupported_reason", lambda *_: "this GPU is older than …")
     with torch.autocast("cpu", bfloat16):
         choice = layer.backend_for(x)
         assert not torch.equal(layer(x)[0], found)
     assert choice.backend == "fused"
-    assert "not triton in bfloat16, because this GPU is older" in choice.reason
+    assert "not triton, because this GPU is older" in choice.reason
 
 
 @pytest.mark.parametrize("size", ["small", "one step, functional"])
@@ -149,10 +154,9 @@ def test_a_kernel_that_cannot_run_gives_way_to_torch_and_says_so(monkeypatch, si
     layer, *inputs = problem(SIZES[size], torch.float32)
     for given in inputs:
         wanted = outcome(layer, "reference", given)
-        with pytest.warns(UserWarning, match="cannot run on cpu.*shared memory.*torch takes the steps"):
+        with pytest.warns(UserWarning, match="cannot run on cpu.*shared memory.*torch runs the steps"):
             found = outcome(layer, "triton", given)
-        for one, other in zip(found, wanted, strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+        assert_equal_but_for_rounding(found, wanted, terms=20, steps=4)
 
 
 def test_the_trial_finds_kernels_that_are_wrong(monkeypatch):
@@ -160,7 +164,7 @@ def test_the_trial_finds_kernels_that_are_wrong(monkeypatch):
 
     place, right = torch.device("cpu"), triton_loops.backward
     monkeypatch.setattr(cuda, "interpreted", lambda: False)  # as on a GPU, where nothing is known beforehand
-    trial = cuda.flaw.__wrapped__
+    trial = cuda.check_kernels.__wrapped__
     assert trial(place, torch.float32) is None
     assert trial(place, bfloat16) is None
 
@@ -170,15 +174,17 @@ def test_the_trial_finds_kernels_that_are_wrong(monkeypatch):
         blocks[0] = last
 
     monkeypatch.setattr(triton_loops, "backward", forgets_the_last_row)
-    assert trial(place, torch.float32) == "the kernels give other numbers than torch's products"
+    assert trial(place, torch.float32) == "the kernels differ from torch's products"
 
 
 def test_where_they_cannot_run_at_all_one_error_says_why(monkeypatch):
     x = torch.zeros(3, 2, 3)
-    with pytest.raises(ValueError, match="backend is 'triton', which computes in float32 or bfloat16, .* are float16"):
+    with pytest.raises(ValueError, match="parameters must be float32 or bfloat16 with backend='triton', got float16"):
         LMN(3, 4, 5, backend="triton", dtype=torch.float16)(x.half())
     monkeypatch.delenv("TRITON_INTERPRET")
-    with pytest.raises(ValueError, match="'triton', but the input is on cpu, not on a GPU: use 'auto' or 'fused'"):
+    with pytest.raises(
+        ValueError, match="'triton' is not available: the input is on cpu, not on a GPU. Use backend='auto'"
+    ):
         LMN(3, 4, 5, backend="triton")(x)
     monkeypatch.setattr(cuda, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="Triton is not installed"):

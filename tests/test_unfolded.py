@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from linmem.nn.scan.choice import ENGINES
+from linmem.nn.scan.libraries import ENGINES
 from linmem.nn.unfolded import ExplicitMemoryNetwork, UnfoldedNetwork, unfolded_reference
 
 # B, T, a, f, o, k
@@ -99,7 +99,7 @@ def test_hidden_states_equal_the_plain_loop_in_float32(size):
 @pytest.mark.parametrize("engine", ["numpy", "torch", "onednn"])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_every_engine_computes_the_same(monkeypatch, engine, size):
-    if not ENGINES[engine].knows(torch.float32, torch.device("cpu")):
+    if not ENGINES[engine].supports(torch.float32, torch.device("cpu")):
         pytest.skip(f"{engine} is not part of this build of torch")
     network, x = network_of(size, dtype=torch.float32), input_of(size, torch.float32)
     double = network_of(size)

@@ -1,11 +1,11 @@
-"""The manners that all recurrent layers here share with `torch.nn.LSTM`; a layer itself writes its recurrence alone.
+"""The interface that the recurrent layers here share with `torch.nn.LSTM`; a subclass adds only its recurrence.
 
 Called `y, state = layer(x, state)`: x is (T, B, a), (B, T, a) if `batch_first`, or (T, a) unbatched. A state is a
-tensor (1, B, n), or a tuple of such tensors, (1, n) each where x is unbatched. Given back, it goes on where it was: a
-sequence in chunks gives what the whole sequence gives. A layer whose parts move at different steps has a clock in its
-state, (1, B) int64 on the CPU: the steps that each sequence has behind it, the same for a whole batch.
+tensor (1, B, n), or a tuple of such tensors, (1, n) each where x is unbatched. Passed to the next call, it continues
+the sequence: a sequence in chunks has the same outputs as the whole sequence. A layer whose parts update at different
+steps has a clock in its state, (1, B) int64 on the CPU: the number of past steps, the same for a whole batch.
 
-Letters: T steps, B sequences, a inputs, n numbers of a state.
+Symbols: T steps, B sequences, a inputs, n numbers of a state.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from linmem.nn.scan.checks import check_dtype_and_device
+
 Clocked = tuple[Tensor, Tensor]  # memory (1, B, n), clock (1, B)
 
 
@@ -28,17 +30,17 @@ def new_clock(x: Tensor) -> Tensor:
 
 
 def read_clock(clock: Tensor) -> int:
-    """Steps that the sequences of a batch have behind them."""
+    """The number of past steps of the sequences of a batch."""
     steps = clock.unique().tolist()
     if len(steps) != 1:
         raise ValueError(
-            f"the clocks of this batch show {steps}: only sequences that are equally far can go on together"
+            f"state must have the same number of past steps in all sequences of a batch, got {steps}. Split the batch."
         )
     return int(steps[0])
 
 
 class SequenceLayer(nn.Module, ABC):
-    """A recurrent layer of one direction; a subclass gives `start` and `recur` on batches with time first."""
+    """A recurrent layer of one direction; a subclass defines `start` and `recur` on batches with time first."""
 
     input_size: int
     batch_first: bool
@@ -54,7 +56,7 @@ class SequenceLayer(nn.Module, ABC):
 
     @abstractmethod
     def recur(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Outputs (T, B, o) and the state after the last step, of x (T, B, a), T ≥ 1, and a state of its own kind."""
+        """Outputs (T, B, o) and the state after the last step, from x (T, B, a), T ≥ 1, and a state."""
 
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Run over whole sequences.
@@ -64,7 +66,7 @@ class SequenceLayer(nn.Module, ABC):
         x : Tensor
             (T, B, a); (B, T, a) if `batch_first`; (T, a) unbatched.
         state : optional
-            What an earlier call returned, to go on from there; by default a sequence begins.
+            The state that an earlier call returned, to continue from there; zero by default.
 
         Returns
         -------
@@ -76,17 +78,17 @@ class SequenceLayer(nn.Module, ABC):
         Raises
         ------
         ValueError
-            Wrong shape, type or device of `x` or `state`, or sequences without a step.
+            Wrong shape, dtype or device of `x` or `state`, or sequences without a step.
         TypeError
-            `x` is no tensor; a PackedSequence has to be padded.
+            `x` is not a tensor; a PackedSequence must be padded first.
         """
         if not isinstance(x, Tensor):
             raise TypeError(
-                f"input is {type(x).__name__}, expected a torch.Tensor: unpack a PackedSequence with"
-                " torch.nn.utils.rnn.pad_packed_sequence, padding at the end changes nothing before it"
+                f"input must be a torch.Tensor, got {type(x).__name__}. Pad a PackedSequence with "
+                "torch.nn.utils.rnn.pad_packed_sequence; padding at the end changes no earlier output."
             )
         if x.dim() not in (2, 3):
-            raise ValueError(f"input must have 2 dimensions (unbatched) or 3, got shape {tuple(x.shape)}")
+            raise ValueError(f"input must have 2 dimensions (unbatched) or 3, got shape {tuple(x.shape)}.")
         batched = x.dim() == 3
         rows = x.unsqueeze(1) if not batched else x.transpose(0, 1) if self.batch_first else x
         self._check_input(rows)
@@ -105,19 +107,17 @@ class SequenceLayer(nn.Module, ABC):
     def _check_sizes(**sizes: int) -> None:
         for name, size in sizes.items():
             if not isinstance(size, Integral) or size < 1:
-                raise ValueError(f"{name} must be at least 1, got {size!r}: a whole number was wanted")
+                raise ValueError(f"{name} must be an integer of at least 1, got {size!r}.")
 
     def _check_input(self, x: Tensor) -> None:
         weight = next(chain(self.parameters(), self.buffers()))
         if x.shape[-1] != self.input_size:
-            raise ValueError(f"input has {x.shape[-1]} features in its last dimension, expected {self.input_size}")
-        if x.shape[0] == 0:
-            raise ValueError("input has no time step: at least one was wanted")
-        if (x.dtype, x.device) != (weight.dtype, weight.device):
             raise ValueError(
-                f"input is {x.dtype} on {x.device}, but the parameters are {weight.dtype} on {weight.device}: "
-                "convert or move one of them"
+                f"input must have input_size={self.input_size} features in its last dimension, got {x.shape[-1]}."
             )
+        if x.shape[0] == 0:
+            raise ValueError(f"input must have at least one step, got shape {tuple(x.shape)}.")
+        check_dtype_and_device("input", x, weight)
 
 
 def _map(function: Callable[[Tensor], Tensor], state: Any) -> Any:
@@ -133,15 +133,16 @@ def _without_batch(part: Tensor) -> Tensor:
     return part.squeeze(1)
 
 
-def _check_state(state: Any, wanted: Any) -> None:
-    came, needed = _describe(state), _describe(wanted)
-    if came != needed:
-        raise ValueError(f"state is {came}, expected {needed}: give back what an earlier call on this batch returned")
+def _check_state(state: Any, expected: Any) -> None:
+    if _describe(state) != _describe(expected):
+        raise ValueError(
+            f"state must be {_describe(expected)}, got {_describe(state)}. Pass the state of an earlier call."
+        )
 
 
 def _describe(state: Any) -> str:
     if isinstance(state, Tensor):
-        place = f" on {state.device}" if state.dtype != torch.int64 else ""  # a clock may be anywhere
+        place = f" on {state.device}" if state.dtype != torch.int64 else ""  # a clock may be on any device
         return f"{state.dtype} {tuple(state.shape)}{place}"
     if isinstance(state, tuple):
         return f"({', '.join(map(_describe, state))})"

@@ -1,6 +1,6 @@
-"""One step of a Linear Memory Network as a module, for loops of one's own.
+"""One step of a Linear Memory Network as a module, for custom loops.
 
-Letters: B sequences, a inputs, f functional units, p memory units. [L18], eqs. 11-12.
+Symbols: B sequences, a inputs, f functional units, p memory units. [L18], eqs. 11-12.
 """
 
 from __future__ import annotations
@@ -11,23 +11,39 @@ import torch
 from torch import Tensor
 
 from linmem.nn.scan.activations import activation
-from linmem.nn.scan.parameters import (
-    RecurrentParameters,
-    autocast_type,
-    check_kind,
-    check_positive,
-    device_type,
-    functional_sizes,
-)
+from linmem.nn.scan.autocast import autocast_dtype, device_type
+from linmem.nn.scan.checks import check_dtype_and_device, check_positive, check_tensor, functional_sizes
+from linmem.nn.scan.parameters import RecurrentParameters
 from linmem.nn.scan.reference import States
 from linmem.nn.scan.reference import step as scan_step
 
 
 class LMNCell(RecurrentParameters):
-    """One step of a Linear Memory Network: ``h, m = cell(x, m)``, as ``torch.nn.LSTMCell`` is of an LSTM.
+    """One step of a Linear Memory Network, ``h, m = cell(x, m)``: the counterpart of ``torch.nn.LSTMCell``.
 
-    Parameters as in :class:`linmem.LMN`, without suffix: ``weight_xh``, ``weight_mh``, ``weight_hm``, ``weight_mm``,
-    ``bias_h``, ``bias_m``.
+    Parameters
+    ----------
+    input_size, hidden_size, memory_size, nonlinearity, bias, device, dtype
+        As in :class:`linmem.LMN`.
+
+    Attributes
+    ----------
+    weight_xh (f, a), weight_mh (f, p), weight_hm (p, f), weight_mm (p, p), bias_h (f), bias_m (p)
+        As in :class:`linmem.LMN`, without suffix.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A size is not a positive int, or `nonlinearity` is unknown.
+
+    Examples
+    --------
+    >>> import torch, linmem
+    >>> cell, m = linmem.LMNCell(3, 4, 5), None
+    >>> for x_t in torch.zeros(7, 2, 3):
+    ...     h, m = cell(x_t, m)
+    >>> h.shape, m.shape
+    (torch.Size([2, 4]), torch.Size([2, 5]))
     """
 
     def __init__(
@@ -50,30 +66,48 @@ class LMNCell(RecurrentParameters):
         self.reset_parameters()
 
     def forward(self, x: Tensor, m: Tensor | None = None) -> States:
-        """One step: x (B, a) or (a,), m (B, p) or (p,) or none for zero; gives ``(hidden, memory)`` alike."""
-        for name, tensor in (("input", x), ("memory", m)):
-            if not isinstance(tensor, Tensor) and (tensor is not None or name == "input"):
-                raise TypeError(f"{name} is {type(tensor).__name__}, expected a torch.Tensor")
+        """One step.
+
+        Parameters
+        ----------
+        x : Tensor
+            (B, a), or (a,) unbatched.
+        m : Tensor, optional
+            Memory (B, p), or (p,) unbatched; zero by default.
+
+        Returns
+        -------
+        States
+            ``(hidden, memory)``: (B, f) and (B, p), or (f,) and (p,).
+
+        Raises
+        ------
+        ValueError, TypeError
+            `x` or `m` has the wrong shape, type, dtype or device.
+        """
+        check_tensor("input", x)
+        if m is not None:
+            check_tensor("memory", m)
         weights = self._weights("")
-        if autocast_type(x) is not None:
+        if autocast_dtype(x) is not None:
             with torch.autocast(device_type(x), enabled=False):
                 return self.forward(x.to(weights.xh.dtype), None if m is None else m.to(weights.xh.dtype))
         if x.dim() not in (1, 2):
             raise ValueError(
-                f"input must have shape (B, {self.input_size}) or ({self.input_size},), got {tuple(x.shape)}"
+                f"input must have shape (B, {self.input_size}) or ({self.input_size},), got {tuple(x.shape)}."
             )
         self._check_input(x, weights)
-        wanted = (*x.shape[:-1], self.memory_size)
+        expected = (*x.shape[:-1], self.memory_size)
         if m is None:
-            m = x.new_zeros(wanted)
-        elif tuple(m.shape) != wanted:
-            raise ValueError(f"memory has shape {tuple(m.shape)}, expected {wanted}")
-        check_kind("memory", m, weights.xh)
+            m = x.new_zeros(expected)
+        elif tuple(m.shape) != expected:
+            raise ValueError(f"memory must have shape {expected}, got {tuple(m.shape)}.")
+        check_dtype_and_device("memory", m, weights.xh)
         if x.dim() == 2:
             return scan_step(x, m, weights, self.nonlinearity)
         h, m = scan_step(x[None], m[None], weights, self.nonlinearity)
         return States(h[0], m[0])
 
     def extra_repr(self) -> str:
-        """Sizes, then whatever differs from the default."""
+        """Sizes, then all options that differ from the default."""
         return self._describe({"nonlinearity": "tanh", "bias": True})

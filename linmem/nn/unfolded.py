@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from linmem.nn.scan.activations import activation
-from linmem.nn.scan.choice import choose_for_steps
+from linmem.nn.scan.autocast import without_autocast
 from linmem.nn.scan.engine import blas_threads
-from linmem.nn.scan.parameters import without_autocast
+from linmem.nn.scan.libraries import choose_libraries
 
 
 def unfolded_reference(projected: Tensor, weight_hh: Tensor, nonlinearity: str) -> Tensor:
@@ -43,13 +43,13 @@ class _Unfolded(torch.autograd.Function):
     """The same with one product a step: the last k states lie side by side in the buffer, (B, k·f).
 
     The buffer of states begins with k zero steps, the buffer of gradients ends with them. The weight gradients are k
-    products after the loop, over all sequences and steps at once. Who multiplies: :mod:`linmem.nn.scan.choice`.
+    products after the loop, over all sequences and steps at once. Who multiplies: :mod:`linmem.nn.scan.libraries`.
     """
 
     @staticmethod
     def forward(ctx: Any, projected: Tensor, weight_hh: Tensor, nonlinearity: str) -> Tensor:
         (batch, steps, f), k = projected.shape, len(weight_hh)
-        choice = choose_for_steps(batch, k * f, f, batch * steps, projected.dtype, projected.device)
+        choice = choose_libraries(batch, k * f, f, projected.dtype, projected.device, step_by_step=True)
         engine, array = choice.loop, choice.loop.array
         oldest_first = weight_hh.flip(0).transpose(0, 1).reshape(f, k * f)
         states = projected.new_zeros(batch, k + steps, f)

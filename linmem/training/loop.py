@@ -29,7 +29,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from linmem.nn.baselines import RNNRBM, orthogonality_penalty
-from linmem.nn.scan.choice import settled
 from linmem.nn.sequence_model import SequenceModel, parameter_groups
 from linmem.sequences import length_buckets
 from linmem.training import distributed
@@ -119,7 +118,6 @@ class History:
         return self.epochs[self.best_epoch - 1]
 
 
-@settled()
 def train(
     model: nn.Module,
     splits: Any,
@@ -209,7 +207,6 @@ def train(
     return History(state.history, state.best["loss"].epoch, sum(row.seconds for row in state.history))
 
 
-@settled()
 def count(model: nn.Module, examples: Examples, task: Task, batch_size: int = 64) -> Any:
     """Count over `examples` what the metrics are made of, each worker a part; the model stays in the mode it was in."""
     examples, was_training = on_device(model, examples), model.training

@@ -1,6 +1,6 @@
-"""Nonlinearities whose derivative is known from their own output, so a backward pass stores the output alone.
+"""Nonlinearities whose derivative is a function of their output, so a backward pass stores only the output.
 
-Letters: v the value before the nonlinearity, h = σ(v).
+Symbols: v the value before the nonlinearity, h = σ(v).
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from linmem.nn.scan.checks import check_choice
 
 SELU_SCALE = 1.0507009873554804934193349852946
 SELU_FLOOR = SELU_SCALE * 1.6732632423543772848170429916717
@@ -32,7 +34,5 @@ ACTIVATIONS: dict[str, Activation] = {
 
 
 def activation(name: str) -> Activation:
-    """The activation called `name`; an unknown name raises ``ValueError`` with the list of known ones."""
-    if name not in ACTIVATIONS:
-        raise ValueError(f"nonlinearity is {name!r}, but it must be one of {', '.join(map(repr, ACTIVATIONS))}")
-    return ACTIVATIONS[name]
+    """The activation called `name`; ``ValueError`` with the known names if there is none."""
+    return ACTIVATIONS[check_choice("nonlinearity", name, ACTIVATIONS)]

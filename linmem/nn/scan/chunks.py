@@ -1,10 +1,10 @@
 """Time cut into chunks of steps, and the layout of states within one.
 
 Within a chunk, states and gradients lie in blocks of rows, block t holding [m_{t-1}, h_t] or [δm_{t-1}, δv_t].
-The first has n_t rows and block t + 1 has n_t, those of step t; where fewer sequences go on, n_{t+1} < n_t, the last
-rows of a block have no h.
+Block 0 has n_0 rows and block t + 1 has n_t rows, those of step t. Where sequences end (n_{t+1} < n_t), the last rows
+of block t + 1 have no h.
 
-Letters: n_t rows of step t; p memory units.
+Symbols: n_t rows of step t; p memory units.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ROWS_OF_A_CHUNK = 1024
 
 
 class Chunk(NamedTuple):
-    """Some steps in a row: how many rows each has, and which rows of all they are."""
+    """Consecutive steps: the number of rows of each, and the range of rows of the whole batch that they cover."""
 
     sizes: tuple[int, ...]
     rows: slice
@@ -34,18 +34,18 @@ class Chunk(NamedTuple):
         return self.sizes[0] == self.sizes[-1]
 
     def kept(self, blocks: Tensor) -> Tensor:
-        """The rows of all blocks but the last that have an h: one for each row of x."""
+        """The rows of all blocks except the last that have an h: one per row of x."""
         return blocks[: self.length] if self.even else blocks[kept_rows(self.sizes).to(blocks.device)]
 
     def memory_before(self, before: Tensor, memory: Tensor) -> Tensor:
-        """m_{t-1} for each row of x, from that of the first step and m of all (length, p)."""
+        """m_{t-1} for each row of x, from m before the first step and m after every step (length, p)."""
         n = self.sizes[0]
         rest = memory[: self.length - n] if self.even else memory[previous_rows(self.sizes).to(memory.device)]
         return torch.cat([before, rest])
 
 
 def chunks_of(sizes: tuple[int, ...], rows: int | None = None) -> list[Chunk]:
-    """All steps, in chunks of about so many rows, by default a thousand."""
+    """All steps, in chunks of about `rows` rows, 1024 by default."""
     rows = rows or ROWS_OF_A_CHUNK
     if sizes[0] == sizes[-1]:
         at_once = max(1, rows // sizes[0])

@@ -1,12 +1,12 @@
-"""The fused scan with its time loops as Triton kernels, one launch a direction and layer; for GPUs.
+"""The fused scan with its time loops as Triton kernels, one launch per direction and layer; for GPUs.
 
-Products in bfloat16 under autocast (and for parameters in bfloat16), with states, sums and gradients in float32: a
-linear memory adds up what is rounded off, so weights and inputs are rounded, states are not. Otherwise all in float32.
-Packed batches go through the same kernels; several functional layers go step by step, by torch.
+Products are in bfloat16 under autocast (and for parameters in bfloat16), with states, sums and gradients in float32: a
+linear memory accumulates rounding errors, so weights and inputs are rounded, states are not. Otherwise all numbers are
+float32. Packed batches use the same kernels; several functional layers run step by step in torch.
 
-No kernel here was ever run on a GPU. So the first call on a device tries them on a small problem; where they cannot be
-compiled, do not fit or give other numbers than torch's own products, a warning says so and torch takes the steps. On a
-CPU they run under Triton's interpreter alone (``TRITON_INTERPRET=1`` before Triton is imported), which is for tests.
+These kernels have never run on a GPU. The first call on a device therefore checks them on a small problem; where they
+cannot be compiled, do not fit or differ from torch's products, a warning says so and torch runs the steps. On a CPU
+they run only under Triton's interpreter (``TRITON_INTERPRET=1`` before Triton is imported), for tests.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from linmem.nn.scan import fused
-from linmem.nn.scan.choice import Choice
+from linmem.nn.scan.batch import Batch, Result, Weights
 from linmem.nn.scan.engine import Engine
+from linmem.nn.scan.libraries import Libraries
 from linmem.nn.scan.loops import Deep
 from linmem.nn.scan.native import KINDS
-from linmem.nn.scan.signature import Result, Weights
 
-PITCH = 16  # rows of a matrix start at multiples of this: Triton then loads them in whole vectors
-TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2}  # of the trial, relative to the largest number
+PITCH = 16  # rows of a matrix start at multiples of this, so that Triton loads whole vectors
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2}  # of the check, relative to the largest number
 
 
 class TorchEngine(Engine):
     """torch's products, whose operands are rounded to `products` if that is a lower precision than the states'."""
 
-    chunk = 2**17  # rows: a sequence in one piece, and no more than some hundred MB beside what is kept
+    chunk = 2**17  # rows: whole sequences, in a few hundred MB of working memory
 
     def __init__(self, products: torch.dtype) -> None:
         self.products = products
@@ -72,7 +72,7 @@ class RoundedLinear:
         """One step."""
         engine, matrix = self.engine, self.weight.t()
         space.copy_(engine.product(z, matrix))
-        if z.dtype != engine.products:  # what rounding z has left out; a state passes through here at every step
+        if z.dtype != engine.products:  # the rounding error of z, because a state is rounded at every step
             space += engine.product(z - z.to(engine.products), matrix)
         return space if self.bias is None else space.add_(self.bias)
 
@@ -83,7 +83,7 @@ class RoundedLinear:
 
 
 class TritonEngine(TorchEngine):
-    """Whole loops by :mod:`linmem.nn.scan.triton_loops`; torch takes the steps where the kernels cannot."""
+    """Whole loops by :mod:`linmem.nn.scan.triton_loops`; torch runs the steps where the kernels cannot."""
 
     def __init__(self, products: torch.dtype) -> None:
         super().__init__(products)
@@ -132,14 +132,14 @@ def _on_device(sizes: Sequence[int], like: Tensor) -> Tensor:
 
 
 def _launched(kernel: Callable[[], None], blocks: Tensor) -> bool:
-    """Launch; a kernel that cannot be compiled or does not fit has not touched its blocks, and a warning says why."""
+    """Launch a kernel; if it cannot be compiled or does not fit, warn, with the blocks unchanged."""
     try:
         with torch.cuda.device(blocks.device) if blocks.is_cuda else nullcontext():
             kernel()
-    except Exception as error:  # Triton's own, of a C compiler or of ptxas: a list of them would soon be out of date
+    except Exception as error:  # raised by Triton, a C compiler or ptxas; their types change between versions
         warnings.warn(
-            f"a Triton kernel of linmem cannot run on {blocks.device} ({type(error).__name__}: {error}):"
-            " torch takes the steps instead, which is right but slower",
+            f"a Triton kernel of linmem cannot run on {blocks.device} ({type(error).__name__}: {error}). "
+            "torch runs the steps instead, which is correct but slower.",
             stacklevel=2,
         )
         return False
@@ -147,12 +147,12 @@ def _launched(kernel: Callable[[], None], blocks: Tensor) -> bool:
 
 
 def interpreted() -> bool:
-    """Whether Triton's interpreter was asked for."""
+    """Whether Triton's interpreter is enabled."""
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
-def obstacle(device: torch.device, products: torch.dtype) -> str | None:
-    """Why the kernels cannot be tried on a device with products of that type, in words, or None."""
+def unsupported_reason(device: torch.device, products: torch.dtype) -> str | None:
+    """Why the kernels do not support a device with products of that type, or None."""
     if find_spec("triton") is None:
         return "Triton is not installed"
     if device.type != "cuda":
@@ -166,8 +166,8 @@ def obstacle(device: torch.device, products: torch.dtype) -> str | None:
 
 
 @cache
-def flaw(device: torch.device, products: torch.dtype) -> str | None:
-    """What is wrong with the kernels on this device, in words, or None: a small ragged batch, against torch's steps."""
+def check_kernels(device: torch.device, products: torch.dtype) -> str | None:
+    """Compare the kernels with torch on a small ragged batch; returns what is wrong, or None."""
     if interpreted():
         return None
     sizes, a, f, p = (19, 19, 5, 5, 1), 3, 20, 21
@@ -179,66 +179,58 @@ def flaw(device: torch.device, products: torch.dtype) -> str | None:
         warnings.simplefilter("always")
         for engine in (TorchEngine(products), TritonEngine(products)):
             x, m_0, *flat = (leaf.clone().requires_grad_() for leaf in leaves)
-            choice = Choice(engine, TorchEngine(products))
-            result = fused.scan_by(choice, x, m_0, Weights.from_flat(flat), "tanh", "functional", sizes)
+            batch = Batch(x, m_0, Weights.from_flat(flat), "tanh", "functional", sizes)
+            result = fused.scan(batch, libraries=Libraries(engine, TorchEngine(products)))
             total = result.output.square().sum() + result.memory.sum()
             found.append([*result, *torch.autograd.grad(total, [x, m_0, *flat])])
     if caught:
         return str(caught[0].message)
     for ours, theirs in zip(*found, strict=True):
         if not (ours - theirs).abs().max() <= TOLERANCE[products] * theirs.abs().max():
-            return "the kernels give other numbers than torch's products"
+            return "the kernels differ from torch's products"
     return None
 
 
 def on_gpu(x: Tensor) -> bool:
-    """Whether `x` is where the kernels belong."""
+    """Whether `x` is on a GPU."""
     return x.is_cuda
 
 
-def wants_bfloat16(x: Tensor, products: torch.dtype | None) -> bool:
-    """Whether this is a case for the kernels: bfloat16 on a GPU, by autocast or by the parameters' own type."""
-    return on_gpu(x) and torch.bfloat16 in (products, x.dtype)
+def uses_bfloat16(batch: Batch) -> bool:
+    """Whether a batch is on a GPU in bfloat16, by autocast or by the dtype of the parameters."""
+    return on_gpu(batch.x) and torch.bfloat16 in (batch.product_dtype, batch.x.dtype)
 
 
-def pays(x: Tensor, products: torch.dtype | None) -> bool:
-    """Whether ``auto`` takes the kernels; in float32 it never does, as they were never timed against torch's loop."""
-    return wants_bfloat16(x, products) and unfit(x, products) is None
+def is_preferred(batch: Batch) -> bool:
+    """Whether ``auto`` selects the kernels; in float32 it never does, because they were not timed on a GPU."""
+    return uses_bfloat16(batch) and rejection_reason(batch) is None
 
 
-def unfit(x: Tensor, products: torch.dtype | None) -> str | None:
-    """Why ``auto`` cannot take the kernels although this is a case for them, in words, or None."""
-    if not wants_bfloat16(x, products):
+def rejection_reason(batch: Batch) -> str | None:
+    """Why ``auto`` does not select the kernels for a batch in bfloat16 on a GPU; None for other batches."""
+    if not uses_bfloat16(batch):
         return None
-    return obstacle(x.device, torch.bfloat16) or flaw(x.device, torch.bfloat16)
+    device = batch.x.device
+    return unsupported_reason(device, torch.bfloat16) or check_kernels(device, torch.bfloat16)
 
 
-def scan(
-    x: Tensor,
-    m_0: Tensor,
-    weights: Weights,
-    nonlinearity: str = "tanh",
-    output: str = "memory",
-    batch_sizes: Sequence[int] | None = None,
-    *,
-    products: torch.dtype | None = None,
-) -> Result:
-    """All steps, products in bfloat16 if `products` says so; see :mod:`linmem.nn.scan.signature`."""
-    products = torch.bfloat16 if torch.bfloat16 in (products, x.dtype) else x.dtype
+def scan(batch: Batch) -> Result:
+    """All steps, with products in bfloat16 if the batch or autocast is; see :mod:`linmem.nn.scan.batch`."""
+    x, dtype = batch.x, batch.x.dtype
+    products = torch.bfloat16 if torch.bfloat16 in (batch.product_dtype, dtype) else dtype
     if products == torch.float16:
-        raise ValueError("backend is 'triton', which computes in float32 or bfloat16, but the parameters are float16")
-    found = obstacle(x.device, products)
-    if found is not None:
-        raise ValueError(f"backend is 'triton', but {found}: use 'auto' or 'fused'")
-    found = flaw(x.device, products)
-    if found is not None:
-        warnings.warn(f"backend is 'triton', but {found}: torch takes the steps", stacklevel=2)
-    engine = TorchEngine(products) if found else TritonEngine(products)
-    dtype = x.dtype
-    if dtype == torch.bfloat16:  # its states would lose what a linear memory adds up
-        weights = Weights.from_flat([None if w is None else w.float() for w in weights.flat()])
-        x, m_0 = x.float(), m_0.float()
-    y, memory = fused.scan_by(Choice(engine, TorchEngine(products)), x, m_0, weights, nonlinearity, output, batch_sizes)
+        raise ValueError("parameters must be float32 or bfloat16 with backend='triton', got float16.")
+    reason = unsupported_reason(x.device, products)
+    if reason is not None:
+        raise ValueError(f"backend='triton' is not available: {reason}. Use backend='auto'.")
+    reason = check_kernels(x.device, products)
+    if reason is not None:
+        warnings.warn(f"backend='triton' runs its steps in torch, because {reason}.", stacklevel=2)
+    engine = TorchEngine(products) if reason else TritonEngine(products)
+    if dtype == torch.bfloat16:  # its states would lose what a linear memory accumulates
+        weights = Weights.from_flat([None if w is None else w.float() for w in batch.weights.flat()])
+        batch = batch._replace(x=x.float(), m_0=batch.m_0.float(), weights=weights)
+    y, memory = fused.scan(batch, libraries=Libraries(engine, TorchEngine(products)))
     return Result(y.to(dtype), memory.to(dtype))
 
 

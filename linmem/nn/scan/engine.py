@@ -1,16 +1,16 @@
 """Libraries that multiply the matrices of a time loop: torch, NumPy on views of the same memory, oneDNN.
 
-A step of a recurrent network is a small product, far below what a BLAS is tuned for, and libraries differ twofold
-there. On one core of an AMD EPYC (Zen 5, float32), products of 16 rows with a 350 x 350 or 750 x 750 matrix ran at
-85 GFLOP/s in torch (MKL), 95 in NumPy (OpenBLAS) and 140-190 in oneDNN with a prepacked weight; but a call costs
-1 µs in NumPy and 10 in oneDNN, which decides at one row. Which one to take is measured: :mod:`linmem.nn.scan.choice`.
+A step of a recurrent network is a small product, smaller than those a BLAS is tuned for, and libraries differ by a
+factor of two there. On one core of an AMD EPYC (Zen 5, float32), products of 16 rows with a 350 x 350 or 750 x 750
+matrix run at 85 GFLOP/s in torch (MKL), 95 in NumPy (OpenBLAS) and 140-190 in oneDNN with a prepacked weight, but a
+call costs 1 µs in NumPy and 10 µs in oneDNN. The order of preference is in :mod:`linmem.nn.scan.libraries`.
 
-Letters: n rows, i inputs and o outputs of a product.
+Symbols: n rows, i inputs and o outputs of a product.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, reduce
@@ -29,16 +29,16 @@ Linear = loops.Linear
 
 
 class Engine:
-    """The operations of a time loop, on arrays that share memory with tensors; this one torch's own (MKL, cuBLAS)."""
+    """The operations of a time loop, on arrays that share memory with tensors; this class uses torch (MKL, cuBLAS)."""
 
     name = "torch"
-    chunk: int | None = None  # rows of a chunk of steps, where they are not the usual number
+    chunk: int | None = None  # rows of a chunk of steps; None for the default
     add: Callable[..., Any] = staticmethod(torch.add)
     multiply: Callable[..., Any] = staticmethod(torch.mul)
-    sigma_: dict[str, Callable[[Any], Any]] = {name: activation.apply_ for name, activation in ACTIVATIONS.items()}  # noqa: RUF012
+    sigma_: Mapping[str, Callable[[Any], Any]] = {name: activation.apply_ for name, activation in ACTIVATIONS.items()}
 
-    def knows(self, dtype: torch.dtype, device: torch.device, deep: bool = False) -> bool:
-        """Whether it can compute there, with several functional layers if `deep`."""
+    def supports(self, dtype: torch.dtype, device: torch.device, step_by_step: bool = False) -> bool:
+        """Whether this engine runs with `dtype` on `device`, one step at a time if `step_by_step`."""
         return True
 
     def array(self, tensor: Tensor) -> Any:
@@ -62,9 +62,9 @@ class Engine:
         """The time loop of one functional layer over one chunk of steps.
 
         The first of the `blocks` (:mod:`linmem.nn.scan.chunks`) holds [m_{t-1}, v_t - x̂_t]; the others are filled.
-        `projected` are the x̂_t, and `joined` is the matrix that takes a step. See :func:`linmem.nn.scan.loops.forward`.
+        `projected` are the x̂_t, and `joined` multiplies with A. See :func:`linmem.nn.scan.loops.forward`.
         """
-        n, (times, bias) = sizes[0], self.apart(joined)
+        n, (times, bias) = sizes[0], self.split_bias(joined)
         blocks[n:] = 0.0 if bias is None else bias
         if n == sizes[-1]:
             blocks[: blocks.shape[0] - n, p:] += projected
@@ -83,11 +83,11 @@ class Engine:
         deep: list[loops.Deep],
         p: int,
     ) -> None:
-        """The time loop back over one chunk, of several functional layers if there are `deep` ones.
+        """The backward time loop over one chunk, with further functional layers `deep` if there are any.
 
-        The last of the `blocks` comes holding [δm_t, δv_{t+1}], the others the gradient that reaches m_{t-1} from
-        outside, and σ'(v_t); they are filled. `grad_hidden` reaches the h_t of the last functional layer. See
-        :func:`linmem.nn.scan.loops.backward` and `backward_deep`.
+        On entry the last of the `blocks` holds [δm_t, δv_{t+1}], and the others hold the gradient of m_{t-1} from the
+        outputs and σ'(v_t); they are filled. `grad_hidden` is the gradient of h_t of the last functional layer from
+        the outputs. See :func:`linmem.nn.scan.loops.backward` and `backward_deep`.
         """
         n, last, array = sizes[0], blocks.shape[0] - sizes[-1], self.array(space)
         pieces = self.split(blocks, (n, *sizes))
@@ -102,8 +102,8 @@ class Engine:
             blocks[kept_rows(sizes).to(blocks.device), p:] = grad_hidden
         return loops.backward(self, sizes, pieces, slopes, joined, array, p)
 
-    def apart(self, joined: Linear) -> tuple[Linear, Tensor | None]:
-        """A product and what is to be added to it: the bias, where the product does not add it on its way."""
+    def split_bias(self, joined: Linear) -> tuple[Linear, Tensor | None]:
+        """A product without bias and the bias to add, or a product that adds its bias and None."""
         return joined, None
 
     def split(self, tensor: Tensor, sizes: Sequence[int]) -> list[Any]:
@@ -134,7 +134,7 @@ class NumpyLinear:
 
 
 class NumpyEngine(Engine):
-    """NumPy's BLAS on the CPU: the least time a call."""
+    """NumPy's BLAS on the CPU: the lowest overhead per call."""
 
     name = "numpy"
     add = staticmethod(np.add)
@@ -146,8 +146,8 @@ class NumpyEngine(Engine):
         "identity": lambda v: v,
     }
 
-    def knows(self, dtype: torch.dtype, device: torch.device, deep: bool = False) -> bool:
-        """NumPy's BLAS computes in float32 and float64."""
+    def supports(self, dtype: torch.dtype, device: torch.device, step_by_step: bool = False) -> bool:
+        """float32 and float64 on the CPU."""
         return device.type == "cpu" and dtype in (torch.float32, torch.float64)
 
     def array(self, tensor: Tensor) -> Any:
@@ -167,8 +167,8 @@ class NumpyEngine(Engine):
         transposed = np.ascontiguousarray(self.array(weight).T) if rows > 1 else self.array(weight).T
         return NumpyLinear(lambda z, space: np.dot(z, transposed, space), bias)
 
-    def apart(self, joined: Linear) -> tuple[Linear, Tensor | None]:
-        """See :meth:`Engine.apart`."""
+    def split_bias(self, joined: Linear) -> tuple[Linear, Tensor | None]:
+        """See :meth:`Engine.split_bias`."""
         assert isinstance(joined, NumpyLinear)
         return joined.times, joined.bias
 
@@ -180,16 +180,16 @@ class NumpyEngine(Engine):
 
 
 class OneDnnEngine(NumpyEngine):
-    """oneDNN, which torch brings along, with weights packed once for a whole loop: the most GFLOP/s on many CPUs.
+    """oneDNN, which is part of torch, with weights packed once per loop.
 
-    What is not a product is NumPy's here too: tanh of a part of each of 64 rows took 3 µs there, and 13 in torch.
+    Other operations use NumPy: tanh of some columns of 64 rows takes 3 µs in NumPy and 13 µs in torch.
     """
 
     name = "onednn"
-    rows_at_once = 1024  # of a long inner dimension; 180 GFLOP/s instead of 100 at 50,176 rows
+    rows_at_once = 1024  # pieces of a long inner dimension; 180 GFLOP/s instead of 100 at 50,176 rows
 
-    def knows(self, dtype: torch.dtype, device: torch.device, deep: bool = False) -> bool:
-        """float32 on the CPU, where torch was built with oneDNN's linear operators."""
+    def supports(self, dtype: torch.dtype, device: torch.device, step_by_step: bool = False) -> bool:
+        """float32 on the CPU, if torch was built with oneDNN's linear operators."""
         if device.type != "cpu" or dtype != torch.float32 or not torch.backends.mkldnn.is_available():
             return False
         return hasattr(torch.ops.mkldnn, "_linear_pointwise") and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
@@ -201,7 +201,7 @@ class OneDnnEngine(NumpyEngine):
         return NumpyLinear(lambda z, space: run(view(z), packed, None, "none", [], "").numpy(), bias)
 
     def product(self, left: Tensor, right: Tensor) -> Tensor:
-        """See :meth:`Engine.product`; a long inner dimension is cut into pieces, summed in order."""
+        """See :meth:`Engine.product`; a long inner dimension is split into pieces, which are added in order."""
         if left.shape[1] <= self.rows_at_once:
             return self._product(left, right)
         pieces = zip(left.split(self.rows_at_once, 1), right.split(self.rows_at_once, 0), strict=True)
@@ -209,22 +209,22 @@ class OneDnnEngine(NumpyEngine):
 
     def _product(self, left: Tensor, right: Tensor) -> Tensor:
         if not (right.is_contiguous() or right.t().is_contiguous()):
-            right = right.contiguous()  # otherwise a fallback takes over, a thousand times slower
+            right = right.contiguous()  # otherwise torch uses a fallback that is a thousand times slower
         result: Tensor = torch.ops.mkldnn._linear_pointwise.default(left, right.t(), None, "none", [], "")
         return result
 
 
 @cache
 def _blas_of_numpy() -> list[Any]:
-    """Controllers of the thread pools of the BLAS libraries that NumPy and SciPy brought along."""
+    """Controllers of the thread pools of the BLAS libraries of NumPy and SciPy."""
     return list(threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
 @contextmanager
 def blas_threads() -> Iterator[None]:
-    """Within it NumPy's BLAS computes on one thread; more are torch's and the compiled loops' affair.
+    """A context in which NumPy's BLAS uses one thread; torch and the compiled loops use ``torch.get_num_threads()``.
 
-    Its threads, torch's and ours would wait for each other in turn, longer than they compute.
+    Several thread pools would wait for each other longer than they compute.
     """
     changed = [(c, before) for c in _blas_of_numpy() if (before := c.get_num_threads()) > 1]
     for controller, _ in changed:

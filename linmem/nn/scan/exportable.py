@@ -1,43 +1,35 @@
 """The recurrence as one ``scan`` operator, for ``torch.export`` and the ONNX exporter: batch and steps stay dynamic.
 
-A Python loop would be unrolled for one number of steps; torch's ``scan`` operator keeps the step as a subgraph, which
-becomes ONNX's ``Scan``. For inference. Needs a torch whose exporter knows the operator; 2.13 does.
+A Python loop would be unrolled for a fixed number of steps; torch's ``scan`` operator keeps the step as a subgraph,
+which becomes ONNX's ``Scan``. For inference. Needs a torch whose exporter supports the operator; 2.13 does.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from torch import Tensor
 from torch.nn import functional as F
 
 from linmem.nn.scan.activations import activation
-from linmem.nn.scan.signature import Result, Weights
+from linmem.nn.scan.batch import Batch, Result
 
 
-def scan(
-    x: Tensor,
-    m_0: Tensor,
-    weights: Weights,
-    nonlinearity: str = "tanh",
-    output: str = "memory",
-    batch_sizes: Sequence[int] | None = None,
-) -> Result:
-    """All steps of a regular batch; see :mod:`linmem.nn.scan.signature`."""
+def scan(batch: Batch) -> Result:
+    """All steps of a regular batch; see :mod:`linmem.nn.scan.batch`."""
     from torch._higher_order_ops.scan import scan as scan_operator
 
-    if batch_sizes is not None:
+    if batch.batch_sizes is not None:
         raise ValueError(
-            "backend 'export' takes padded batches, not a PackedSequence: pad them; padding at the end is harmless"
+            "input must be a padded batch with backend='export', got a PackedSequence. "
+            "Pad it with torch.nn.utils.rnn.pad_packed_sequence; padding at the end changes no earlier output."
         )
-    sigma = activation(nonlinearity).apply
+    weights, sigma = batch.weights, activation(batch.nonlinearity).apply
 
     def step(m: Tensor, projected: Tensor) -> tuple[Tensor, Tensor]:
         h = sigma(projected + F.linear(m, weights.mh))
         for weight, bias in weights.deep:
             h = sigma(F.linear(h, weight, bias))
         m = F.linear(h, weights.hm, weights.bias_m) + F.linear(m, weights.mm)
-        return m, (h if output == "functional" else m).clone()
+        return m, (h if batch.output == "functional" else m).clone()
 
-    m_n, y = scan_operator(step, m_0, F.linear(x, weights.xh, weights.bias_h), dim=0)
+    m_n, y = scan_operator(step, batch.m_0, F.linear(batch.x, weights.xh, weights.bias_h), dim=0)
     return Result(y, m_n)

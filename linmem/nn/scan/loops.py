@@ -1,29 +1,37 @@
-"""The two time loops of the fused scan: nothing but what must wait for the step before (or after).
+"""The two time loops of the fused scan: only the work that must wait for the previous (or next) step.
 
-They work in place on arrays of an engine (:mod:`linmem.nn.scan.engine`), on lists with one entry a step or block.
-Blocks, states and gradients are those of :mod:`linmem.nn.scan.fused`.
+They write in place to arrays of an engine (:mod:`linmem.nn.scan.engine`), given as lists with one entry per step or
+block. Blocks, states and gradients are those of :mod:`linmem.nn.scan.chunks`.
 
-Letters: v the value before σ, δ a gradient; f units of the first, f' of the last functional layer, p memory units.
+Symbols: v the value before σ, δ a gradient; f units of the first, f' of the last functional layer, p memory units.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
-Linear = Callable[[Any, Any], Any]  # (rows (n, i), space (n, o)) -> result (n, o), in that space or in one of its own
+Linear = Callable[[Any, Any], Any]  # (rows (n, i), space (n, o)) -> result (n, o), in that space or in a new array
+
+
+class Arithmetic(Protocol):
+    """The operations on arrays that the loops need, besides products."""
+
+    add: Callable[..., Any]
+    multiply: Callable[..., Any]
+    sigma_: Mapping[str, Callable[[Any], Any]]
 
 
 class Deep(NamedTuple):
-    """A further functional layer: its product (forwards, or backwards without bias), space, one array a step."""
+    """A further functional layer: its product (forward, or backward without bias), space, one array per step."""
 
     linear: Linear
     space: Any
     steps: list[Any]
 
 
-def functional(engine: Any, nonlinearity: str, h: Any, deep: list[Deep], t: int) -> Any:
-    """Pass h_t through the further functional layers; gives the last one's."""
+def functional(engine: Arithmetic, nonlinearity: str, h: Any, deep: list[Deep], t: int) -> Any:
+    """Pass h_t through the further functional layers; returns the output of the last one."""
     for layer in deep:
         result = layer.linear(h, layer.steps[t])
         if result is not layer.steps[t]:
@@ -33,13 +41,13 @@ def functional(engine: Any, nonlinearity: str, h: Any, deep: list[Deep], t: int)
 
 
 def forward(
-    engine: Any, nonlinearity: str, sizes: Sequence[int], blocks: list[Any], times: Linear, space: Any, p: int
+    engine: Arithmetic, nonlinearity: str, sizes: Sequence[int], blocks: list[Any], times: Linear, space: Any, p: int
 ) -> None:
-    """Some steps of one functional layer: ``h_t = σ(v_t)``, ``[m_t, v_{t+1}] = A [m_{t-1}, h_t] + c_t``.
+    """One functional layer: ``h_t = σ(v_t)``, ``[m_t, v_{t+1}] = A [m_{t-1}, h_t] + c_t``.
 
-    The first of the blocks comes holding [m_{t-1}, v_t], the others the c_t: x̂_{t+1}, and what `times` leaves out of b.
-    So one addition of whole rows is left to a step, where one of b to all and one of x̂ to a part of each row took four
-    times longer in NumPy. `space` has the size of the first block.
+    On entry the first block holds [m_{t-1}, v_t] and the others the c_t: x̂_{t+1}, and the part of b that `times` does
+    not add. So a step needs one addition of whole rows; adding b to all columns and x̂ to some takes four times longer
+    in NumPy. `space` has the size of the first block.
     """
     add, sigma_ = engine.add, engine.sigma_[nonlinearity]
     block = blocks[0]
@@ -52,7 +60,7 @@ def forward(
 
 
 def forward_deep(
-    engine: Any,
+    engine: Arithmetic,
     nonlinearity: str,
     projected: list[Any],
     blocks: list[Any],
@@ -61,9 +69,9 @@ def forward_deep(
     deep: list[Deep],
     p: int,
 ) -> None:
-    """The same for several functional layers: each x̂_t becomes h of the first in place, the blocks hold h of the last.
+    """Several functional layers: each x̂_t becomes h of the first layer in place, the blocks hold h of the last.
 
-    `after` (B, p + f) comes holding [m_{t-1}, v_t] of the first step and leaves with those of the step after the last.
+    `after` (B, p + f) holds [m_{t-1}, v_t] of the first step on entry and those of the step after the last on exit.
     """
     for t, x in enumerate(projected):
         rows, block = x.shape[0], blocks[t]
@@ -75,12 +83,12 @@ def forward_deep(
 
 
 def backward(
-    engine: Any, sizes: Sequence[int], blocks: list[Any], slopes: list[Any], joined: Linear, space: Any, p: int
+    engine: Arithmetic, sizes: Sequence[int], blocks: list[Any], slopes: list[Any], joined: Linear, space: Any, p: int
 ) -> None:
-    """Some steps back of one functional layer: ``[δm_{t-1}, δh_t] += Aᵀ [δm_t, δv_{t+1}]``, ``δv_t = δh_t σ'(v_t)``.
+    """One functional layer, backward: ``[δm_{t-1}, δh_t] += Aᵀ [δm_t, δv_{t+1}]``, ``δv_t = δh_t σ'(v_t)``.
 
-    From the last of the blocks [δm_{t-1}, δv_t] fill those before it, which come holding the gradients that reach
-    m_{t-1} and h_t from outside. `slopes` are the σ'(v_t), in blocks alike. `space` has the size of the first block.
+    From the last block [δm_{t-1}, δv_t] fill the blocks before it, which on entry hold the gradients of m_{t-1} and h_t
+    from the outputs. `slopes` are the σ'(v_t), one block each. `space` has the size of the first block.
     """
     add, multiply = engine.add, engine.multiply
     after = blocks[-1]
@@ -93,7 +101,7 @@ def backward(
 
 
 def backward_deep(
-    engine: Any,
+    engine: Arithmetic,
     blocks: list[Any],
     sizes: Sequence[int],
     grad_hidden: list[Any] | None,
@@ -102,9 +110,9 @@ def backward_deep(
     deep: list[Deep],
     p: int,
 ) -> None:
-    """The same for several functional layers: the blocks come holding the gradient that reaches m, and σ'(v).
+    """Several functional layers, backward: on entry the blocks hold the gradient of m from the outputs, and σ'(v).
 
-    The steps of `deep` come holding σ'(v) of their layer and leave holding its δv. `space` is (B, p + f').
+    The steps of `deep` hold σ'(v) of their layer on entry and its δv on exit. `space` is (B, p + f').
     """
     add, multiply = engine.add, engine.multiply
     after = blocks[-1]

@@ -1,104 +1,40 @@
-"""The time loops compiled on first use, where a C compiler is found: no time a call, and products kept in registers.
+"""The time loops compiled from C: no overhead per call, and products kept in registers.
 
-On one core of an AMD EPYC (Zen 5) a step of 16 rows and 350 units took 17 µs, 230 of some 245 GFLOP/s, where the best
-of NumPy, MKL and oneDNN took 41; one row took 3.1 µs instead of 7.2. ``native.c`` is built once for each processor and
-kept in ``$XDG_CACHE_HOME/linmem`` (by default ``~/.cache/linmem``). A machine without a C compiler gets one by
-``pip install ziglang``, whose loops are as fast as gcc's. Where there is none, or it fails, the other engines do the
-work. ``LINMEM_NATIVE=0`` switches it off.
+On one core of an AMD EPYC (Zen 5) a step of 16 rows and 350 units takes 17 µs, 230 of about 245 GFLOP/s, where the best
+of NumPy, MKL and oneDNN takes 41 µs; one row takes 3.1 µs instead of 7.2. The library is compiled on first use
+(:mod:`linmem.nn.scan.compiled_library`).
 
-Letters: n rows, i inputs and o outputs of a product, NR outputs of a panel.
+Symbols: n rows, i inputs and o outputs of a product, NR outputs of a panel.
 """
 
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
-import platform
-import shlex
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from importlib import resources
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from linmem.nn.scan.compiled_library import library
 from linmem.nn.scan.engine import NumpyEngine
 from linmem.nn.scan.loops import Deep
 
 KINDS = {"tanh": 0, "relu": 1, "selu": 2, "identity": 3}
-FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fPIC", "-shared")
-
-
-def _folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "linmem"
-
-
-def _processor() -> str:
-    """What the compiled code depends on."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        features = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    except OSError:
-        features = platform.processor()
-    return f"{platform.system()} {platform.machine()} {features}"
-
-
-@cache
-def library() -> ctypes.CDLL | None:
-    """The compiled loops, built if need be; None where that does not work."""
-    if os.environ.get("LINMEM_NATIVE") == "0" or os.name != "posix":
-        return None
-    source = resources.files("linmem.nn.scan").joinpath("native.c").read_bytes()
-    key = hashlib.sha256(source + " ".join((*FLAGS, _processor())).encode()).hexdigest()[:20]
-    try:
-        path = _folder() / f"loops-{key}.so"
-        if not path.exists():
-            _build(source, path)
-        found = ctypes.CDLL(str(path))
-    except (OSError, RuntimeError, subprocess.SubprocessError):
-        return None
-    return found
-
-
-def _compiler() -> list[str]:
-    """The command of a C compiler: of the machine, or Zig's, which is a package of PyPI."""
-    if wished := os.environ.get("CC"):
-        return shlex.split(wished)
-    if found := next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None):
-        return [found]
-    if find_spec("ziglang") is not None:
-        return [sys.executable, "-m", "ziglang", "cc"]
-    raise RuntimeError("no C compiler found")
-
-
-def _build(source: bytes, path: Path) -> None:
-    compiler = _compiler()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        code, built = Path(folder) / "native.c", Path(folder) / "native.so"
-        code.write_bytes(source)
-        subprocess.run([*compiler, *FLAGS, "-o", built, code], check=True, capture_output=True, timeout=300)
-        os.replace(built, path)  # whole or not at all, whoever else builds it now
 
 
 @cache
 def _pool(threads: int, process: int) -> ThreadPoolExecutor:
-    """Of this process: threads do not survive a fork."""
+    """The threads of this process; they do not survive a fork."""
     return ThreadPoolExecutor(threads, "linmem-scan")
 
 
 class NativeLinear:
-    """``z ↦ z Wᵀ + b`` with W (o, i) in panels (panel, i, NR), as native.c reads it."""
+    """``z ↦ z Wᵀ + b`` with W (o, i) in the layout of native.c: panels (panel, i, NR)."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, panel: int) -> None:
         outputs, inputs = weight.shape
@@ -107,18 +43,18 @@ class NativeLinear:
         self.bias = None if bias is None else F.pad(bias, (0, padding))
 
     def __call__(self, z: np.ndarray, space: np.ndarray) -> np.ndarray:
-        """Not used step by step."""
-        raise NotImplementedError("the native engine runs whole loops only")
+        """The compiled loops run all steps; there is no single step."""
+        raise NotImplementedError
 
 
 class NativeEngine(NumpyEngine):
-    """Whole loops in C, float32, one functional layer; sequences shared out among torch's number of threads."""
+    """Whole loops in C, float32, one functional layer; torch's number of threads share the sequences."""
 
     name = "native"
 
-    def knows(self, dtype: torch.dtype, device: torch.device, deep: bool = False) -> bool:
-        """float32 on a CPU for which the loops could be compiled."""
-        return dtype == torch.float32 and device.type == "cpu" and not deep and library() is not None
+    def supports(self, dtype: torch.dtype, device: torch.device, step_by_step: bool = False) -> bool:
+        """Whole loops in float32 on a CPU, where they can be compiled."""
+        return dtype == torch.float32 and device.type == "cpu" and not step_by_step and library() is not None
 
     def linear(self, weight: Tensor, bias: Tensor | None, rows: int) -> NativeLinear:
         """See :meth:`Engine.linear`."""
@@ -134,20 +70,8 @@ class NativeEngine(NumpyEngine):
         projected = projected.contiguous()
 
         def run(first: int, last: int) -> None:
-            _call(
-                "lmn_forward",
-                KINDS[nonlinearity],
-                len(rows),
-                rows,
-                first,
-                last,
-                f,
-                p,
-                projected,
-                blocks,
-                joined.packed,
-                joined.bias,
-            )
+            numbers = (KINDS[nonlinearity], len(rows), rows, first, last, f, p)
+            _call("lmn_forward", *numbers, projected, blocks, joined.packed, joined.bias)
 
         self._share(run, sizes[0])
 
@@ -172,12 +96,12 @@ class NativeEngine(NumpyEngine):
         self._share(run, sizes[0])
 
     def _share(self, run: Callable[[int, int], None], rows: int) -> None:
-        """Some sequences for each thread; they do not meet in the loops."""
+        """Give each thread some of the sequences, which are independent of each other in the loops."""
         threads = min(torch.get_num_threads(), rows)
         if threads == 1:
             return run(0, rows)
-        borders = [rows * i // threads for i in range(threads + 1)]
-        list(_pool(threads, os.getpid()).map(run, borders[:-1], borders[1:]))
+        bounds = [rows * i // threads for i in range(threads + 1)]
+        list(_pool(threads, os.getpid()).map(run, bounds[:-1], bounds[1:]))
         return None
 
 

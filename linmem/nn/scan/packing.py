@@ -1,6 +1,6 @@
-"""Rows of a packed batch: where each step starts, where each sequence ends, and the order that reverses each one.
+"""Rows of a packed batch: the first row of each step, the last row of each sequence, and the order that reverses time.
 
-Letters: row (t, i) is step t of the i-th longest sequence and stands at ``starts[t] + i``.
+Symbols: row (t, i) is step t of the i-th longest sequence and stands at ``starts[t] + i``.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def last_rows(batch_sizes: Sequence[int]) -> Tensor:
 
 
 def kept_rows(batch_sizes: Sequence[int]) -> Tensor:
-    """Where the row of step t and sequence i stands among blocks 0, 1, … that have as many rows as step t - 1, (N,)."""
+    """Position of the row of step t and sequence i among blocks 0, 1, … with as many rows as step t - 1, (N,)."""
     step, sequence, _ = _steps_sequences_lengths(batch_sizes)
     return torch.as_tensor(step_starts([batch_sizes[0], *batch_sizes]))[step] + sequence
 
@@ -61,29 +61,31 @@ def reversed_rows(batch_sizes: Sequence[int]) -> Tensor:
     return torch.as_tensor(step_starts(batch_sizes))[lengths[sequence] - 1 - step] + sequence
 
 
-def packed_rows(x: PackedSequence) -> Rows:
-    """The rows of a packed batch, once they are what they say; ``ValueError`` otherwise."""
-    sizes = x.batch_sizes.tolist()
-    if x.data.dim() != 2 or x.data.shape[0] == 0:
-        raise ValueError(f"packed input must have data of shape (rows, features), got {tuple(x.data.shape)}")
-    if sum(sizes) != x.data.shape[0]:
-        raise ValueError(f"packed input has {x.data.shape[0]} rows, but its batch_sizes add up to {sum(sizes)}")
-    if sizes[-1] < 1 or sizes != sorted(sizes, reverse=True):
-        raise ValueError(
-            f"batch_sizes of the packed input are {sizes}, but they must be at least 1 and may not grow: a sequence of"
-            " length 0 cannot be packed"
-        )
-    return Rows(x.data, sizes)
-
-
 class Rows(NamedTuple):
-    """A batch as scans take it: (T, B, a), or rows (N, a) with the batch sizes of a PackedSequence."""
+    """Input in the layout of scans: (T, B, a), or rows (N, a) with the batch sizes of a PackedSequence."""
 
     values: Tensor
-    batch_sizes: list[int] | None
+    batch_sizes: tuple[int, ...] | None
 
     def reversed(self, values: Tensor) -> Tensor:
         """`values`, in the layout of this batch, with every sequence reversed in time."""
         if self.batch_sizes is None:
             return values.flip(0)
         return values[reversed_rows(self.batch_sizes).to(values.device)]
+
+
+def packed_rows(x: PackedSequence) -> Rows:
+    """The rows of a valid packed batch; ``ValueError`` otherwise."""
+    sizes = x.batch_sizes.tolist()
+    if x.data.dim() != 2 or x.data.shape[0] == 0:
+        raise ValueError(f"packed input must have data of shape (rows, features), got {tuple(x.data.shape)}.")
+    if sum(sizes) != x.data.shape[0]:
+        raise ValueError(
+            f"batch_sizes of the packed input must add up to its number of rows ({x.data.shape[0]}), got {sum(sizes)}."
+        )
+    if sizes[-1] < 1 or sizes != sorted(sizes, reverse=True):
+        raise ValueError(
+            f"batch_sizes of the packed input must be at least 1 and must not increase, got {sizes}. "
+            "Pack sequences of length 1 or more."
+        )
+    return Rows(x.data, tuple(sizes))

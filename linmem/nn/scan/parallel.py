@@ -1,24 +1,23 @@
-"""The recurrence where W_mh = 0: the memory is then linear in the input, and its steps need not wait for each other.
+"""The recurrence with W_mh = 0: the memory is then a linear function of the input, and all steps can run at once.
 
     h_t = σ(W_xh x_t + b_h)   for all steps at once,      m_t = W_mm m_{t-1} + u_t,   u_t = W_hm h_t + b_m
 
-The second is an associative scan. Two steps make one, ``m_{2k+1} = W_mm² m_{2k-1} + (W_mm u_{2k} + u_{2k+1})``, so the
-odd steps are the same problem at half the length with W_mm², and the even ones follow from them by one product: twice
-the multiplications of the loop, in 2 log₂ T large products instead of T small ones (Brent & Kung 1982). That should pay
-where a single step cannot fill the machine, on a GPU (not timed yet). On one core it does not: for one sequence of
-500 steps the compiled loop took 2.6 ms and this form 5.8 (f = 100, p = 250); only against the loops without a compiler
-does it win, 2.6 against 0.9 ms at (50, 100), for a few sequences of small states.
+The second equation is an associative scan. Two steps are one step, ``m_{2k+1} = W_mm² m_{2k-1} + (W_mm u_{2k} +
+u_{2k+1})``, so the odd steps are the same problem at half the length with W_mm², and the even steps follow from them by
+one product: twice the multiplications of the loop, in 2 log₂ T large products instead of T small ones (Brent & Kung
+1982). This suits a GPU, where a small step cannot use the whole device (not timed yet). On one CPU core the compiled
+loop is faster: 2.6 ms against 5.8 ms for one sequence of 500 steps (f = 100, p = 250).
 
-W_mm is raised up to the power T: where its spectral radius is above 1, so that a loop would grow without bound, this
-form overflows earlier. Plain autograd: second derivatives and ``torch.func`` work, but for ``vmap`` over W_mh, whose
-entries are looked at. Third derivatives with respect to W_mh are not right.
+W_mm is raised to the power T. Where its spectral radius is above 1, so that the loop would grow without bound, this
+form overflows earlier. The scan uses plain autograd: second derivatives and ``torch.func`` work, except ``vmap`` over
+W_mh, because the scan tests its entries. Third derivatives with respect to W_mh are not correct.
 
-Letters: T steps, B sequences, f functional units, p memory units.
+Symbols: T steps, B sequences, f functional units, p memory units.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -26,8 +25,8 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from linmem.nn.scan.activations import activation
+from linmem.nn.scan.batch import Batch, Result, Weights
 from linmem.nn.scan.packing import steps_and_sequences
-from linmem.nn.scan.signature import Result, Weights
 
 
 def linear_recurrence(u: Tensor, weight: Tensor) -> Tensor:
@@ -42,53 +41,46 @@ def linear_recurrence(u: Tensor, weight: Tensor) -> Tensor:
     return pairs if steps % 2 == 0 else torch.cat([pairs, at_even[-1:]])
 
 
-def pays(x: Tensor, weights: Weights) -> bool:
+def is_preferred(batch: Batch) -> bool:
     """Whether W_mh is zero and gets no gradient, and the input is on a GPU, where a loop waits for every launch."""
-    if not x.is_cuda or (weights.mh.requires_grad and torch.is_grad_enabled()):
+    W_mh = batch.weights.mh
+    if not batch.x.is_cuda or (W_mh.requires_grad and torch.is_grad_enabled()):
         return False
-    return not bool(weights.mh.any())
+    return not bool(W_mh.any())
 
 
-def scan(
-    x: Tensor,
-    m_0: Tensor,
-    weights: Weights,
-    nonlinearity: str = "tanh",
-    output: str = "memory",
-    batch_sizes: Sequence[int] | None = None,
-) -> Result:
-    """All steps; W_mh must be zero. See :mod:`linmem.nn.scan.signature`."""
-    if bool(weights.mh.any()):
-        raise ValueError(
-            "backend is 'parallel', which needs W_mh = 0, but W_mh has other entries: use 'auto' or 'fused'"
-        )
-    if batch_sizes is not None:
-        padded, lengths = pad_packed_sequence(PackedSequence(x, torch.as_tensor(batch_sizes)))
-        y, memory = _states(padded, m_0, weights, nonlinearity, output)
-        step, sequence = steps_and_sequences(batch_sizes)
-        last = lengths.to(x.device) - 1
-        return Result(
-            y[step.to(x.device), sequence.to(x.device)], memory[last, torch.arange(len(last), device=x.device)]
-        )
-    y, memory = _states(x, m_0, weights, nonlinearity, output)
+def scan(batch: Batch) -> Result:
+    """All steps; W_mh must be zero. See :mod:`linmem.nn.scan.batch`."""
+    if bool(batch.weights.mh.any()):
+        raise ValueError("W_mh must be zero with backend='parallel', got nonzero entries. Use backend='auto'.")
+    if batch.batch_sizes is not None:
+        padded, lengths = pad_packed_sequence(PackedSequence(batch.x, torch.as_tensor(batch.batch_sizes)))
+        y, memory = _states(batch._replace(x=padded))
+        step, sequence = steps_and_sequences(batch.batch_sizes)
+        device = padded.device
+        last = lengths.to(device) - 1
+        return Result(y[step.to(device), sequence.to(device)], memory[last, torch.arange(len(last), device=device)])
+    y, memory = _states(batch)
     return Result(y, memory[-1])
 
 
-def _states(x: Tensor, m_0: Tensor, weights: Weights, nonlinearity: str, output: str) -> tuple[Tensor, Tensor]:
-    sigma = activation(nonlinearity).apply
-    v = F.linear(x, weights.xh, weights.bias_h)
+def _states(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Outputs and memories of all steps of a regular batch."""
+    weights, m_0, sigma = batch.weights, batch.m_0, activation(batch.nonlinearity).apply
+    v = F.linear(batch.x, weights.xh, weights.bias_h)
     if weights.mh.requires_grad and torch.is_grad_enabled():
-        # m does not move v, but W_mh wants its gradient, δv_t m_{t-1}ᵀ, and for a second one that of m_{t-1}: put in
-        # twice, v is right to second order in W_mh
+        # m does not change v, but W_mh needs its gradient, δv_t m_{t-1}ᵀ, and a second derivative needs that of
+        # m_{t-1}: inserted twice, v is exact to second order in W_mh
         without = v
         for _ in range(2):
             before = torch.cat([m_0[None], _memory(sigma(v), m_0, weights, sigma)[1][:-1]])
             v = without + F.linear(before, weights.mh)
     h, memory = _memory(sigma(v), m_0, weights, sigma)
-    return (h if output == "functional" else memory), memory
+    return (h if batch.output == "functional" else memory), memory
 
 
-def _memory(h: Tensor, m_0: Tensor, weights: Weights, sigma) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def]
+def _memory(h: Tensor, m_0: Tensor, weights: Weights, sigma: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Returns h of the last functional layer and m of all steps, from h of the first functional layer."""
     for weight, bias in weights.deep:
         h = sigma(F.linear(h, weight, bias))
     u = F.linear(h, weights.hm, weights.bias_m)

@@ -2,7 +2,7 @@
 
 Blocks are those of :mod:`linmem.nn.scan.chunks`.
 
-Letters: v the value before σ, δ a gradient, A the joined matrix; f (f') units of the first (last) functional layer,
+Symbols: v the value before σ, δ a gradient, A the joined matrix; f (f') units of the first (last) functional layer,
 p memory units.
 """
 
@@ -15,22 +15,22 @@ from torch import Tensor
 
 from linmem.nn.scan import loops
 from linmem.nn.scan.activations import activation
-from linmem.nn.scan.choice import Choice
+from linmem.nn.scan.batch import Weights
 from linmem.nn.scan.chunks import Chunk
+from linmem.nn.scan.libraries import Libraries
 from linmem.nn.scan.packing import kept_rows
-from linmem.nn.scan.signature import Weights
 
 
 class Forward:
-    """The forward pass, chunk by chunk; the backward pass runs it again where states were not kept."""
+    """The forward pass, chunk by chunk; the backward pass repeats it where states were not stored."""
 
     def __init__(
-        self, weights: Weights, nonlinearity: str, choice: Choice, batch: int, matrix: Tensor | None = None
+        self, weights: Weights, nonlinearity: str, libraries: Libraries, batch: int, matrix: Tensor | None = None
     ) -> None:
-        self.weights, self.nonlinearity, self.choice, self.batch = weights, nonlinearity, choice, batch
+        self.weights, self.nonlinearity, self.libraries, self.batch = weights, nonlinearity, libraries, batch
         if matrix is None:
             to_memory = torch.cat([weights.mm, weights.hm], 1)
-            matrix = torch.cat([to_memory, choice.product.product(weights.mh, to_memory)])
+            matrix = torch.cat([to_memory, libraries.product.product(weights.mh, to_memory)])
         self.matrix = matrix  # A, (p + f, p + f')
 
     @cached_property
@@ -38,22 +38,25 @@ class Forward:
         """[m_{t-1}, h_t] to [m_t, v_{t+1} - x̂_{t+1}]."""
         weights = self.weights
         bias = None if weights.bias_m is None else torch.cat([weights.bias_m, weights.mh @ weights.bias_m])
-        return self.choice.loop.linear(self.matrix, bias, self.batch)
+        return self.libraries.loop.linear(self.matrix, bias, self.batch)
 
     @cached_property
     def deep(self) -> list[loops.Linear]:
         """The further functional layers, before σ."""
-        return [self.choice.loop.linear(w, b, self.batch) for w, b in self.weights.deep]
+        return [self.libraries.loop.linear(w, b, self.batch) for w, b in self.weights.deep]
 
     def start(self, m: Tensor) -> Tensor:
         """[m_{t-1}, v_t - x̂_t] from m_{t-1}, (·, p + f)."""
         return torch.cat([m, m @ self.weights.mh.t()], 1)
 
     def run(self, chunk: Chunk, x: Tensor, after: Tensor, memory: Tensor, layers: list[Tensor]) -> None:
-        """Fill m (length, p) and h of each functional layer from x; `after` is `start`'s, and then the next chunk's."""
-        weights, engine = self.weights, self.choice.loop
+        """Fill m (length, p) and h of each functional layer from x.
+
+        `after` is the result of `start` on entry, and that for the next chunk on exit.
+        """
+        weights, engine = self.weights, self.libraries.loop
         p, last, n = weights.mh.shape[1], weights.hm.shape[1], chunk.sizes[0]
-        projected = self.choice.product.product(x, weights.xh.t())
+        projected = self.libraries.product.product(x, weights.xh.t())
         if weights.bias_h is not None:
             projected += weights.bias_h
         blocks = x.new_empty(n + chunk.length, p + last)
@@ -76,19 +79,19 @@ class Forward:
 class Backward:
     """The backward pass, chunk by chunk from the last; sums of the weight gradients.
 
-    Through the joined matrix they would be Σ [δm_t; δv_{t+1}] [m_{t-1}; h_t]ᵀ and three products of weights; with the
-    whole gradient of m_t, D_t = δm_t + W_mhᵀ δv_{t+1}, they are of the same size and need no product of weights, which
-    was half of the work at (250, 500) and 200 rows.
+    With the joined matrix they would be Σ [δm_t; δv_{t+1}] [m_{t-1}; h_t]ᵀ and three products of weights. With the
+    whole gradient of m_t, D_t = δm_t + W_mhᵀ δv_{t+1}, they have the same size and need no products of weights, which
+    are half of the work at (250, 500) and 200 rows.
     """
 
-    def __init__(self, weights: Weights, nonlinearity: str, choice: Choice, matrix: Tensor, batch: int) -> None:
-        self.weights, self.slope, self.choice = weights, activation(nonlinearity).slope, choice
+    def __init__(self, weights: Weights, nonlinearity: str, libraries: Libraries, matrix: Tensor, batch: int) -> None:
+        self.weights, self.slope, self.libraries = weights, activation(nonlinearity).slope, libraries
         (f, p), last, new = weights.mh.shape, weights.hm.shape[1], matrix.new_empty
-        self.joined = choice.loop.linear(matrix.t(), None, batch)
-        self.deep = [choice.loop.linear(w.t(), None, batch) for w, _ in weights.deep]
+        self.joined = libraries.loop.linear(matrix.t(), None, batch)
+        self.deep = [libraries.loop.linear(w.t(), None, batch) for w, _ in weights.deep]
         self.space = new(batch, p + last)
         self.spaces = [new(batch, w.shape[1]) for w, _ in weights.deep]
-        self.first = new(0, p + f)  # the first block [δm_{t-1}, δv_t] of the chunk after
+        self.first = new(0, p + f)  # the first block [δm_{t-1}, δv_t] of the next chunk
         self.memory_grad, self.first_grad = new(p, p + last).zero_(), new(f, p + weights.xh.shape[1]).zero_()
         self.bias_m_grad, self.bias_h_grad = new(p).zero_(), new(f).zero_()
         self.deep_grads = [(torch.zeros_like(w), w.new_zeros(w.shape[0])) for w, _ in weights.deep]
@@ -103,8 +106,8 @@ class Backward:
         grad_memory: Tensor | None,
         grad_hidden: Tensor | None,
     ) -> Tensor:
-        """Add this chunk's part to all sums, from its states and the gradients of its outputs; gives δv (length, f)."""
-        engine, product = self.choice.loop, self.choice.product.product
+        """Add this chunk to all sums, from its states and the gradients of its outputs; returns δv (length, f)."""
+        engine, product = self.libraries.loop, self.libraries.product.product
         (f, p), n = self.weights.mh.shape, chunk.sizes[0]
         blocks = x.new_empty(n + chunk.length, p + f)
         blocks[:n, :p] = 0.0
@@ -126,7 +129,7 @@ class Backward:
         self.first = blocks[:n]
         dv, m_before = chunk.kept(blocks)[:, p:].contiguous(), chunk.memory_before(before, memory)
         dm = product(blocks[n:, p:], self.weights.mh).add_(blocks[n:, :p])
-        # two products rather than four: the two sides of a product are copied for it
+        # two products instead of four: a product copies its operands
         self.memory_grad += product(dm.t(), torch.cat([m_before, layers[-1]], 1))
         self.first_grad += product(dv.t(), torch.cat([m_before, x], 1))
         self.bias_m_grad += dm.sum(0)

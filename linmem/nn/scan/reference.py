@@ -1,12 +1,11 @@
-"""The recurrence as it is written on paper, in plain autograd: the specification that every other scan must meet.
+"""The recurrence as its equations state it, in plain autograd: the specification of all other scans.
 
-Slow (some ten kernel launches a step), but everything that autograd can do works through it: double backward,
+Slow (about ten kernel launches per step), but it supports everything that autograd supports: double backward,
 forward mode, ``torch.func.vmap`` and ``torch.func.grad``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from linmem.nn.scan.activations import activation
+from linmem.nn.scan.batch import Batch, Result, Weights
 from linmem.nn.scan.packing import last_rows
-from linmem.nn.scan.signature import Result, Weights
 
 
 class States(NamedTuple):
@@ -34,22 +33,16 @@ def step(x: Tensor, m: Tensor, weights: Weights, nonlinearity: str) -> States:
     return States(h, torch.addmm(F.linear(h, weights.hm, weights.bias_m), m, weights.mm.t()))
 
 
-def scan(
-    x: Tensor,
-    m_0: Tensor,
-    weights: Weights,
-    nonlinearity: str = "tanh",
-    output: str = "memory",
-    batch_sizes: Sequence[int] | None = None,
-) -> Result:
-    """All steps by a loop over `step`; see :mod:`linmem.nn.scan.signature`."""
-    states = States(m_0, m_0)
+def scan(batch: Batch) -> Result:
+    """All steps by a loop over `step`; see :mod:`linmem.nn.scan.batch`."""
+    x, weights = batch.x, batch.weights
+    states = States(batch.m_0, batch.m_0)
     hidden, memory = [], []
-    for x_t in x.unbind(0) if batch_sizes is None else x.split(list(batch_sizes)):
-        states = step(x_t, states.memory[: x_t.shape[0]], weights, nonlinearity)
+    for x_t in x.unbind(0) if batch.batch_sizes is None else x.split(list(batch.batch_sizes)):
+        states = step(x_t, states.memory[: x_t.shape[0]], weights, batch.nonlinearity)
         hidden.append(states.hidden)
         memory.append(states.memory)
-    y = hidden if output == "functional" else memory
-    if batch_sizes is None:
+    y = hidden if batch.output == "functional" else memory
+    if batch.batch_sizes is None:
         return Result(torch.stack(y), states.memory)
-    return Result(torch.cat(y), torch.cat(memory)[last_rows(batch_sizes).to(x.device)])
+    return Result(torch.cat(y), torch.cat(memory)[last_rows(batch.batch_sizes).to(x.device)])

@@ -1,16 +1,16 @@
-"""The time loops as one GPU kernel a chunk, in Triton: a program keeps some sequences and walks through the steps.
+"""The time loops as one GPU kernel per chunk, in Triton: a program computes all steps of 16 sequences.
 
-States, gradients and sums are float32. Products are IEEE float32, not TF32, or by tensor cores in bfloat16, of the
-rounded matrix with a state in two parts of 8 bits: a memory passes through a product at every step, and with one part
-alone m_t = m_{t-1} + 1 would stop at 256. The matrix comes from the L2 cache at every
-step, (p + f)² numbers for each block of 16 sequences, and the state passes from step to step through memory that no
-other program reads. A batch of fewer than a hundred blocks leaves part of a large GPU idle.
+States, gradients and sums are float32. Products are IEEE float32, not TF32, or use tensor cores in bfloat16, of the
+rounded matrix with a state in two parts of 8 bits: a memory enters a product at every step, and with one part
+m_t = m_{t-1} + 1 would stop at 256. The matrix is read from the L2 cache at every step, (p + f)² numbers for each
+block of 16 sequences, and the state passes from step to step through memory that no other program reads. A batch of
+fewer than a hundred blocks leaves part of a large GPU idle.
 
-Correct by Triton's interpreter (``tests/test_triton.py``), never yet run on a GPU: tile sizes are guesses, and
-:mod:`linmem.nn.scan.cuda` tries the kernels on a small problem before it trusts them.
+Tested with Triton's interpreter (``tests/test_triton.py``), never run on a GPU: tile sizes are estimates, and
+:mod:`linmem.nn.scan.cuda` checks the kernels on a small problem before it uses them.
 
-Blocks, states and gradients are those of :mod:`linmem.nn.scan.chunks`; letters as in :mod:`linmem.nn.scan.loops`.
-Imported only where Triton is asked for.
+Blocks, states and gradients are those of :mod:`linmem.nn.scan.chunks`; symbols as in :mod:`linmem.nn.scan.loops`.
+Imported only if Triton is used.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from torch import Tensor
 SEQUENCES, TILE = 16, 32  # rows of a program, and how much of a row enters a product at once
 COLUMNS = {torch.bfloat16: 256}  # at most, of a product at once: a tile of the matrix is 16 KiB
 COLUMNS_ELSE = 128
-# The interpreter truncates to bfloat16 and then multiplies its bits as integers (Triton 3.9); there numbers are rounded
-# by hand and multiplied in float32, which gives what tensor cores give.
+# The interpreter of Triton 3.9 truncates to bfloat16 and then multiplies its bits as integers. There, numbers are
+# rounded explicitly and multiplied in float32, which gives the result of tensor cores.
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 

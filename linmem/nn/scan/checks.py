@@ -1,0 +1,72 @@
+"""Checks of constructor arguments and inputs of recurrent layers, with one form of error message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def check_choice(name: str, value: str, known: Iterable[str]) -> str:
+    """Return `value`; ``ValueError`` with the known ones if it is not one of them."""
+    known = tuple(known)
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}.")
+    return value
+
+
+def check_positive(**sizes: int) -> None:
+    """Raise the errors of torch's own layers unless all sizes are positive ints."""
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int):
+            raise TypeError(f"{name} should be of type int, got: {type(size).__name__}")
+        if size <= 0:
+            raise ValueError(f"{name} must be greater than zero, got {size}.")
+
+
+def functional_sizes(hidden_size: int | Sequence[int]) -> tuple[int, ...]:
+    """Units of each functional layer."""
+    sizes = tuple(hidden_size) if isinstance(hidden_size, Sequence) else (hidden_size,)
+    if not sizes:
+        raise ValueError("hidden_size must be an int or a non-empty sequence of ints, got an empty sequence.")
+    for size in sizes:
+        check_positive(hidden_size=size)
+    return sizes
+
+
+def check_float_dtype(dtype: torch.dtype | None) -> None:
+    """Raise unless `dtype` is a floating-point type or None."""
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ValueError(f"dtype must be a floating-point type such as torch.float32, got {dtype!r}.")
+
+
+def check_dtype_and_device(name: str, tensor: Tensor, like: Tensor) -> None:
+    """Raise unless `tensor` has the dtype and device of the parameter `like`."""
+    if tensor.dtype != like.dtype:
+        raise ValueError(
+            f"{name} must have the dtype of the parameters ({like.dtype}), got {tensor.dtype}. "
+            f"Convert it with {name}.to({like.dtype})."
+        )
+    if tensor.device != like.device:
+        raise ValueError(
+            f"{name} must be on the device of the parameters ({like.device}), got {tensor.device}. "
+            f"Move it with {name}.to({str(like.device)!r})."
+        )
+
+
+def check_tensor(name: str, value: object) -> None:
+    """Raise ``TypeError`` unless `value` is a tensor."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}.")
+
+
+def check_single_layer(layer: nn.Module) -> None:
+    """Raise ``ValueError`` unless a recurrent layer has one layer, one direction and one functional layer."""
+    layers, bidirectional = layer.num_layers, bool(layer.bidirectional)
+    functional = len(getattr(layer, "hidden_sizes", (0,)))
+    if layers != 1 or bidirectional or functional != 1:
+        raise ValueError(
+            "layer must have one layer, one direction and one functional layer, "
+            f"got num_layers={layers}, bidirectional={bidirectional} and {functional} functional layer(s)."
+        )
