@@ -22,7 +22,7 @@ def assert_equal_but_for_rounding(found, exact, terms, steps=1):
     """
     if isinstance(found, torch.Tensor):
         found, exact = [found], [exact]
-    norm = max(float(other.double().norm()) for other in exact)
+    norm = max(float(other.detach().double().norm()) for other in exact)
     for i, (one, other) in enumerate(zip(found, exact, strict=True)):
         assert one.shape == other.shape, f"tensor {i}"
         error, allowed = (one.double() - other.double()).norm(), tolerance(one.dtype, terms, steps) * norm

@@ -219,12 +219,12 @@ def test_wrong_input_is_named(row):
     x = input_of(5, 2, A)
     _, state = layer(x)
     for arguments, message in (
-        ((input_of(5, 2, 4),), "4 features in its last dimension, expected 3"),
+        ((input_of(5, 2, 4),), "input_size=3 features in its last dimension, got 4"),
         ((input_of(5),), r"2 dimensions \(unbatched\) or 3, got shape \(5,\)"),
-        ((input_of(0, 2, A),), "no time step"),
-        ((x.float(),), "input is torch.float32 on cpu, but the parameters are torch.float64 on cpu"),
-        ((x[:, :1], state), r"state is .*\(1, 2, .*, expected .*\(1, 1, "),
-        ((x, "state"), "state is str, expected"),
+        ((input_of(0, 2, A),), "at least one step"),
+        ((x.float(),), r"input must have the dtype .*float64\), got torch.float32"),
+        ((x[:, :1], state), r"state must be .*\(1, 1, .*, got .*\(1, 2, "),
+        ((x, "state"), "state must be .*, got str"),
     ):
         with pytest.raises(ValueError, match=message):
             layer(*arguments)
@@ -245,13 +245,13 @@ def test_a_state_is_cut_from_its_past_as_torchs_own_are(row):
 def test_sequences_that_are_not_equally_far_cannot_go_on_together(name):
     layer, x = layer_of(LAYERS[name]), input_of(5, 2, A)
     memory, clock = layer(x)[1]
-    with pytest.raises(ValueError, match=r"the clocks of this batch show \[4, 5\]"):
+    with pytest.raises(ValueError, match=r"same number of past steps .*got \[4, 5\]"):
         layer(x, (memory, clock - torch.tensor([[0, 1]])))
 
 
 @every_own_layer
 def test_a_packed_sequence_is_told_to_be_padded(row):
-    with pytest.raises(TypeError, match="input is PackedSequence, expected a torch.Tensor: unpack"):
+    with pytest.raises(TypeError, match="input must be a torch.Tensor, got PackedSequence. Pad"):
         layer_of(row)(pack_sequence([input_of(3, A), input_of(2, A)]))
 
 
@@ -265,7 +265,7 @@ def test_a_packed_sequence_is_told_to_be_padded(row):
         (lambda: LRU(3, 4, largest_phase=7.0), "largest_phase is 7.0"),
         (lambda: MultiScaleLMN(3, 4, 5, scales=0), "scales must be at least 1, got 0"),
         (lambda: MultiScaleLMN(3, 4, 5, output="hidden"), "output is 'hidden'.*'memory', 'functional'"),
-        (lambda: LMU(3, 4, nonlinearity="gelu"), "nonlinearity is 'gelu'.*'tanh'"),
+        (lambda: LMU(3, 4, nonlinearity="gelu"), "nonlinearity must be one of 'tanh'.*got 'gelu'"),
     ],
 )
 def test_wrong_arguments_are_named(build, message):

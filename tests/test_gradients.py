@@ -115,5 +115,5 @@ def test_a_gradient_near_underflow_is_measured():
 
 
 def test_a_layer_of_several_recurrences_is_refused():
-    with pytest.raises(ValueError, match="layer must have one layer"):
+    with pytest.raises(ValueError, match="one layer, one direction and one functional layer"):
         gradient_norms(LMN(3, 4, 5, num_layers=2, **KIND), input_of(5, 1, 3), last)

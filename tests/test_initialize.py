@@ -114,7 +114,7 @@ def test_sizes_that_do_not_fit_are_named():
         (LMN(3, 6, 5), "hidden_size is 6, wanted 5"),
         (LMN(3, 5, 6), "memory_size is 6, wanted 5"),
         (nn.RNN(3, 4), "hidden_size is 4, wanted 5"),
-        (LMN(3, 5, 5, num_layers=2), "has 2 layers"),
+        (LMN(3, 5, 5, num_layers=2), "got num_layers=2"),
         (nn.RNN(3, 5, bidirectional=True), "bidirectional=True"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -79,7 +79,7 @@ def test_on_average_the_way_is_open_as_often_as_it_should_be():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: StochasticDetach(lmn_of(num_layers=2), 0.5), "several recurrences"),
+        (lambda: StochasticDetach(lmn_of(num_layers=2), 0.5), "got num_layers=2"),
         (lambda: StochasticDetach(lmn_of(), 1.5), r"probability is 1.5, but it must lie in \[0, 1\]"),
     ],
 )

@@ -156,7 +156,7 @@ def test_wrong_input_is_named():
         UnfoldedNetwork(3, 4, 2, lags=0)
     with pytest.raises(ValueError, match="lags must be at least 1, got 1.5: a whole number was wanted"):
         UnfoldedNetwork(3, 4, 2, lags=1.5)
-    with pytest.raises(ValueError, match="nonlinearity is 'swish'"):
+    with pytest.raises(ValueError, match="nonlinearity must be one of .*got 'swish'"):
         UnfoldedNetwork(3, 4, 2, nonlinearity="swish")
 
 

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from linmem.nn.lmn import LMN
 from linmem.nn.scan.activations import activation
+from linmem.nn.scan.checks import check_single_layer
 
 
 class GradientNorms(NamedTuple):
@@ -67,10 +68,7 @@ def gradient_norms(
     >>> norms.memory.shape, bool(norms.memory[-1] == 2)  # ∂L/∂m_T is one for each of four units
     (torch.Size([5]), True)
     """
-    if layer.num_layers != 1 or layer.bidirectional or len(layer.hidden_sizes) != 1:
-        raise ValueError(
-            f"layer must have one layer, one direction and one functional layer, got {layer!r}. Use such an LMN."
-        )
+    check_single_layer(layer)
     sigma = activation(layer.nonlinearity).apply
     W_xh, W_mh, W_hm, W_mm = (getattr(layer, f"weight_{name}_l0") for name in ("xh", "mh", "hm", "mm"))
     b_h, b_m = (getattr(layer, f"bias_{name}_l0") for name in "hm")

@@ -16,6 +16,7 @@ from torch.nn.utils import parametrize
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.nn.baselines import RNNRBM
 from linmem.nn.lmn import LMN
+from linmem.nn.scan.checks import check_single_layer
 from linmem.nn.sequence_model import SequenceModel
 from linmem.nn.unfolded import ExplicitMemoryNetwork, UnfoldedNetwork
 from linmem.ridge import ridge_regression
@@ -46,7 +47,7 @@ def from_autoencoder_(layer: LMN | nn.RNN, autoencoder: LinearAutoencoder) -> No
     A, B = _encoder(autoencoder)
     p, a = A.shape
     _check_sizes("input_size", layer.input_size, a)
-    _check_single(layer)
+    check_single_layer(layer)
     offset = -(A @ torch.as_tensor(autoencoder.mean_, dtype=A.dtype))
     _check_sizes("hidden_size", _width(layer.hidden_size), p)
     if isinstance(layer, nn.RNN):
@@ -165,7 +166,7 @@ def fit_readout_(readout: nn.Linear, states: Tensor, outputs: Tensor, ridge: flo
 
 def check_transfer(layer: LMN, readout: nn.Linear, outputs: int, memory_decay: float = 1.0) -> None:
     """Raise ValueError unless `from_unfolded_` can fill `layer` and `readout` for that many outputs."""
-    _check_single(layer)
+    check_single_layer(layer)
     _width(layer.hidden_size)
     _check_sizes("readout.in_features", readout.in_features, layer.memory_size)
     _check_sizes("readout.out_features", readout.out_features, outputs)
@@ -210,11 +211,3 @@ def _width(hidden_size: int | Sequence[int]) -> int:
 def _check_sizes(name: str, came: int, wanted: int) -> None:
     if came != wanted:
         raise ValueError(f"{name} is {came}, wanted {wanted}: build the layer with the sizes of what fills it")
-
-
-def _check_single(layer: LMN | nn.RNN) -> None:
-    if layer.num_layers != 1 or layer.bidirectional:
-        raise ValueError(
-            f"the layer has {layer.num_layers} layers, bidirectional={layer.bidirectional}:"
-            " one unidirectional layer was wanted; fill deeper ones layer by layer"
-        )

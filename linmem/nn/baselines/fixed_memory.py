@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from linmem.nn.lmn import LMN
+from linmem.nn.scan.checks import check_single_layer
 
 
 @torch.no_grad()
@@ -110,8 +111,7 @@ def echo_state_(layer: LMN, *, radius: float = 0.95, scale: float = 1.0, sparsit
 
 def _sizes(layer: LMN) -> tuple[int, int]:
     """(p, f) of a layer that can be filled."""
-    if layer.num_layers != 1 or layer.bidirectional or len(layer.hidden_sizes) != 1:
-        raise ValueError(f"{layer!r} has several recurrences or functional layers: a single one was wanted")
+    check_single_layer(layer)
     return layer.memory_size, layer.hidden_sizes[0]
 
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from linmem.nn.base import SequenceLayer
 from linmem.nn.lmn import LMN
 from linmem.nn.scan.activations import activation
+from linmem.nn.scan.checks import check_single_layer
 
 
 class StochasticDetach(SequenceLayer):
@@ -32,8 +33,7 @@ class StochasticDetach(SequenceLayer):
 
     def __init__(self, lmn: LMN, probability: float) -> None:
         super().__init__()
-        if lmn.num_layers != 1 or lmn.bidirectional or len(lmn.hidden_sizes) != 1:
-            raise ValueError(f"{lmn!r} has several recurrences or functional layers: a single one was wanted")
+        check_single_layer(lmn)
         if not 0 <= probability <= 1:
             raise ValueError(f"probability is {probability}, but it must lie in [0, 1]")
         self.lmn, self.probability = lmn, probability
