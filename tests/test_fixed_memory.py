@@ -151,9 +151,9 @@ def test_an_echo_state_network_has_its_radius_and_forgets_where_it_began():
 @pytest.mark.parametrize(
     ("fill", "message"),
     [
-        (lambda: delay_line_(layer_of(4, 5, num_layers=2)), "got num_layers=2"),
-        (lambda: orthogonal_(layer_of((4, 4), 5)), "got num_layers=2"),
-        (lambda: keep_orthogonal_(layer_of(4, 5, bidirectional=True)), "got num_layers=2"),
+        (lambda: delay_line_(layer_of(4, 5, num_layers=2)), "layer must have one layer"),
+        (lambda: orthogonal_(layer_of((4, 4), 5)), "layer must have one layer"),
+        (lambda: keep_orthogonal_(layer_of(4, 5, bidirectional=True)), "layer must have one layer"),
         (lambda: elman_(layer_of(4, 5)), "memory_size is 5, but an Elman network remembers its 4"),
         (lambda: linear_(layer_of(4, 5)), "nonlinearity is 'tanh', but a linear network wants 'identity'"),
         (lambda: orthogonal_(layer_of(4, 5), weight="weight_mh"), "weight_mh is 4 by 5"),

@@ -107,7 +107,7 @@ class SequenceLayer(nn.Module, ABC):
     def _check_sizes(**sizes: int) -> None:
         for name, size in sizes.items():
             if not isinstance(size, Integral) or size < 1:
-                raise ValueError(f"{name} must be an integer of at least 1, got {size!r}.")
+                raise ValueError(f"{name} must be at least 1, got {size!r}. Pass an integer.")
 
     def _check_input(self, x: Tensor) -> None:
         weight = next(chain(self.parameters(), self.buffers()))
