@@ -52,7 +52,7 @@ def test_train_leaves_a_run_that_can_be_read(trained):
     assert config["versions"]["torch"] == torch.__version__
     epochs = [json.loads(line) for line in (trained / "history.jsonl").read_text().splitlines()]
     assert [epoch["epoch"] for epoch in epochs] == [1, 2]
-    assert json.loads((trained / "scores.json").read_text())["simplest"]["nll"] > 0
+    assert json.loads((trained / "scores.json").read_text())["baseline"]["nll"] > 0
 
 
 def test_evaluate_prints_persistence_first(trained, capsys):
@@ -139,14 +139,17 @@ def altered(run_folder, tmp_path):
         (["fit", "{pieces}", "--memory_size=5000"], "independent directions: lower memory_size"),
         (["fit", "{pieces}", "--solver=magic"], "solver is 'magic'"),
         (["train", "{pieces}", "--model=transformer"], "model must be one of lmn-a, lmn-b"),
-        (["train", "{pieces}", "--pretrain=wishes"], "pretrain is 'wishes': the known ones are none, unfolded, inputs"),
+        (["train", "{pieces}", "--pretrain=wishes"], "pretrain must be one of none, unfolded, inputs, got 'wishes'"),
         (
             ["train", "{pieces}", "--output_bias_init=zero"],
-            "output_bias_init is 'zero': the known ones are marginal, default",
+            "output_bias_init must be one of marginal, default, got 'zero'",
         ),
-        (["train", "{pieces}", "--model=lstm", "--pretrain=unfolded"], "pretrain=unfolded fills lmn-b, not lstm"),
+        (
+            ["train", "{pieces}", "--model=lstm", "--pretrain=unfolded"],
+            "model must be one of lmn-b with pretrain=unfolded, got 'lstm'",
+        ),
         (["train", "{pieces}", "--pretrain=inputs", *SMALL], "hidden_size is 6, wanted 8"),
-        (["train", "{pieces}", "--learning_rate=0"], "learning_rate is 0"),
+        (["train", "{pieces}", "--learning_rate=0"], "learning_rate must be above 0, got 0"),
         (["train", "{pieces}", "--learning_rate=fast"], "learning_rate"),
         (["train", "{pieces}", "--epochs=3"], "unrecognized arguments: --epochs=3"),
         (["train", "{pieces}", "--model=lmu", "--channels=0"], "channels must be greater than 0, got 0"),
@@ -159,19 +162,22 @@ def altered(run_folder, tmp_path):
             "must be 0.0 for rnn-rbm, got 0.2",
         ),
         (["train", "{pieces}", "--config=none.yaml"], "none.yaml"),
-        (["train", "{pieces}", "--out", "{trained}", "--resume", "--nonlinearity=relu"], "now it is relu"),
+        (
+            ["train", "{pieces}", "--out", "{trained}", "--resume", "--nonlinearity=relu"],
+            "nonlinearity must be tanh as in",
+        ),
         (["fit", "{pieces}", "--device=toaster"], "device is 'toaster'"),
         (["fit", "{pieces}", "--threads=0"], "threads is 0: at least 1"),
         (["fit", "{pieces}", "--memory_size=1.0"], "memory_size is 1.0, wanted a positive integer"),
         (["generate", "{trained}", "--voices=-2"], "voices is -2"),
-        (["train", "{pieces}", "--out", "{trained}"], "already holds a run (state.safetensors): --resume goes on"),
+        (["train", "{pieces}", "--out", "{trained}"], "with state.safetensors. Continue it (--resume)"),
         (
             ["train", "{pieces}", "--out", "{trained}", "--resume", "--model=lstm"],
-            "was run with model=lmn-b, now it is",
+            "model must be lmn-b as in",
         ),
         (["train", "{broken}"], "broken.npy"),
-        (["evaluate", "{pieces}"], "holds no run"),
-        (["evaluate", "{trained}", "--split=dev"], "split is 'dev': the known ones are train, valid, test"),
+        (["evaluate", "{pieces}"], "run must be a folder that `linmem train` wrote"),
+        (["evaluate", "{trained}", "--split=dev"], "split must be one of train, valid, test, got 'dev'"),
         (["evaluate", "{altered}"], "must have the SHA-256"),
         (["bench", "--rounds=0"], "0 rounds of 3 sizes"),
         (["bench", "--clock=sun"], "clock is 'sun': the known ones are wall, cpu"),
@@ -183,9 +189,9 @@ def altered(run_folder, tmp_path):
         (["sweep", "{pieces}"], "give --space FILE or --grid NAME"),
         (["sweep", "{pieces}", "--grid=huge"], "grid is 'huge': the known ones are smoke, small, paper"),
         (["sweep", "{pieces}", "--space=nowhere.yaml"], "nowhere.yaml"),
-        (["sweep", "{pieces}", "--space={pieces}/0.npy"], "is neither YAML nor JSON"),
+        (["sweep", "{pieces}", "--space={pieces}/0.npy"], "must be YAML or JSON"),
         (["sweep", "{broken}", "--grid=smoke"], "broken.npy"),
-        (["sweep", "{pieces}", "--grid=smoke", "--trials=0"], "trials is 0"),
+        (["sweep", "{pieces}", "--grid=smoke", "--trials=0"], "trials must be at least 1, got 0"),
     ],
 )
 def test_bad_input_is_one_clear_line_and_status_2(arguments, message, pieces, trained, tmp_path, capsys, monkeypatch):
@@ -272,7 +278,7 @@ def test_resume_needs_no_option_twice_and_goes_on_with_the_same_network(pieces, 
     assert configs[0]["training"] == configs[1]["training"]
     status, _, err = run(capsys, "train", pieces, "--resume", "--nonlinearity=tanh", "--out", tmp_path / "cut")
     assert status == 2  # a default, but typed
-    assert "was run with nonlinearity=relu, now it is tanh" in err
+    assert "nonlinearity must be relu as in" in err
 
 
 def test_a_run_on_a_folder_can_be_evaluated_from_anywhere(pieces, tmp_path, capsys, monkeypatch):

@@ -66,7 +66,7 @@ def test_the_weights_depend_on_the_seed_alone(name):
 def test_every_kind_of_task_is_learned_and_has_a_baseline(data, simplest, truncate, tmp_path):
     training = TrainingOptions(max_epochs=3, batch_size=32, learning_rate=1e-3, truncate=truncate)
     summary = runner.run(RunOptions(data, ModelOptions("lmn-b", 24, 24), training), tmp_path / "run")
-    assert summary.simplest_name == simplest
+    assert summary.baseline_name == simplest
     losses = [row["train_loss"] for row in read_lines(tmp_path / "run" / "history.jsonl")]
     assert losses[-1] < losses[0]
     assert list(runner.evaluate_run(tmp_path / "run", "valid")) == [simplest, "lmn-b"]
@@ -151,14 +151,14 @@ def test_parameter_groups_hold_every_parameter_once_and_scale_the_memory():
 def test_baseline_scores_are_those_of_independent_formulas():
     digits = load("digits")
     counts = torch.bincount(digits.labels["train"])
-    _, scores = runner.simplest_scores(digits, "valid")
+    _, scores = runner.baseline_scores(digits, "valid")
     assert scores.accuracy == pytest.approx(float((digits.labels["valid"] == counts.argmax()).float().mean()))
     series = load("mackey_glass_17")
-    _, scores = runner.simplest_scores(series, "valid")
+    _, scores = runner.baseline_scores(series, "valid")
     steps = torch.cat([(x[1:] - x[:-1]).double() for x in series.valid])
     assert scores.mse == pytest.approx(float(steps.square().mean()), rel=1e-6)
     adding = load("adding")
-    _, scores = runner.simplest_scores(adding, "valid")
+    _, scores = runner.baseline_scores(adding, "valid")
     answers, mean = torch.cat(adding.targets["valid"]), torch.cat(adding.targets["train"]).mean()
     assert scores.mse == pytest.approx(float((answers - mean).square().mean()), rel=1e-5)
 

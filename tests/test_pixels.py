@@ -146,7 +146,7 @@ def test_what_diverges_in_a_search_is_said_and_does_not_end_it(tmp_path):
     assert line["rate"] == 1e-3
     assert "0.001" in psmnist.show([line | {"part": "network", "set": "digits", "model": "LMN-B"}], tmp_path)
     plan = pixels._options(config, "LMN-B", 0)
-    with pytest.raises(RuntimeError, match="lower learning_rate"):
+    with pytest.raises(RuntimeError, match="Lower learning_rate"):
         trained(plan, tmp_path)
 
 

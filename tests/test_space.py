@@ -1,16 +1,13 @@
-"""Search spaces: which runs they mean."""
+"""Search spaces: the runs they describe."""
 
 import json
 
 import pytest
 
 from linmem.nn.registry import ModelOptions
-from linmem.runs.directory import (
-    PretrainingOptions,
-    RunOptions,
-)
+from linmem.runs.options import PretrainingOptions, RunOptions
 from linmem.runs.sweep import space
-from linmem.training.loop import TrainingOptions
+from linmem.training.options import TrainingOptions
 
 
 def test_a_space_is_the_product_of_its_lists_and_a_list_of_spaces_their_union():
@@ -30,7 +27,7 @@ def test_a_space_is_the_product_of_its_lists_and_a_list_of_spaces_their_union():
     assert len(space.plan("chorales", [lstm, lstm])) == 4  # the same run twice is one run
 
 
-def test_a_draw_is_part_of_the_grid_and_the_same_for_the_same_seed():
+def test_a_sample_is_part_of_the_grid_and_the_same_for_the_same_seed():
     wide = {"hidden_size": list(range(1, 40)), "seed": [0, 1, 2]}
     drawn = space.plan("chorales", wide, trials=10, seed=3)
     assert drawn == space.plan("chorales", wide, trials=10, seed=3)
@@ -41,7 +38,7 @@ def test_a_draw_is_part_of_the_grid_and_the_same_for_the_same_seed():
 
 
 @pytest.mark.parametrize("name", space.GRIDS)
-def test_the_papers_rows_stand_in_every_grid(name):
+def test_every_grid_has_the_papers_rows(name):
     rows = {(run.model.model, run.pretraining.pretrain) for run in space.plan("jsb_chorales", space.GRIDS[name])}
     trained = {("rnn", "none"), ("rnn", "inputs"), ("lstm", "none"), ("gru", "none"), ("rnn-rbm", "none")}
     assert rows == trained | {("lmn-a", "none"), ("lmn-b", "none"), ("lmn-b", "unfolded")}
@@ -57,7 +54,7 @@ def test_the_papers_grid_is_the_protocol_of_l18():
     assert len(runs) == 5 * 25 + 3 * 30
 
 
-def test_yaml_and_json_say_the_same(tmp_path):
+def test_yaml_and_json_give_the_same_space(tmp_path):
     content = [{"model": ["lstm"], "hidden_size, memory_size": [[1, 2]], "learning_rate": 1e-3}]
     (tmp_path / "a.json").write_text(json.dumps(content))
     (tmp_path / "a.yaml").write_text("- model: [lstm]\n  hidden_size, memory_size: [[1, 2]]\n  learning_rate: 1e-3\n")
@@ -68,22 +65,23 @@ def test_yaml_and_json_say_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"units": [3]}, "names 'units': the options are model, hidden_size"),
-        ({"hidden_size": []}, "has no values"),
-        ({"hidden_size": [2.5]}, "hidden_size has the value 2.5: int was wanted"),
-        ({"hidden_size": [True]}, "int was wanted"),
-        ({"learning_rate": ["fast"]}, "learning_rate has the value 'fast': float was wanted"),
-        ({"learning_rate": [0]}, "learning_rate is 0"),
-        ({"hidden_size, memory_size": [[1, 2, 3]]}, "a list of 2 was wanted"),
+        ({"units": [3]}, "options must be among model, hidden_size.*, got 'units'"),
+        ({"hidden_size": []}, "hidden_size must have at least one value"),
+        ({"hidden_size": [2.5]}, "hidden_size must be of type int, got 2.5"),
+        ({"hidden_size": [True]}, "hidden_size must be of type int, got True"),
+        ({"learning_rate": ["fast"]}, "learning_rate must be of type float, got 'fast'"),
+        ({"learning_rate": [0]}, "learning_rate must be above 0, got 0"),
+        ({"hidden_size, memory_size": [[1, 2, 3]]}, "must have lists of 2 values"),
         (
             {"model": ["lmn-b", "lstm"], "nonlinearity": ["tanh", "relu"]},
             "nonlinearity must be 'tanh' for lstm",
         ),
-        ({"model": ["transformer"]}, "unknown model 'transformer': the known ones are lmn-a"),
-        ([], "maps option names to lists"),
-        ([3], "maps option names to lists"),
+        ({"model": ["transformer"]}, "model must be one of lmn-a, .*, got 'transformer'"),
+        ({"hidden_size": list(range(1, 400)), "memory_size": list(range(1, 400))}, "at most 100000 runs, got 159201"),
+        ([], "must map option names to lists"),
+        ([3], "must map option names to lists"),
     ],
 )
-def test_a_wrong_space_says_what_was_wanted(wrong, message):
+def test_a_wrong_space_raises_a_clear_error(wrong, message):
     with pytest.raises(ValueError, match=message):
         space.plan("chorales", wrong)

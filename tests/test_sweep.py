@@ -1,4 +1,4 @@
-"""Sweeps: what they do is what single runs do, once each, whoever dies and however many share the work."""
+"""Sweeps: each run is done once and equals a single run, when processes are killed and when several share the work."""
 
 import json
 import multiprocessing
@@ -16,30 +16,31 @@ from linmem.runs import runner
 from linmem.runs.sweep import space
 from linmem.runs.sweep.study import Study
 from linmem.runs.sweep.sweep import name_of, sweep
+from linmem.training.loop import DivergenceError
 
-# Each process starts from a copy of one that has imported all and run nothing: a fresh interpreter would take longer
-# than its runs, and a copy of this one, whose threads have differentiated, may wait for them for ever.
+# Processes are forked from one that has imported everything and run nothing: a new interpreter would take longer than
+# its runs, and a fork of this process, whose autograd threads have run, may deadlock.
 FRESH = multiprocessing.get_context("forkserver")
 FRESH.set_forkserver_preload(
     ["tests.test_sweep", "optuna.storages.journal", "optuna.study", "sqlalchemy.orm", "torch._dynamo"]
 )
 
-PATIENCE = 300  # seconds for what takes a few, on however busy a machine
+PATIENCE = 300  # seconds; a few suffice on an idle machine
 
 
 def logged_sweep(start, log, *arguments, **how):
-    """`sweep`, with a line in `log` for every run that begins; waits for the others that shall start with it."""
+    """`sweep` that writes a line to `log` for every run, and starts together with the others."""
     single, begun = runner.run, []
 
-    def noted(options, folder, **how):
+    def logged(options, folder, **how):
         with open(log, "a") as file:
             file.write(f"{folder.name} {os.getpid()}\n")
         if not begun:
-            start.wait(PATIENCE)  # nobody runs anything before each has something to run
+            start.wait(PATIENCE)  # until every process has a run
         begun.append(folder)
         return single(options, folder, **how)
 
-    runner.run = noted
+    runner.run = logged
     start.wait(PATIENCE)
     sweep(*arguments, **how)
 
@@ -62,7 +63,7 @@ def without_times(result):
     return {name: value for name, value in result.items() if not name.startswith("seconds")}
 
 
-def test_a_sweep_does_what_single_runs_do(pieces, tmp_path):
+def test_runs_of_a_sweep_equal_single_runs(pieces, tmp_path):
     rows = space.plan(str(pieces), space.GRIDS["smoke"])
     outcomes = sweep(rows, tmp_path / "sweep")
     assert [one.options for one in outcomes] == rows
@@ -79,7 +80,7 @@ def test_a_sweep_does_what_single_runs_do(pieces, tmp_path):
     assert [row["loss"] for row in kept] == [one.loss for one in outcomes]
 
 
-def test_killed_at_random_moments_it_loses_no_finished_run_and_repeats_none(pieces, tmp_path):
+def test_killed_at_random_moments_a_sweep_keeps_finished_runs_and_repeats_none(pieces, tmp_path):
     rows, moments, finished, killed = plan(pieces, 12, epochs=100), random.Random(0), {}, 0
     while killed < 10:
         process = FRESH.Process(target=sweep, args=(rows, tmp_path))
@@ -97,7 +98,7 @@ def test_killed_at_random_moments_it_loses_no_finished_run_and_repeats_none(piec
     assert killed == 10, "the runs are too short to be killed"
     outcomes = sweep(rows, tmp_path)
     assert [one.state for one in outcomes] == ["complete"] * len(rows)
-    assert len(Study(str(tmp_path / "study.journal"), "sweep", "reader").storage.get_all_trials(0)) == len(rows)
+    assert Study(str(tmp_path / "study.journal"), "sweep", "reader").finished() == {name_of(row) for row in rows}
     for name, times in finished.items():
         assert [(tmp_path / name / file).stat().st_mtime_ns for file in ("state.safetensors", "scores.json")] == times
     for one in outcomes:
@@ -130,20 +131,19 @@ def test_two_processes_share_a_study_and_do_each_run_once(pieces, tmp_path, stor
     assert {one.state for one in sweep(rows, tmp_path / "a", storage=storage)} == {"complete"}
 
 
-def claimed(storage, owner, names, start, found):
+def started(storage, owner, names, start, found):
     study = Study(storage, "race", owner)
-    look = study.storage.check_trial_is_updatable
-    study.storage.check_trial_is_updatable = lambda *trial: (look(*trial), time.sleep(0.05))  # between look and write
+    look = study.trials
+    study.trials = lambda: (look(), time.sleep(0.05))[0]  # between looking and starting
     start.wait(PATIENCE)
-    found.put([name for name in names if study.claim(name)])
+    found.put([name for name in names if study.start(name, {})])
 
 
 @pytest.mark.parametrize("storage", ["{}/study.journal", "sqlite:///{}/study.db"], ids=["journal", "database"])
-def test_of_two_folders_that_claim_a_run_at_once_one_gets_it(tmp_path, storage):
+def test_of_several_folders_that_start_a_run_at_once_one_does(tmp_path, storage):
     storage, names = storage.format(tmp_path), [f"run{index}" for index in range(5)]
-    Study(storage, "race", "nobody").add({name: {} for name in names})
     start, found = FRESH.Barrier(3), FRESH.Queue()
-    processes = [FRESH.Process(target=claimed, args=(storage, owner, names, start, found)) for owner in "abc"]
+    processes = [FRESH.Process(target=started, args=(storage, owner, names, start, found)) for owner in "abc"]
     for process in processes:
         process.start()
     got = [name for _ in processes for name in found.get(timeout=PATIENCE)]
@@ -152,26 +152,49 @@ def test_of_two_folders_that_claim_a_run_at_once_one_gets_it(tmp_path, storage):
     assert sorted(got) == sorted(names)
 
 
-def test_a_run_that_was_finished_by_whoever_took_it_over_is_left_as_it_is(tmp_path):
+def test_the_result_of_a_process_that_took_a_run_over_counts(tmp_path):
     slow, quick = (Study(str(tmp_path / "study.journal"), "sweep", owner) for owner in "ab")
-    slow.add({"run": {}})
-    assert slow.claim("run")
-    assert not quick.claim("run")
-    assert quick.claim("run", take_over=True)
-    quick.complete("run", 1.0, {})
+    assert slow.start("run", {"hidden_size": 3})
+    assert not quick.start("run", {})
+    assert quick.start("run", {}, take_over=True)
     slow.complete("run", 2.0, {})
-    slow.fail("run", "too late")
+    assert quick.finished() == set()
+    quick.complete("run", 1.0, {})
     assert quick.trials()["run"].value == 1.0
-    assert "error" not in quick.trials()["run"].user_attrs
+    assert not slow.start("run", {}, take_over=True)
+    assert len(quick.trials()) == 1
 
 
-def test_a_failed_run_is_noted_with_its_traceback_and_the_rest_is_done(pieces, tmp_path):
+def test_a_run_whose_process_was_killed_starts_again_in_its_folder(tmp_path):
+    killed = Study(str(tmp_path / "study.journal"), "sweep", "a")
+    assert killed.start("run", {})
+    again = Study(str(tmp_path / "study.journal"), "sweep", "a")
+    assert again.start("run", {})
+    again.fail("run", "Traceback: no memory", "MemoryError")
+    assert again.finished() == {"run"}
+    assert not killed.start("run", {})
+
+
+def test_a_diverged_run_is_told_from_other_failures(pieces, tmp_path, monkeypatch):
+    errors = iter([DivergenceError("training loss must be finite"), RuntimeError("DivergenceError is only text here")])
+
+    def fail(*_, **__):
+        raise next(errors)
+
+    monkeypatch.setattr(runner, "run", fail)
+    assert [(one.state, one.diverged) for one in sweep(plan(pieces, 2), tmp_path)] == [
+        ("failed", True),
+        ("failed", False),
+    ]
+
+
+def test_a_failed_run_is_recorded_with_its_traceback_and_the_others_are_done(pieces, tmp_path):
     rows = space.plan(str(pieces), {"model": ["lstm", "lmn-delay"], "max_epochs": 1, "pretrain": ["none", "inputs"]})
     outcomes = sweep(rows, tmp_path)
     assert [one.state for one in outcomes] == ["complete", "failed", "complete", "failed"]
     for one in outcomes[1::2]:
         assert one.error.startswith("Traceback")
-        assert "pretrain=inputs fills lmn-b or lmn-detach or rnn" in one.error
+        assert "model must be one of lmn-b, lmn-detach, rnn with pretrain=inputs" in one.error
         assert one.loss is None
     assert "2 complete, 2 failed" in (tmp_path / "table.md").read_text()
     before = (tmp_path / outcomes[0].name / "state.safetensors").stat().st_mtime_ns
@@ -179,7 +202,7 @@ def test_a_failed_run_is_noted_with_its_traceback_and_the_rest_is_done(pieces, t
     assert (tmp_path / outcomes[0].name / "state.safetensors").stat().st_mtime_ns == before
 
 
-def test_a_larger_plan_only_does_what_is_new(pieces, tmp_path):
+def test_a_larger_plan_does_only_the_new_runs(pieces, tmp_path):
     sweep(plan(pieces, 2), tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("state.safetensors")}
     assert len(sweep(plan(pieces, 4), tmp_path)) == 4
@@ -190,13 +213,12 @@ def test_a_larger_plan_only_does_what_is_new(pieces, tmp_path):
 def test_a_run_of_another_folder_is_left_alone_until_it_is_taken_over(pieces, tmp_path):
     rows, journal = plan(pieces, 2), str(tmp_path / "study.journal")
     elsewhere = Study(journal, "sweep", "another folder")
-    elsewhere.add({name_of(row): {} for row in rows})
-    assert elsewhere.claim(name_of(rows[0]))
+    assert elsewhere.start(name_of(rows[0]), {})
     assert [one.state for one in sweep(rows, tmp_path / "a", storage=journal)] == ["running", "complete"]
     assert [one.state for one in sweep(rows, tmp_path / "a", storage=journal, take_over=True)] == ["complete"] * 2
 
 
-def test_a_line_of_the_journal_that_was_cut_is_mended(pieces, tmp_path):
+def test_an_incomplete_last_line_of_the_journal_is_removed(pieces, tmp_path):
     rows = plan(pieces, 2)
     sweep(rows[:1], tmp_path)
     with open(tmp_path / "study.journal", "ab") as file:
@@ -204,20 +226,20 @@ def test_a_line_of_the_journal_that_was_cut_is_mended(pieces, tmp_path):
     assert [one.state for one in sweep(rows, tmp_path)] == ["complete"] * 2
 
 
-def test_a_file_that_is_no_journal_says_so_and_is_left_alone(pieces, tmp_path):
+def test_a_file_that_is_no_journal_is_refused_and_left_alone(pieces, tmp_path):
     (tmp_path / "poem").write_text("Tyger Tyger, burning bright,\nIn the forests of the night;\n")
-    with pytest.raises(ValueError, match="is not a journal of Optuna"):
+    with pytest.raises(ValueError, match="storage must be a journal of Optuna"):
         sweep(plan(pieces, 1), tmp_path / "out", storage=str(tmp_path / "poem"))
     assert (tmp_path / "poem").read_text().startswith("Tyger")
 
 
-def test_names_depend_on_every_option_and_on_nothing_else(pieces):
+def test_the_name_of_a_run_depends_on_all_its_options(pieces):
     first, second = plan(pieces, 2)
     assert name_of(first) == name_of(plan(pieces, 5)[0]) != name_of(second)
     assert len(name_of(first)) == 16
 
 
 @pytest.mark.parametrize("storage", ["nosql://here", "sqlite:////no/such/folder/x.db"])
-def test_a_storage_that_cannot_be_opened_says_so(pieces, tmp_path, storage):
-    with pytest.raises(ValueError, match="cannot be opened"):
+def test_a_storage_that_does_not_open_is_refused(pieces, tmp_path, storage):
+    with pytest.raises(ValueError, match="storage must be a database that opens"):
         sweep(plan(pieces, 1), Path(tmp_path), storage=storage)

@@ -1,4 +1,4 @@
-"""Training: padding reaches nothing, a resumed run is the run, early stopping stops, and bad input is answered."""
+"""Training: padding has no effect, a resumed run is the uninterrupted run, early stopping, divergence, bad input."""
 
 import copy
 import time
@@ -10,7 +10,7 @@ import torch
 from linmem.data import Splits
 from linmem.nn.registry import ModelOptions, build_model
 from linmem.training.batching import chunks
-from linmem.training.loop import TrainingOptions, _answers, count, evaluate, train
+from linmem.training.loop import DivergenceError, TrainingOptions, _outputs_and_targets, count, evaluate, train
 from linmem.training.tasks import NextFrame
 
 LENGTHS = (7, 2, 12, 5, 9)
@@ -41,7 +41,7 @@ def same_weights(first, second):
 
 
 @pytest.mark.parametrize("name", ["lmn-a", "lmn-b", "lstm", "gru", "rnn", "unfolded"])
-def test_metrics_do_not_see_the_padding(name):
+def test_metrics_ignore_the_padding(name):
     network, task, examples = model(name).double(), NextFrame(), NextFrame().examples(splits(), "train")
     examples = type(examples)(*([tensor.double() for tensor in part] for part in examples))
     alone, together = (count(network, examples, task, batch_size) for batch_size in (1, len(LENGTHS)))
@@ -51,14 +51,14 @@ def test_metrics_do_not_see_the_padding(name):
 
 
 @pytest.mark.parametrize("name", ["lmn-a", "lmn-b", "lstm", "unfolded"])
-def test_gradients_do_not_see_the_padding(name):
+def test_gradients_ignore_the_padding(name):
     network, examples = model(name).double().eval(), NextFrame().examples(splits(torch.float64), "train")
 
     def gradients(batches):
         network.zero_grad()
         for batch in batches:
             for chunk in chunks(examples, batch):
-                NextFrame().loss(*_answers(network, chunk)).backward()
+                NextFrame().loss(*_outputs_and_targets(network, chunk)).backward()
         return [parameter.grad.clone() for parameter in network.parameters()]
 
     together = gradients([list(range(len(LENGTHS)))])
@@ -113,11 +113,11 @@ def test_training_learns_a_rule_and_keeps_the_best_epoch():
     assert history.best.valid_loss == min(row.valid_loss for row in history.epochs)
 
 
-def test_the_running_average_is_what_is_validated_and_kept():
+def test_the_moving_average_is_validated_and_saved():
     seen = []
 
     def look(state):
-        seen.append([copy.deepcopy(part.state_dict()) for part in (state.model, state.judged)])
+        seen.append([copy.deepcopy(part.state_dict()) for part in (state.model, state.evaluated_model)])
 
     network, options = model(), replace(OPTIONS, ema_decay=0.75, max_epochs=2, batch_size=len(LENGTHS))
     history = train(network, splits(), NextFrame(), options, after_epoch=look)  # one step an epoch
@@ -127,18 +127,17 @@ def test_the_running_average_is_what_is_validated_and_kept():
     assert evaluate(network, splits(), NextFrame(), "valid").nll == history.best.valid_loss
 
 
-def test_the_penalty_draws_the_memory_towards_an_orthogonal_one():
+def test_the_penalty_makes_the_memory_more_orthogonal():
     def distance(weight):
         return float((weight.T @ weight - torch.eye(len(weight))).square().sum())
 
     free, drawn = model(), model()
     train(free, splits(), NextFrame(), replace(OPTIONS, memory_lr_scale=1.0))
     train(drawn, splits(), NextFrame(), replace(OPTIONS, memory_lr_scale=1.0, orthogonality=1.0))
-    wanted = 0.8 * distance(free.recurrent.weight_mm_l0.detach())
-    assert distance(drawn.recurrent.weight_mm_l0.detach()) < wanted
+    assert distance(drawn.recurrent.weight_mm_l0.detach()) < distance(free.recurrent.weight_mm_l0.detach())
 
 
-def test_an_epoch_says_what_it_took_of_the_processor():
+def test_an_epoch_records_its_cpu_time():
     started = time.process_time()
     history = train(model(), splits(), NextFrame(), OPTIONS)
     spent = time.process_time() - started
@@ -146,37 +145,37 @@ def test_an_epoch_says_what_it_took_of_the_processor():
     assert sum(row.cpu_seconds for row in history.epochs) < spent  # validation is not counted
 
 
-def test_early_stopping_waits_for_its_patience():
+def test_early_stopping_after_patience_epochs_without_improvement():
     history = train(model(), splits(), NextFrame(), replace(OPTIONS, max_epochs=200, patience=4))
     assert len(history.epochs) == history.best_epoch + 4
 
 
-def test_bad_input_is_answered_in_one_line(tmp_path):
+def test_bad_input_raises_a_clear_error(tmp_path):
     good = splits()
-    with pytest.raises(ValueError, match="sequence 1 has 1 steps, wanted at least 2"):
+    with pytest.raises(ValueError, match="sequence 1"):
         train(model(), replace(good, train=rolls(lengths=(4, 1))), NextFrame(), OPTIONS)
-    with pytest.raises(ValueError, match="sequence 0 has entries other than 0 and 1"):
+    with pytest.raises(ValueError, match="sequence 0 must have entries 0 and 1"):
         train(model(), replace(good, valid=[torch.full((3, 6), 0.5)]), NextFrame(), OPTIONS)
-    with pytest.raises(ValueError, match="learning_rate is -1: a number above 0"):
+    with pytest.raises(ValueError, match="learning_rate must be above 0, got -1"):
         TrainingOptions(learning_rate=-1)
     for name, value in (("batch_size", 2.5), ("max_epochs", "many"), ("truncate", 1.5), ("clip", None)):
-        with pytest.raises(ValueError, match=rf"{name} is {value!r}: a (whole )?number was wanted"):
+        with pytest.raises(ValueError, match=rf"{name} must be an? (integer|number), got {value!r}"):
             TrainingOptions(**{name: value})
     train(model(), good, NextFrame(), OPTIONS, checkpoint=tmp_path / "state")
-    with pytest.raises(ValueError, match=r"was run with learning_rate=0.01, now it is 0.5"):
+    with pytest.raises(ValueError, match=r"learning_rate must be 0.01 as in .*, got 0.5"):
         train(model(), good, NextFrame(), replace(OPTIONS, learning_rate=0.5), checkpoint=tmp_path / "state")
-    with pytest.raises(ValueError, match="holds the weights of another model"):
+    with pytest.raises(ValueError, match="must hold weights of this model"):
         train(model("lstm"), good, NextFrame(), OPTIONS, checkpoint=tmp_path / "state")
 
 
-def test_a_diverged_run_says_so_and_keeps_its_best_weights():
+def test_a_diverged_run_raises_and_restores_its_best_weights():
     network = model()
 
     def poison(state):
         if state.epoch == 2:
             next(state.model.parameters()).data.fill_(torch.nan)
 
-    with pytest.raises(ValueError, match="loss became nan in epoch 3: lower learning_rate"):
+    with pytest.raises(DivergenceError, match="must be finite, got nan in epoch 3. Lower learning_rate"):
         train(network, splits(), NextFrame(), OPTIONS, after_epoch=poison)
     assert all(torch.isfinite(parameter).all() for parameter in network.parameters())
 

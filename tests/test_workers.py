@@ -1,4 +1,4 @@
-"""Training at size: several workers are one, chunks carry their state, bfloat16 stays near float32."""
+"""Several workers give the result of one, chunks carry their state, bfloat16 is close to float32."""
 
 import json
 import subprocess
@@ -44,13 +44,15 @@ def test_chunks_of_all_workers_are_the_batch(steps, workers):
     parts = [list(chunks(examples, bucket, steps, worker, workers)) for worker in range(workers)]
     assert len({len(part) for part in parts}) == 1
     for together in zip(*parts, strict=True):
-        assert sum(len(chunk.targets) for chunk in together) == together[0].answers
-        assert all(int(chunk.asked.sum()) == len(chunk.targets) for chunk in together)
+        assert sum(len(chunk.targets) for chunk in together) == together[0].num_targets
+        assert all(int(chunk.target_mask.sum()) == len(chunk.targets) for chunk in together)
     for side, tensors in (("inputs", examples.inputs), ("targets", examples.targets)):
-        seen = [chunk.values[chunk.asked] if side == "inputs" else chunk.targets for part in parts for chunk in part]
-        wanted = torch.cat(tensors)
-        assert sum(map(len, seen)) == len(wanted)
-        torch.testing.assert_close(torch.cat(seen).sum(0), wanted.sum(0))
+        seen = [
+            chunk.values[chunk.target_mask] if side == "inputs" else chunk.targets for part in parts for chunk in part
+        ]
+        expected = torch.cat(tensors)
+        assert sum(map(len, seen)) == len(expected)
+        assert torch.equal(torch.cat(seen).sum(0), expected.sum(0))  # sums of zeros and ones are exact
 
 
 @pytest.mark.parametrize("name", ["lmn-a", "lmn-b", "lstm", "gru", "rnn"])
@@ -113,10 +115,10 @@ def test_two_workers_end_where_one_does(tmp_path, options):
     assert scores[0] == pytest.approx(scores[1], rel=1e-5)
 
 
-def test_bad_input_is_answered():
-    with pytest.raises(ValueError, match="precision is 'half': the known ones are float32, bfloat16"):
+def test_bad_input_raises_a_clear_error():
+    with pytest.raises(ValueError, match="precision must be one of float32, bfloat16, got 'half'"):
         TrainingOptions(precision="half")
-    with pytest.raises(ValueError, match="truncate is -1: 0 or more"):
+    with pytest.raises(ValueError, match="truncate must be at least 0, got -1"):
         TrainingOptions(truncate=-1)
-    with pytest.raises(ValueError, match="truncate is 3, but a UnfoldedNetwork carries no state on"):
+    with pytest.raises(ValueError, match="truncate must be 0 for UnfoldedNetwork"):
         trained("unfolded", truncate=3)

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options[name].given = set(vars(parser.parse_args(arguments, defaults=False)[name]))
         _check_machine(options[name].device, options[name].threads)
         torch.set_num_threads(options[name].threads)
-        with distributed.joined(options[name].device) as options[name].device:
+        with distributed.join_workers(options[name].device) as options[name].device:
             commands[name](options[name])
     except BrokenPipeError:  # whoever read the table has seen enough
         return 0
@@ -73,7 +73,7 @@ def train(options: Namespace) -> None:
     if distributed.rank() > 0:
         return
     name = run_options.model.model
-    print(runner.scores_table({summary.simplest_name: summary.simplest, f"{name} (valid)": summary.scores}))
+    print(runner.scores_table({summary.baseline_name: summary.baseline, f"{name} (valid)": summary.scores}))
     print(f"\n{folder}: epoch {summary.best_epoch} of {summary.epochs} is kept; next: linmem evaluate {folder}")
 
 

@@ -15,7 +15,7 @@ import torch
 from linmem import data
 from linmem.data.splits import SPLITS
 from linmem.reporting import tables
-from linmem.runs.runner import simplest_scores
+from linmem.runs.runner import baseline_scores
 from linmem.training.metrics import FrameScores
 
 TITLE = "Table 1: the data sets"
@@ -33,7 +33,7 @@ def run(config: Mapping[str, Any], seed: int, work: Path) -> Iterator[dict[str, 
         for split in SPLITS:
             rolls = getattr(splits, split)
             lengths, frames = [len(roll) for roll in rolls], torch.cat(rolls)
-            _, scores = simplest_scores(splits, split)
+            _, scores = baseline_scores(splits, split)
             assert isinstance(scores, FrameScores)
             yield {
                 "set": name,

@@ -1,13 +1,14 @@
-"""A run is a folder: what was asked, what happened, what came of it.
+"""A run directory: options, state, history and scores of one training run.
 
     config.json             options, sizes, versions, commit
-    unfolded.safetensors    state of the pretraining's unfolded network, where there is one
-    pretraining.json        its epochs and seconds
+    unfolded.safetensors    state of the unfolded network's training, with pretrain=unfolded
+    pretraining.json        epochs and seconds of the pretraining
     state.safetensors       state after the last epoch, with the best weights by validation loss and by accuracy
-    history.jsonl           a line an epoch
-    scores.json             metrics on the validation split, persistence first
+    history.jsonl           one line per epoch
+    scores.json             metrics on the validation split, and those of the baseline
+    run.lock                locked while a process trains in the directory
 
-Nothing is overwritten unless it is asked for, and then only these files.
+Files are replaced only with `resume` or `force`, and only these files.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,95 +27,59 @@ import torch
 from torch import nn
 
 from linmem.nn.registry import ModelOptions, build_model
+from linmem.runs.locks import lock
+from linmem.runs.options import PretrainingOptions, RunOptions, flatten
 from linmem.storage.atomic import write_json
-from linmem.training.checkpoint import FREE_TO_CHANGE, best_weights
-from linmem.training.loop import TrainingOptions
+from linmem.training.checkpoint import MAY_CHANGE, best_weights
+from linmem.training.options import TrainingOptions
 
 CONFIG, STATE, HISTORY, SCORES = "config.json", "state.safetensors", "history.jsonl", "scores.json"
-UNFOLDED, PRETRAINING = "unfolded.safetensors", "pretraining.json"
+UNFOLDED, PRETRAINING, LOCK = "unfolded.safetensors", "pretraining.json", "run.lock"
 FILES = (CONFIG, UNFOLDED, PRETRAINING, STATE, HISTORY, SCORES)
-TRAINED = (STATE, UNFOLDED)
+TRAINED = (STATE, UNFOLDED)  # a directory with one of these holds a run
 
 
-@dataclass(frozen=True)
-class PretrainingOptions:
-    """How to begin.
-
-    Parameters
-    ----------
-    pretrain : str
-        none; unfolded: L18's three steps, for lmn-b; inputs: from the autoencoder of the inputs, for rnn [P14] and for
-        lmn-b and lmn-detach with hidden_size = memory_size [S20].
-    pretrain_epochs : int
-        Epochs of the unfolded network at most.
-    pretrain_learning_rate : float
-        Adam's step for the unfolded network.
-    unfolded_nonlinearity : str
-        Of the unfolded network: tanh, relu, selu or identity; selu is the paper's.
-    memory_decay : float
-        What an unfolded network's hidden state still counts in the memory after one step; 1 is the paper's.
-    output_bias_init : str
-        Initial bias of the readout: marginal, the constant output that fits the training set best, or default,
-        PyTorch's.
-    """
-
-    pretrain: str = "none"
-    pretrain_epochs: int = 60
-    pretrain_learning_rate: float = 1e-3
-    unfolded_nonlinearity: str = "selu"
-    memory_decay: float = 1.0
-    output_bias_init: str = "marginal"
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What a run is: a data set or folder, a model, how to begin and how to train."""
-
-    data: str
-    model: ModelOptions = field(default_factory=ModelOptions)
-    training: TrainingOptions = field(default_factory=TrainingOptions)
-    pretraining: PretrainingOptions = field(default_factory=PretrainingOptions)
-
-
-def check_going_on(folder: Path, options: RunOptions) -> None:
-    """Check that `options` are those of the run in `folder`, but for how long it goes on; nothing is written.
-
-    Raises
-    ------
-    ValueError
-        An option differs from what the run was started with.
-    """
-    if not (folder / CONFIG).exists():
-        return
-    before, now = _flat(read_options(folder)), _flat(options)
-    for name, value in now.items():
-        if name not in FREE_TO_CHANGE and value != before[name]:
-            raise ValueError(
-                f"{folder} was run with {name}={before[name]}, now it is {value}: --resume goes on with the same"
-            )
-
-
-def claim(folder: Path, *, resume: bool, force: bool) -> None:
-    """Make `folder` ready for a run. It holds one already as soon as something was trained in it.
+@contextmanager
+def run_directory(folder: Path, *, resume: bool, force: bool) -> Iterator[None]:
+    """Create a run directory, or open one with `resume` or `force`, and lock it during the block.
 
     Raises
     ------
     FileExistsError
-        `folder` holds a run, and neither `resume` nor `force` was given.
+        `folder` holds a run, and neither `resume` nor `force` was given; or another process trains in it.
     """
-    held = [name for name in TRAINED if (folder / name).exists()]
-    if held and not resume:
-        if not force:
-            raise FileExistsError(
-                f"{folder} already holds a run ({held[0]}): --resume goes on with it, --force replaces it"
-            )
-        for name in FILES:
-            (folder / name).unlink(missing_ok=True)
+    _check_free(folder, resume=resume, force=force)
     folder.mkdir(parents=True, exist_ok=True)
+    with lock(folder / LOCK, wait=False) as acquired:
+        if not acquired:
+            raise FileExistsError(f"out must not be in use, got {folder}, where another process trains. Use another.")
+        _check_free(folder, resume=resume, force=force)  # it may have changed before the lock was acquired
+        if force and not resume:
+            for name in FILES:
+                (folder / name).unlink(missing_ok=True)
+        yield
+
+
+def check_resumable(folder: Path, options: RunOptions) -> None:
+    """Check that `options` are those of the run in `folder`, except those that may change; nothing is written.
+
+    Raises
+    ------
+    ValueError
+        An option differs from that of the run.
+    """
+    if not (folder / CONFIG).exists():
+        return
+    before = flatten(read_options(folder))
+    for name, value in flatten(options).items():
+        if name not in MAY_CHANGE and value != before[name]:
+            raise ValueError(
+                f"{name} must be {before[name]} as in {folder}, got {value}. Resume with the same options."
+            )
 
 
 def write_config(folder: Path, options: RunOptions, input_size: int, output_size: int) -> None:
-    """Note what was asked, and by which versions."""
+    """Write the options, the sizes of the model and the versions."""
     write_json(
         folder / CONFIG,
         asdict(options) | {"input_size": input_size, "output_size": output_size} | provenance(),
@@ -120,7 +87,7 @@ def write_config(folder: Path, options: RunOptions, input_size: int, output_size
 
 
 def provenance() -> dict[str, Any]:
-    """By what a result was made: versions, commit, machine, threads."""
+    """What a result was made with: versions, commit, machine, threads."""
     return {
         "versions": _versions(),
         "commit": _commit(),
@@ -130,17 +97,16 @@ def provenance() -> dict[str, Any]:
 
 
 def read_options(folder: Path) -> RunOptions:
-    """Read the options of the run in `folder`."""
-    config = _read_config(folder)
-    try:
-        return RunOptions(
-            config["data"],
-            ModelOptions(**config["model"]),
-            TrainingOptions(**config["training"]),
-            PretrainingOptions(**config["pretraining"]),
-        )
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{folder / CONFIG} is damaged or of another version ({error}): train again") from None
+    """Read the options of the run in `folder`; an option that an older version did not have gets its default.
+
+    Raises
+    ------
+    FileNotFoundError
+        `folder` holds no run.
+    ValueError
+        The file is damaged, or of a version with other options.
+    """
+    return _options(folder, read_config(folder))
 
 
 def load_run(folder: Path, best_by: str = "loss") -> tuple[RunOptions, nn.Module]:
@@ -150,28 +116,104 @@ def load_run(folder: Path, best_by: str = "loss") -> tuple[RunOptions, nn.Module
     ------
     FileNotFoundError
         `folder` holds no run, or one without a finished epoch.
+    ValueError
+        A file is damaged, or the weights do not fit the options.
     """
-    options, config = read_options(folder), _read_config(folder)
+    config = read_config(folder)
+    options = _options(folder, config)
     if not (folder / STATE).exists():
-        raise FileNotFoundError(f"{folder} holds a run without a finished epoch: go on with it (--resume)")
-    model = build_model(options.model, config["input_size"], config["output_size"])
-    model.load_state_dict(best_weights(folder / STATE, best_by))
+        raise FileNotFoundError(f"{folder} must hold a run with a finished epoch, got none. Continue it with --resume.")
+    model = build_model(options.model, _size(folder, config, "input_size"), _size(folder, config, "output_size"))
+    try:
+        model.load_state_dict(best_weights(folder / STATE, best_by))
+    except RuntimeError:
+        raise ValueError(
+            f"{folder / STATE} must hold weights of the model in {CONFIG}, got others. Train again."
+        ) from None
     return options, model.eval()
 
 
-def _flat(options: RunOptions) -> dict[str, Any]:
-    groups = asdict(options)
-    return {"data": groups.pop("data")} | {name: value for group in groups.values() for name, value in group.items()}
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read the configuration of the run in `folder`, as it was written.
 
-
-def _read_config(folder: Path) -> dict[str, Any]:
+    Raises
+    ------
+    FileNotFoundError
+        `folder` holds no run.
+    ValueError
+        The file is not a JSON object.
+    """
     path = folder / CONFIG
     if not path.is_file():
-        raise FileNotFoundError(f"{folder} holds no run (no {CONFIG}): name a folder that `linmem train` wrote")
+        raise FileNotFoundError(f"run must be a folder that `linmem train` wrote, got {folder} without {CONFIG}.")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is damaged ({error}): train again with --force") from None
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} must be JSON, got: {error}. Train again with --force.") from None
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} must be a JSON object, got {type(config).__name__}. Train again with --force.")
+    return config
+
+
+def read_scores(folder: Path) -> dict[str, Any]:
+    """Read the scores of the finished run in `folder`.
+
+    Raises
+    ------
+    ValueError
+        The file is not a JSON object with scores.
+    """
+    return _read_object(folder / SCORES, "scores")
+
+
+def read_pretraining(folder: Path) -> dict[str, Any]:
+    """Read epochs and seconds of the pretraining; zeros if there was none.
+
+    Raises
+    ------
+    ValueError
+        The file is not a JSON object with seconds.
+    """
+    path = folder / PRETRAINING
+    return _read_object(path, "seconds") if path.exists() else {"seconds": 0.0, "cpu_seconds": 0.0, "epochs": 0}
+
+
+def _check_free(folder: Path, *, resume: bool, force: bool) -> None:
+    held = [name for name in TRAINED if (folder / name).exists()]
+    if held and not resume and not force:
+        raise FileExistsError(
+            f"out must not hold a run, got {folder} with {held[0]}. Continue it (--resume) or replace it (--force)."
+        )
+
+
+def _options(folder: Path, config: dict[str, Any]) -> RunOptions:
+    try:
+        return RunOptions(
+            config["data"],
+            ModelOptions(**config["model"]),
+            TrainingOptions(**config["training"]),
+            PretrainingOptions(**config["pretraining"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{folder / CONFIG} must hold options of this version, got: {reason}. Train again.") from None
+
+
+def _size(folder: Path, config: dict[str, Any], name: str) -> int:
+    size = config.get(name)
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f"{name} in {folder / CONFIG} must be a positive integer, got {size!r}. Train again.")
+    return size
+
+
+def _read_object(path: Path, key: str) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} must be JSON, got: {error}. Delete it and resume the run.") from None
+    if not isinstance(content, dict) or key not in content:
+        raise ValueError(f"{path} must be a JSON object with {key!r}, got another. Delete it and resume the run.")
+    return content
 
 
 def _versions() -> dict[str, str]:

@@ -1,9 +1,9 @@
-"""Run: load the data, build the model, pretrain it if asked, train it, measure it, and keep all that in a folder."""
+"""Run: load the data, build the model, pretrain and train it, measure it, and keep everything in a run directory."""
 
 from __future__ import annotations
 
-import json
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,32 +25,31 @@ from linmem.runs.directory import (
     SCORES,
     STATE,
     UNFOLDED,
-    RunOptions,
-    check_going_on,
-    claim,
+    check_resumable,
     load_run,
+    read_pretraining,
+    run_directory,
     write_config,
 )
+from linmem.runs.options import RunOptions, check_pretraining
 from linmem.storage.atomic import write_json, write_lines
 from linmem.training import distributed
-from linmem.training.checkpoint import epochs_kept
-from linmem.training.loop import evaluate, train
-from linmem.training.metrics import FrameScores, Scores
+from linmem.training.checkpoint import read_history
+from linmem.training.loop import History, evaluate_on_examples, train_on_examples
+from linmem.training.metrics import FrameScores, Scores, scores_from_dict
+from linmem.training.prepared import PreparedTask
 from linmem.training.pretraining import pretrain, pretrain_on_inputs
 from linmem.training.rbm_task import NextFrameRBM
 from linmem.training.tasks import Task, task_of
 
-OUTPUT_BIAS_INITS = ("marginal", "default")
-_FILLED_BY = {"unfolded": ("lmn-b",), "inputs": ("lmn-b", "lmn-detach", "rnn")}
-
 
 @dataclass(frozen=True)
 class Summary:
-    """What a finished run reports; seconds are of training alone, to be compared within one table of one machine."""
+    """Result of a finished run. Seconds are of training alone, and comparable within one machine."""
 
     scores: Scores  # on the validation split
-    simplest: Scores  # of the model that every other has to beat, on the same split
-    simplest_name: str
+    baseline: Scores  # of the baseline on the same split
+    baseline_name: str
     parameters: int
     epochs: int
     best_epoch: int
@@ -67,105 +66,139 @@ def run(
     device: str = "cpu",
     progress: bool = False,
 ) -> Summary:
-    """Train what `options` describe and keep it in `folder`; a run that was cut goes on with `resume`.
+    """Train as `options` say in the run directory `folder`; with `resume`, continue an interrupted run.
 
     Raises
     ------
     FileExistsError
-        `folder` holds a run already, and neither `resume` nor `force` was given.
+        `folder` holds a run and neither `resume` nor `force` was given, or another process trains in it.
     ValueError
-        The options contradict each other, the data, or the run to go on with.
+        The options contradict each other, the data, or the run to resume.
+    DivergenceError
+        The loss is no longer finite.
     """
-    options = replace(options, data=_place(options.data))
+    options = replace(options, data=_absolute_path(options.data))
     if resume:
-        check_going_on(folder, options)
+        check_resumable(folder, options)
+    check_pretraining(options)
     splits = data.load(options.data)
-    outputs = task_of(splits).output_size(splits)
-    _check_pretraining(options)
-    model = build_model(options.model, splits.features, outputs, options.training.seed)
-    task = task_for(model, splits)
-    examples = task.examples(splits, "train")  # complain before anything is written
-    if distributed.rank() == 0:
-        claim(folder, resume=resume, force=force)
-        write_config(folder, options, splits.features, outputs)
-    distributed.wait()
-    if options.pretraining.output_bias_init == "marginal":
-        answer_constant_(model, task.constant(torch.cat(examples.targets), outputs))
-    model = model.to(device)
-    if options.pretraining.pretrain != "none" and not (folder / STATE).exists():
-        _pretrain(model, options, splits, task, folder, progress)
-    history = train(
-        model,
-        splits,
-        NextFrameRBM.rough(model) if isinstance(model, RNNRBM) else task,
-        options.training,
-        checkpoint=folder / STATE,
-        after_epoch=lambda state: write_lines(folder / HISTORY, state.history),
-        progress=progress,
-    )
-    if distributed.rank() == 0:
-        write_lines(folder / HISTORY, history.epochs)  # a process that died after its last epoch had yet to
-    name, simplest = simplest_scores(splits, "valid")
-    summary = Summary(
-        evaluate(model, splits, task, "valid"),
-        simplest,
+    prepared = PreparedTask(splits, task_of(splits))
+    training, valid = prepared.examples("train"), prepared.examples("valid")  # before anything is written
+    model = build_model(options.model, splits.features, prepared.output_size, options.training.seed)
+    task = _task_for(model, prepared.task)
+    with ExitStack() as stack:
+        if distributed.rank() == 0:
+            stack.enter_context(run_directory(folder, resume=resume, force=force))
+            write_config(folder, options, splits.features, prepared.output_size)
+        distributed.wait()
+        if options.pretraining.output_bias_init == "marginal":
+            answer_constant_(model, task.constant(torch.cat(training.targets), prepared.output_size))
+        model = model.to(device)
+        if options.pretraining.pretrain != "none" and not (folder / STATE).exists():
+            _pretrain(model, options, prepared, folder, progress)
+        history = train_on_examples(
+            model,
+            NextFrameRBM.fast(model) if isinstance(model, RNNRBM) else task,
+            training,
+            valid,
+            options.training,
+            checkpoint=folder / STATE,
+            after_epoch=lambda state: write_lines(folder / HISTORY, state.history),
+            progress=progress,
+        )
+        summary = _summarize(model, task, prepared, history, folder)
+        if distributed.rank() == 0:
+            write_lines(folder / HISTORY, history.epochs)  # missing if the process was killed after its last epoch
+            write_json(folder / SCORES, asdict(summary))
+    return summary
+
+
+def _summarize(model: nn.Module, task: Task, prepared: PreparedTask, history: History, folder: Path) -> Summary:
+    """Scores of the best epoch, as validated in training; an RNN-RBM's are estimated anew, with more samples."""
+    valid = prepared.examples("valid")
+    name, baseline = _baseline(prepared, "valid")
+    return Summary(
+        evaluate_on_examples(model, task, valid, valid)
+        if isinstance(model, RNNRBM)
+        else scores_from_dict(history.best.valid),
+        baseline,
         name,
         parameter_count(model),
         len(history.epochs),
         history.best_epoch,
         history.seconds / len(history.epochs),
-        _pretraining_seconds(folder),
+        float(read_pretraining(folder)["seconds"]),
     )
-    if distributed.rank() == 0:
-        write_json(folder / SCORES, asdict(summary))
-    return summary
 
 
-def task_for(model: nn.Module, splits: Splits) -> Task:
-    """Return the task that the data set sets; an RNN-RBM answers it as it alone can."""
-    return NextFrameRBM(model) if isinstance(model, RNNRBM) else task_of(splits)
+def evaluate_run(folder: Path, split: str = "test", best_by: str = "loss", device: str = "cpu") -> dict[str, Scores]:
+    """Metrics of a finished run on one split, the baseline's first; a threshold is chosen on the validation split.
 
-
-def simplest_scores(splits: Splits, split: str) -> tuple[str, Scores]:
-    """Name and metrics of what every model has to beat: the copy of the last frame, the most frequent class, the mean.
-
-    For frames of notes the accuracies are those of the copy itself, whatever the threshold; NLL and expected accuracy
-    come from the two rates at which notes stay and start in the training set.
+    Raises
+    ------
+    ValueError
+        `split` or `best_by` is unknown, or the data set has changed.
+    FileNotFoundError
+        `folder` holds no run.
     """
-    task = task_of(splits)
-    name, model = task.simplest(splits)
-    scores = evaluate(model, splits, task, split)
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
+    options, model = load_run(folder, best_by)
+    splits = data.load(options.data)
+    if (expected := getattr(model, "input_size", None) or splits.features) != splits.features:
+        raise ValueError(f"{options.data} must have {expected} features as in {folder}, got {splits.features}.")
+    prepared = PreparedTask(splits, task_of(splits))
+    task = _task_for(model, prepared.task)
+    name = options.model.model + ("" if options.pretraining.pretrain == "none" else f", {options.pretraining.pretrain}")
+    baseline_name, baseline = _baseline(prepared, split)
+    examples, valid = prepared.examples(split), prepared.examples("valid")
+    return {baseline_name: baseline, name: evaluate_on_examples(model.to(device), task, examples, valid)}
+
+
+def baseline_scores(splits: Splits, split: str) -> tuple[str, Scores]:
+    """Name and metrics of the baseline: the copy of the last frame, the most frequent class, or the mean.
+
+    For piano rolls the accuracies are those of the copy, at any threshold; NLL and expected accuracy are those of a
+    model with two probabilities, of a note continuing and of a note starting, estimated on the training set.
+    """
+    return _baseline(PreparedTask(splits, task_of(splits)), split)
+
+
+def _baseline(prepared: PreparedTask, split: str) -> tuple[str, Scores]:
+    task, examples, valid = prepared.task, prepared.examples(split), prepared.examples("valid")
+    name, model = task.baseline(prepared.examples("train"), prepared.output_size)
+    scores = evaluate_on_examples(model, task, examples, valid)
     if isinstance(model, Persistence) and isinstance(scores, FrameScores):
-        copy = evaluate(model.certain(), splits, task, split)
+        copy = evaluate_on_examples(model.certain(), task, examples, valid)
         assert isinstance(copy, FrameScores)
         scores = replace(copy, nll=scores.nll, expected_accuracy=scores.expected_accuracy)
     return name, scores
 
 
-def _place(name: str) -> str:
-    """Name a data set as it is known, a folder by its whole path, so that a run can be evaluated from anywhere."""
+def scores_table(scores: dict[str, Scores]) -> str:
+    """Return a Markdown table, one row per model; accuracies in per cent, NLL in nats per target (for music, frame)."""
+    return tables.markdown([{"model": name} | score.row() for name, score in scores.items()], {"NLL": 3, "MSE": 5})
+
+
+def _task_for(model: nn.Module, task: Task) -> Task:
+    """The task with the likelihood of the model: that of an RNN-RBM is a joint distribution over the notes."""
+    return NextFrameRBM(model) if isinstance(model, RNNRBM) else task
+
+
+def _absolute_path(name: str) -> str:
+    """Leave the name of a data set as it is; make the path of a folder absolute, so that the run can be moved."""
     return name if name in data.SETS or not Path(name).expanduser().is_dir() else str(Path(name).expanduser().resolve())
 
 
-def _check_pretraining(options: RunOptions) -> None:
-    scheme, start = options.pretraining.pretrain, options.pretraining.output_bias_init
-    if start not in OUTPUT_BIAS_INITS:
-        raise ValueError(f"output_bias_init is {start!r}: the known ones are {', '.join(OUTPUT_BIAS_INITS)}")
-    if scheme != "none" and scheme not in _FILLED_BY:
-        raise ValueError(f"pretrain is {scheme!r}: the known ones are none, {', '.join(_FILLED_BY)}")
-    if scheme != "none" and options.model.model not in _FILLED_BY[scheme]:
-        raise ValueError(f"pretrain={scheme} fills {' or '.join(_FILLED_BY[scheme])}, not {options.model.model}")
-
-
-def _pretrain(model: nn.Module, options: RunOptions, splits: Splits, task: Task, folder: Path, progress: bool) -> None:
-    """Begin as `options.pretraining` says, and note what it took."""
+def _pretrain(model: nn.Module, options: RunOptions, prepared: PreparedTask, folder: Path, progress: bool) -> None:
+    """Initialize the model as `options.pretraining` says, and write epochs and seconds."""
     assert isinstance(model, SequenceModel)
     layer: Any = model.recurrent.lmn if isinstance(model.recurrent, StochasticDetach) else model.recurrent
-    before = epochs_kept(folder / UNFOLDED)  # of a pretraining that was cut
-    started, worked, epochs = time.perf_counter(), time.process_time(), 0
-    training, valid = (task.examples(splits, split) for split in ("train", "valid"))
+    before = read_history(folder / UNFOLDED)  # epochs of an interrupted pretraining
+    started, cpu_started, epochs = time.perf_counter(), time.process_time(), 0
+    training, valid = prepared.examples("train"), prepared.examples("valid")
     if options.pretraining.pretrain == "inputs":
-        pretrain_on_inputs(layer, model.readout, *training, task=task, seed=options.training.seed)
+        pretrain_on_inputs(layer, model.readout, *training, task=prepared.task, seed=options.training.seed)
     else:
         pretrained = pretrain(
             layer,
@@ -181,44 +214,12 @@ def _pretrain(model: nn.Module, options: RunOptions, splits: Splits, task: Task,
                 max_epochs=options.pretraining.pretrain_epochs,
                 learning_rate=options.pretraining.pretrain_learning_rate,
             ),
-            task=task,
+            task=prepared.task,
             checkpoint=folder / UNFOLDED,
             progress=progress,
         )
         epochs = len(pretrained.history.epochs)
     if distributed.rank() == 0:
         seconds = time.perf_counter() - started + sum(row.seconds for row in before)
-        cpu_seconds = time.process_time() - worked + sum(row.cpu_seconds or 0.0 for row in before)
+        cpu_seconds = time.process_time() - cpu_started + sum(row.cpu_seconds or 0.0 for row in before)
         write_json(folder / PRETRAINING, {"seconds": seconds, "cpu_seconds": cpu_seconds, "epochs": epochs})
-
-
-def _pretraining_seconds(folder: Path) -> float:
-    path = folder / PRETRAINING
-    return float(json.loads(path.read_text())["seconds"]) if path.exists() else 0.0
-
-
-def evaluate_run(folder: Path, split: str = "test", best_by: str = "loss", device: str = "cpu") -> dict[str, Scores]:
-    """Metrics of a finished run on one split, the simplest model's first; a threshold is the validation split's.
-
-    Raises
-    ------
-    ValueError
-        `split` or `best_by` is unknown.
-    FileNotFoundError
-        `folder` holds no run.
-    """
-    if split not in SPLITS:
-        raise ValueError(f"split is {split!r}: the known ones are {', '.join(SPLITS)}")
-    options, model = load_run(folder, best_by)
-    splits = data.load(options.data)
-    if (wanted := getattr(model, "input_size", splits.features)) != splits.features:
-        raise ValueError(f"{options.data} has {splits.features} features now, but {folder} was trained on {wanted}")
-    task = task_for(model, splits)
-    name = options.model.model + ("" if options.pretraining.pretrain == "none" else f", {options.pretraining.pretrain}")
-    simplest, scores = simplest_scores(splits, split)
-    return {simplest: scores, name: evaluate(model.to(device), splits, task, split)}
-
-
-def scores_table(scores: dict[str, Scores]) -> str:
-    """Return a Markdown table, a model a row; shares in per cent, NLL in nats an answer (for music, a frame)."""
-    return tables.markdown([{"model": name} | score.row() for name, score in scores.items()], {"NLL": 3, "MSE": 5})

@@ -1,7 +1,7 @@
-"""The state of a training run: where it stands, what it has seen, the best weights so far; kept in one file.
+"""Checkpoints: the complete state of a training run in one file.
 
 The file holds the weights, Adam's moments, the best weights by each criterion, and (as JSON in its header) the history
-and the options. It is replaced whole after every epoch, so a run that dies at any moment goes on from its last epoch.
+and the options. It is replaced atomically after every epoch: a killed run resumes after its last complete epoch.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from torch.optim.swa_utils import AveragedModel
 
 from linmem.storage import tensor_file
 
-FREE_TO_CHANGE = ("max_epochs", "patience")  # a longer run is the same run
+MAY_CHANGE = ("max_epochs", "patience")  # options that may change when a run resumes
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of a history: epoch counted from 1, losses per answer, metrics by name, seconds without validation.
+    """One row of a history: epoch counted from 1, losses per target, metrics by name, seconds without validation.
 
-    `cpu_seconds` are those of this process, all threads together: comparable on a machine that others use too. None in
-    runs that were kept before it was measured.
+    `cpu_seconds` is the CPU time of this process, all threads together; None in runs of versions that did not measure
+    it.
     """
 
     epoch: int
@@ -47,7 +47,7 @@ class Best:
 
 @dataclass
 class TrainingState:
-    """All that a run needs to go on."""
+    """Everything that a run needs to resume."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -56,30 +56,30 @@ class TrainingState:
     best: dict[str, Best] = field(default_factory=lambda: {"loss": Best(), "accuracy": Best()})
 
     @property
-    def judged(self) -> nn.Module:
-        """What is validated and kept: the running average of the weights where there is one, else the model."""
+    def evaluated_model(self) -> nn.Module:
+        """The model that is validated and saved: the average of the weights if there is one, else the model itself."""
         return self.model if self.average is None else self.average.module
 
     @property
     def epoch(self) -> int:
-        """Epochs done."""
+        """Number of completed epochs."""
         return len(self.history)
 
     def finished(self, max_epochs: int, patience: int) -> bool:
-        """Whether the epochs are used up, or the validation loss has not improved for `patience` of them."""
+        """Whether `max_epochs` is reached, or the validation loss has not improved for `patience` epochs."""
         return self.epoch >= max_epochs or self.epoch - self.best["loss"].epoch >= patience
 
     def record(self, epoch: Epoch) -> None:
-        """Add an epoch, and keep its weights where it is the best by a criterion."""
+        """Add an epoch, and copy its weights if it is the best by a criterion."""
         self.history.append(epoch)
         for name, value in (("loss", epoch.valid_loss), ("accuracy", -epoch.valid["accuracy"])):
             if value < self.best[name].value:
-                weights = {key: tensor.detach().clone() for key, tensor in self.judged.state_dict().items()}
+                weights = {key: tensor.detach().clone() for key, tensor in self.evaluated_model.state_dict().items()}
                 self.best[name] = Best(epoch.epoch, value, weights)
 
 
 def save(state: TrainingState, options: dict[str, Any], path: Path) -> None:
-    """Keep the run, and the options it was run with, in `path`."""
+    """Write the run and its options to `path`."""
     tensors = {f"model/{name}": tensor for name, tensor in state.model.state_dict().items()}
     if state.average is not None:
         tensors |= {f"average/{name}": tensor for name, tensor in state.average.state_dict().items()}
@@ -96,63 +96,75 @@ def save(state: TrainingState, options: dict[str, Any], path: Path) -> None:
 
 
 def resume(state: TrainingState, options: dict[str, Any], path: Path) -> None:
-    """Fill a fresh `state`, and the model in it, with the run kept in `path`.
+    """Load the run in `path` into a new `state` and its model.
 
     Raises
     ------
     ValueError
-        The file is damaged, belongs to another model, or to a run with other options.
+        The file is damaged, or belongs to another model or to a run with other options.
     """
     tensors, description = tensor_file.read(path)
+    before = description.get("options", {})
     for name, value in options.items():
-        if name not in FREE_TO_CHANGE and value != description["options"][name]:
-            raise ValueError(
-                f"{path} was run with {name}={description['options'][name]}, now it is {value}:"
-                " go on with the same options, or start anew elsewhere"
-            )
+        if name not in MAY_CHANGE and before.get(name, value) != value:
+            raise ValueError(f"{name} must be {before[name]} as in {path}, got {value}. Resume with the same options.")
     try:
-        state.model.load_state_dict(_below("model/", tensors))
+        state.model.load_state_dict(_select("model/", tensors))
         if state.average is not None:
-            state.average.load_state_dict(_below("average/", tensors))
+            state.average.load_state_dict(_select("average/", tensors))
     except RuntimeError as error:
-        raise ValueError(f"{path} holds the weights of another model: {' '.join(str(error).split())}") from None
+        raise ValueError(f"{path} must hold weights of this model, got others: {_first_line(error)}") from None
     moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in _below("optimizer/", tensors).items():
+    for name, tensor in _select("optimizer/", tensors).items():
         index, key = name.split("/")
         moments.setdefault(int(index), {})[key] = tensor
     groups = state.optimizer.state_dict()["param_groups"]
     state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-    state.history = [Epoch(**row) for row in description["history"]]
+    state.history = _history(path, description)
     state.best = {
-        name: Best(best["epoch"], best["value"], _below(f"best/{name}/", tensors))
+        name: Best(best["epoch"], best["value"], _select(f"best/{name}/", tensors))
         for name, best in description["best"].items()
     }
 
 
-def epochs_kept(path: Path) -> list[Epoch]:
-    """History of the run kept in `path`; empty where there is none.
+def read_history(path: Path) -> list[Epoch]:
+    """History of the run in `path`; empty if the file does not exist.
 
     Raises
     ------
     ValueError
         The file is damaged.
     """
-    return [Epoch(**row) for row in tensor_file.read(path)[1]["history"]] if path.exists() else []
+    return _history(path, tensor_file.read(path)[1]) if path.exists() else []
 
 
 def best_weights(path: Path, best_by: str = "loss") -> dict[str, Tensor]:
-    """Weights of the best epoch by validation "loss" or "accuracy" of the run kept in `path`.
+    """Weights of the best epoch by validation "loss" or "accuracy" of the run in `path`.
 
     Raises
     ------
     ValueError
-        The file is damaged, or keeps no best epoch by that criterion.
+        The file is damaged, or holds no best epoch by that criterion.
     """
     tensors, description = tensor_file.read(path)
-    if best_by not in description["best"]:
-        raise ValueError(f"best_by is {best_by!r}: the known ones are {', '.join(description['best'])}")
-    return _below(f"best/{best_by}/", tensors)
+    best = description.get("best", {})
+    if best_by not in best:
+        raise ValueError(f"best_by must be one of {', '.join(best) or 'none'} as in {path}, got {best_by!r}.")
+    return _select(f"best/{best_by}/", tensors)
 
 
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _history(path: Path, description: dict[str, Any]) -> list[Epoch]:
+    try:
+        return [Epoch(**row) for row in description["history"]]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} must hold a training history of this version, got: {error}. Train again.") from None
+
+
+def _first_line(error: Exception) -> str:
+    """The first difference that `load_state_dict` reports."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return (lines[1:] or lines)[0][:200]
+
+
+def _select(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

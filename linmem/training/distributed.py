@@ -1,7 +1,7 @@
-"""Several processes that train one model: who am I, how many are we, and what do we have together.
+"""Data-parallel training: rank and number of workers, barriers, averaged gradients and sums of counts.
 
-One process without `torchrun` is a group of one, and every call here does nothing. Under `torchrun` the group is the
-default one of `torch.distributed`; `join` makes it.
+Without `torchrun` there is one worker and every function returns at once. Under `torchrun` the workers are the default
+process group of `torch.distributed`, which `join_workers` creates.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ Counts = TypeVar("Counts")
 
 
 def rank() -> int:
-    """Number of this worker, from 0."""
+    """Rank of this worker, from 0."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
 def size() -> int:
-    """How many workers there are."""
+    """Number of workers."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def wait() -> None:
-    """Wait until all workers are here."""
+    """Wait until all workers have called this function."""
     if size() > 1:
         dist.barrier()
 
 
-def averaging_gradients(model: nn.Module) -> nn.Module:
-    """`model`, made to leave in every worker the mean of all workers' gradients."""
+def average_gradients(model: nn.Module) -> nn.Module:
+    """Wrap `model` so that `backward` leaves the mean of all workers' gradients in every worker."""
     return DistributedDataParallel(model) if size() > 1 else model
 
 
-def total(counts: Counts, device: torch.device | str = "cpu") -> Counts:
+def sum_over_workers(counts: Counts, device: torch.device | str = "cpu") -> Counts:
     """Sum a dataclass of tensors and numbers over the workers, in float64."""
     if size() == 1:
         return counts
@@ -52,15 +52,15 @@ def total(counts: Counts, device: torch.device | str = "cpu") -> Counts:
     sums = packed.split([tensor.numel() for tensor in tensors])
     return type(counts)(
         **{
-            name: total.reshape(value.shape).to(value) if isinstance(value, Tensor) else type(value)(total.item())
-            for (name, value), total in zip(values.items(), sums, strict=True)
+            name: summed.reshape(value.shape).to(value) if isinstance(value, Tensor) else type(value)(summed.item())
+            for (name, value), summed in zip(values.items(), sums, strict=True)
         }
     )
 
 
 @contextmanager
-def joined(device: str) -> Iterator[str]:
-    """Be a worker of the group that `torchrun` started, if it did; yields the device that is this worker's own."""
+def join_workers(device: str) -> Iterator[str]:
+    """Join the process group if `torchrun` started this process; yields the device of this worker."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield device
         return

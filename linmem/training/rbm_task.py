@@ -1,9 +1,9 @@
-"""Next-frame prediction by an RNN-RBM: the same question as `NextFrame`, answered by a joint distribution over notes.
+"""Next-frame prediction by an RNN-RBM: the task `NextFrame` with a joint distribution over the notes of a frame.
 
 Training follows contrastive divergence. The likelihood is estimated by annealed importance sampling, accuracy at a
-threshold from the notes' marginals, and expected accuracy from frames that are drawn whole [B12].
+threshold from the marginals of the notes, and expected accuracy from sampled frames [B12].
 
-Letters: M frames, v notes.
+Symbols: M frames, v notes.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from linmem.training.tasks import NextFrame
 
 
 class NextFrameRBM(NextFrame):
-    """Predict each frame of a piano roll from all before it, the notes of a frame together.
+    """Predict each frame of a piano roll from all before it, with a joint distribution over its notes.
 
     Parameters
     ----------
     model : RNNRBM
-        The model that is trained: its weight matrix is not in its outputs. So train without a running average.
+        The model that is trained. Its outputs are the biases of the RBM, without the weight matrix: train without a
+        moving average of the weights.
     steps : int
         k of CD-k.
     gibbs_steps : int
@@ -32,7 +33,7 @@ class NextFrameRBM(NextFrame):
     chains, temperatures : int
         Of annealed importance sampling in `count`; `chains=0` enumerates, for at most 20 units on one side.
     seed : int
-        Of everything that `count` draws, so that epochs are judged alike.
+        Seed of the samples of `count`, the same in every epoch.
     """
 
     def __init__(
@@ -49,26 +50,26 @@ class NextFrameRBM(NextFrame):
         self.chains, self.temperatures, self.seed = chains, temperatures, seed
 
     @classmethod
-    def rough(cls, model: RNNRBM) -> NextFrameRBM:
-        """Return the task with estimates that tell one epoch from another: 30 steps of annealing in place of 1,000."""
+    def fast(cls, model: RNNRBM) -> NextFrameRBM:
+        """Return the task with fast estimates, for comparing epochs: 30 annealing steps instead of 1,000."""
         return cls(model, gibbs_steps=10, chains=2, temperatures=15)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """CD-k surrogate, summed over frames; its value is no likelihood."""
+        """CD-k surrogate loss, summed over frames; its value is not a likelihood."""
         return self.model.loss(outputs, targets, self.steps)
 
     def count(self, outputs: Tensor, targets: Tensor) -> FrameCounts:
-        """Count hits and misses of the marginals and of whole samples, and estimate the likelihood."""
+        """Count hits and misses of the marginals and of samples, and estimate the likelihood."""
         generator = torch.Generator(outputs.device).manual_seed(self.seed)
         marginals = self.model.marginals(outputs, self.gibbs_steps, generator)
-        drawn = self.model.sample(outputs, self.gibbs_steps, generator)
-        found = float((drawn * targets).sum())
+        samples = self.model.sample(outputs, self.gibbs_steps, generator)
+        hits = float((samples * targets).sum())
         likelihood = self.model.log_likelihood(
             outputs, targets, chains=self.chains, temperatures=self.temperatures, generator=generator
         )
         return replace(
             count_frames(torch.logit(marginals.double(), eps=1e-6), targets),
-            expected_true_positive=found,
-            expected_union=float(drawn.sum() + targets.sum()) - found,
+            expected_true_positive=hits,
+            expected_union=float(samples.sum() + targets.sum()) - hits,
             nll=-float(likelihood.value.sum()),
         )

@@ -1,9 +1,9 @@
-"""Tasks: what is asked of a model, and how an answer is measured. They turn sequences into inputs and targets.
+"""Tasks: how a data set becomes inputs and targets, and which loss and metrics compare outputs with targets.
 
-A task knows nothing of optimizers: `train` and `evaluate` ask it for examples, a loss, and counts. A sequence with n
-targets is asked for them in its last n steps: all of them frame by frame, the last one for a class.
+A task is independent of the optimizer: `train` and `evaluate` call its examples, loss and counts. The n targets of a
+sequence belong to its last n steps: every step for next-frame prediction, the last step for a class.
 
-Letters: T steps, M answers of a batch, o outputs.
+Symbols: T steps, M targets of a batch, a inputs, o outputs.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ from linmem.training.metrics import ClassCounts, FrameCounts, ValueCounts, count
 
 
 class Examples(NamedTuple):
-    """What goes in and what should come out, sequence by sequence."""
+    """Inputs and targets, one entry per sequence."""
 
     inputs: list[Tensor]  # (T_i, a)
     targets: list[Tensor]  # (n_i, o) numbers or (n_i,) classes, n_i ≤ T_i, for the last n_i steps
 
 
 class Task(Protocol):
-    """What `train` needs to know of a task."""
+    """Interface between a task and the training loop."""
 
     def examples(self, splits: Any, split: str) -> Examples:
         """Turn one split into inputs and targets."""
 
     def output_size(self, splits: Any) -> int:
-        """How many outputs, o, a model needs."""
+        """Number of outputs o that a model needs."""
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Sum the loss of (M, o) model outputs over all answers."""
+        """Sum the loss of (M, o) model outputs over all targets."""
 
     def count(self, outputs: Tensor, targets: Tensor) -> Any:
-        """Count what the metrics are made of: see `metrics.Counts`."""
+        """Count what the metrics are computed from: see `metrics.Counts`."""
 
     def as_outputs(self, targets: Tensor, output_size: int) -> Tensor:
-        """What a readout solved by least squares should give, (M, o)."""
+        """Regression targets (M, o) of a readout that is solved by least squares."""
 
     def constant(self, targets: Tensor, output_size: int) -> Tensor:
-        """Outputs (o,) that answer all `targets` alike with the least loss."""
+        """Constant outputs (o,) with the lowest loss on `targets`."""
 
-    def simplest(self, splits: Any) -> tuple[str, nn.Module]:
-        """Name and build, from the training split, the model that every other has to beat."""
+    def baseline(self, training: Examples, output_size: int) -> tuple[str, nn.Module]:
+        """Name and model of the baseline, built from the training examples."""
 
 
 class NextFrame:
-    """Predict each frame of a piano roll from all before it [B12; L18 §5]: frames 2..T, a note a Bernoulli variable."""
+    """Predict each frame of a piano roll from all before it [B12; L18 §5]: frames 2..T, notes as Bernoulli."""
 
     def examples(self, splits: Any, split: str) -> Examples:
         """Inputs x_1..x_{T-1}, targets x_2..x_T.
@@ -66,11 +66,11 @@ class NextFrame:
         sequences = check_sequences(getattr(splits, split), min_length=2)
         for index, roll in enumerate(sequences):
             if not ((roll == 0) | (roll == 1)).all():
-                raise ValueError(f"sequence {index} has entries other than 0 and 1: a piano roll was wanted")
+                raise ValueError(f"sequence {index} must have entries 0 and 1 as a piano roll, got others.")
         return Examples([roll[:-1] for roll in sequences], [roll[1:] for roll in sequences])
 
     def output_size(self, splits: Any) -> int:
-        """One output a note."""
+        """One output per note."""
         return splits.features
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -86,46 +86,44 @@ class NextFrame:
         return 4 * (targets - 0.5)
 
     def constant(self, targets: Tensor, output_size: int) -> Tensor:
-        """Log-odds of every note, half a frame with it and half a frame without it added to those seen."""
+        """Log-odds of every note, with half a frame added to the counts of frames with and without it."""
         return torch.logit((targets.double().sum(0) + 0.5) / (len(targets) + 1)).float()
 
-    def simplest(self, splits: Any) -> tuple[str, nn.Module]:
+    def baseline(self, training: Examples, output_size: int) -> tuple[str, nn.Module]:
         """Copy the last frame."""
-        return "persistence", Persistence(*self.examples(splits, "train"))
+        return "persistence", Persistence(*training)
 
 
 class GivenFrames(NextFrame):
-    """Frames of zeros and ones that are given beside the inputs, not their future."""
+    """Frames of zeros and ones that the data set provides as targets."""
 
     def examples(self, splits: Any, split: str) -> Examples:
-        """Take the pairs apart."""
+        """Inputs and targets of the pairs."""
         return _given(splits, split)
 
     def output_size(self, splits: Any) -> int:
-        """One output a column of the targets."""
+        """One output per column of the targets."""
         return splits.targets["train"][0].shape[-1]
 
 
 class Recall(NextFrame):
-    """Sequence autoencoding [S20]: hear a piano roll whole, then give it back, the last frame first.
+    """Sequence autoencoding [S20]: read a whole piano roll, then reproduce it in reverse order.
 
     Inputs are (2 T, a + 1): x_1 … x_T, then T silent steps in which the additional feature is 1; targets are x_T … x_1.
-    So the memory must hold all of the sequence at once, as that of a linear autoencoder does.
+    The memory must hold the whole sequence at once, like that of a linear autoencoder.
     """
 
     def examples(self, splits: Any, split: str) -> Examples:
-        """Turn each (T, a) roll into what is heard and what is to be given back."""
+        """Inputs (2 T, a + 1) and targets (T, a) of each (T, a) roll."""
         rolls = check_sequences(getattr(splits, split))
-        heard = [torch.cat([nn.functional.pad(x, (0, 1)), x.new_zeros(len(x), x.shape[1] + 1)]) for x in rolls]
-        for x in heard:
+        inputs = [torch.cat([nn.functional.pad(x, (0, 1)), x.new_zeros(len(x), x.shape[1] + 1)]) for x in rolls]
+        for x in inputs:
             x[len(x) // 2 :, -1] = 1
-        return Examples(heard, [x.flip(0) for x in rolls])
+        return Examples(inputs, [x.flip(0) for x in rolls])
 
-    def simplest(self, splits: Any) -> tuple[str, nn.Module]:
-        """Answer with each note's rate in the training set."""
-        frames = torch.cat(splits.train).double()
-        rates = (frames.sum(0) + 0.5) / (len(frames) + 1)
-        return "note rates", _Constant(torch.logit(rates).float())
+    def baseline(self, training: Examples, output_size: int) -> tuple[str, nn.Module]:
+        """Predict each note's rate in the training set."""
+        return "note rates", _Constant(self.constant(torch.cat(training.targets), output_size))
 
 
 class NextValue:
@@ -137,59 +135,58 @@ class NextValue:
         return Examples([x[:-1] for x in sequences], [x[1:] for x in sequences])
 
     def output_size(self, splits: Any) -> int:
-        """One output a feature."""
+        """One output per feature."""
         return splits.features
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Squared error, a mean over outputs, summed over steps."""
+        """Squared error, averaged over outputs and summed over steps."""
         return mse_loss(outputs, targets, reduction="sum") / targets.shape[-1]
 
     def count(self, outputs: Tensor, targets: Tensor) -> ValueCounts:
-        """Count squared errors, and what the variance is made of."""
+        """Count squared errors and the moments behind the variance."""
         return count_values(outputs, targets)
 
     def as_outputs(self, targets: Tensor, output_size: int) -> Tensor:
-        """Give the numbers themselves."""
+        """The numbers themselves."""
         return targets
 
     def constant(self, targets: Tensor, output_size: int) -> Tensor:
-        """Return their mean."""
+        """Mean of the targets."""
         return targets.mean(0)
 
-    def simplest(self, splits: Any) -> tuple[str, nn.Module]:
+    def baseline(self, training: Examples, output_size: int) -> tuple[str, nn.Module]:
         """Copy the last step."""
-        return "persistence", _Constant(torch.zeros(splits.features), keep=1.0)
+        return "persistence", _Constant(torch.zeros(output_size), keep=1.0)
 
 
 class GivenValues(NextValue):
-    """Real numbers that are given: after every step, or after the last one."""
+    """Real numbers that the data set provides as targets: after every step, or after the last one."""
 
     def examples(self, splits: Any, split: str) -> Examples:
-        """Take the pairs apart."""
+        """Inputs and targets of the pairs."""
         return _given(splits, split)
 
     def output_size(self, splits: Any) -> int:
-        """One output a column of the targets."""
+        """One output per column of the targets."""
         return splits.targets["train"][0].shape[-1]
 
-    def simplest(self, splits: Any) -> tuple[str, nn.Module]:
-        """Answer the mean."""
-        seen = torch.cat(self.examples(splits, "train").targets)
-        return "mean", _Constant(self.constant(seen, self.output_size(splits)))
+    def baseline(self, training: Examples, output_size: int) -> tuple[str, nn.Module]:
+        """Predict the mean."""
+        return "mean", _Constant(self.constant(torch.cat(training.targets), output_size))
 
 
 class Classes:
-    """Name the class of a sequence after its last step, or of every step."""
+    """Predict the class of a sequence after its last step, or the class of every step."""
 
     def examples(self, splits: Any, split: str) -> Examples:
-        """Sequences with their labels, or with the class of every step where the targets are one-hot."""
+        """Sequences with their labels, or with the class of every step if the targets are one-hot."""
         if isinstance(splits, LabelledSplits):
             return Examples(check_sequences(getattr(splits, split)), list(splits.labels[split].reshape(-1, 1)))
         inputs, targets = _given(splits, split)
         return Examples(inputs, [y.argmax(-1) for y in targets])
 
     def output_size(self, splits: Any) -> int:
-        """One output a class."""
+        """One output per class."""
         if isinstance(splits, LabelledSplits):
             return splits.classes
         return splits.targets["train"][0].shape[-1]
@@ -199,56 +196,55 @@ class Classes:
         return cross_entropy(outputs, targets, reduction="sum")
 
     def count(self, outputs: Tensor, targets: Tensor) -> ClassCounts:
-        """Count right answers, and the likelihood."""
+        """Count correct predictions, and the likelihood."""
         return count_classes(outputs, targets)
 
     def as_outputs(self, targets: Tensor, output_size: int) -> Tensor:
-        """4 (one-hot − ½), each class against the rest."""
+        """4 (one-hot − ½): each class against the rest."""
         return 4 * (one_hot(targets, output_size) - 0.5)
 
     def constant(self, targets: Tensor, output_size: int) -> Tensor:
-        """Log-frequency of every class, half an answer added to those seen."""
+        """Log-frequency of every class, with half a target added to each count."""
         rates = one_hot(targets, output_size).double().sum(0) + 0.5
         return (rates / rates.sum()).log().float()
 
-    def simplest(self, splits: Any) -> tuple[str, nn.Module]:
-        """Answer the most frequent class, with the certainty seen in training."""
-        seen = torch.cat(self.examples(splits, "train").targets)
-        return "most frequent", _Constant(self.constant(seen, self.output_size(splits)))
+    def baseline(self, training: Examples, output_size: int) -> tuple[str, nn.Module]:
+        """Predict the class frequencies of the training set."""
+        return "most frequent", _Constant(self.constant(torch.cat(training.targets), output_size))
 
 
 def task_of(splits: Splits) -> Task:
-    """Return the task that a data set sets by its kind."""
+    """Choose the task by the kind of data set: labels, targets, piano rolls or series."""
     if isinstance(splits, LabelledSplits):
         return Classes()
     if isinstance(splits, PairedSplits):
         first = torch.cat([y.reshape(-1, y.shape[-1]) for y in splits.targets["train"]])
-        choice = first.shape[1] > 1 and bool((((first == 0) | (first == 1)).all(1) & (first.sum(1) == 1)).all())
-        return Classes() if choice else GivenValues()
+        one_hot_rows = ((first == 0) | (first == 1)).all(1) & (first.sum(1) == 1)
+        return Classes() if first.shape[1] > 1 and bool(one_hot_rows.all()) else GivenValues()
     return NextFrame() if splits.kind == "piano_roll" else NextValue()
 
 
 class _Constant(nn.Module):
-    """Always the same answer, plus `keep` times the input."""
+    """A constant output, plus `keep` times the input."""
 
-    def __init__(self, answer: Tensor, keep: float = 0.0) -> None:
+    def __init__(self, output: Tensor, keep: float = 0.0) -> None:
         super().__init__()
-        self.register_buffer("answer", answer)
-        self.answer: Tensor
+        self.register_buffer("output", output)
+        self.output: Tensor
         self.keep = keep
 
     def forward(self, x: Tensor, state: None = None) -> tuple[Tensor, None]:
-        answer = self.answer.expand(*x.shape[:-1], -1)
-        return (answer + self.keep * x if self.keep else answer), state
+        output = self.output.expand(*x.shape[:-1], -1)
+        return (output + self.keep * x if self.keep else output), state
 
 
 def _given(splits: PairedSplits, split: str) -> Examples:
-    """Inputs, and targets as (n_i, o): n_i = T_i, or 1 where there is one answer after the last step."""
+    """Inputs, and targets as (n_i, o): n_i = T_i, or 1 if the only target follows the last step."""
     inputs = check_sequences(getattr(splits, split))
     targets = check_sequences([y.reshape(-1, y.shape[-1]) for y in splits.targets[split]])
     if len(inputs) != len(targets):
-        raise ValueError(f"{len(inputs)} sequences came with {len(targets)} targets: one for each was wanted")
+        raise ValueError(f"targets must have one entry per sequence ({len(inputs)}), got {len(targets)}.")
     for index, (x, y) in enumerate(zip(inputs, targets, strict=True)):
         if len(y) not in (1, len(x)):
-            raise ValueError(f"sequence {index} has {len(x)} steps but {len(y)} targets: one a step or one was wanted")
+            raise ValueError(f"sequence {index} must have 1 target or one per step ({len(x)}), got {len(y)}.")
     return Examples(inputs, targets)

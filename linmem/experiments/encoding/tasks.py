@@ -42,7 +42,7 @@ class Later:
     def __init__(self, task: Task, skipped: int) -> None:
         self.task, self.skipped = task, skipped
         self.loss, self.count, self.as_outputs = task.loss, task.count, task.as_outputs
-        self.output_size, self.constant, self.simplest = task.output_size, task.constant, task.simplest
+        self.output_size, self.constant, self.baseline = task.output_size, task.constant, task.baseline
 
     def examples(self, splits: Any, split: str) -> Examples:
         """Keep the later targets."""

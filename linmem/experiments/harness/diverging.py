@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from linmem.training.loop import TrainingOptions, train
+from linmem.training.loop import DivergenceError, TrainingOptions, train
 from linmem.training.tasks import Task
 
 
@@ -29,8 +29,6 @@ def train_while_finite(model: nn.Module, splits: Any, task: Task, options: Train
     best = [0]
     try:
         train(model, splits, task, options, after_epoch=lambda state: best.append(state.best["loss"].epoch))
-    except ValueError as error:
-        if "the training loss became" not in str(error):
-            raise
+    except DivergenceError:
         return Endured(best[-1], len(best) - 1, True)
     return Endured(best[-1], len(best) - 1, False)

@@ -21,7 +21,6 @@ from linmem.runs.sweep.sweep import Outcome, sweep
 from linmem.storage.atomic import write_json
 from linmem.storage.locks import held
 
-DIVERGED = ("the training loss became", "the validation loss was finite in none")  # what `train` says
 Job = Callable[[], Any]
 
 
@@ -64,7 +63,7 @@ def trained(
     while True:
         outcomes = sweep(plan, folder, progress=progress)
         for one in outcomes:
-            if one.state == "failed" and not (may_diverge and any(said in one.error for said in DIVERGED)):
+            if one.state == "failed" and not (may_diverge and one.diverged):
                 raise RuntimeError(f"run {one.name} in {folder} failed; its options are {one.options}\n{one.error}")
         if all(one.state in ("complete", "failed") for one in outcomes):
             return outcomes

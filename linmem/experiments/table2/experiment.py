@@ -138,4 +138,4 @@ def _test(folder: Path) -> dict[str, Any]:
 
 
 def _persistence(name: str) -> dict[str, Any]:
-    return asdict(runner.simplest_scores(data.load(name), "test")[1])
+    return asdict(runner.baseline_scores(data.load(name), "test")[1])

@@ -1,39 +1,44 @@
-"""Study: the list of runs that several processes share, kept by Optuna in a journal file or a database.
+"""Study: the record of a sweep's runs, kept by Optuna in a journal file or a database.
 
-Each run is one trial. It goes from WAITING to RUNNING once, which the storage sees to, and ends COMPLETE or FAIL. Its
-name and what came of it are user attributes, so that Optuna's own tools show them. Two processes may add the same run
-at the same moment; of trials with one name the first counts and the others are never claimed.
+Each attempt at a run is one Optuna trial, RUNNING from its start and COMPLETE or FAIL at its end. The name of the run,
+its options and its result are user attributes, so that Optuna's own tools show them. The latest trial of a name counts:
+an attempt whose process was killed ends as FAIL without an error when another process starts the next attempt.
+
+Only Optuna's public interface is used. A file lock beside the journal or the SQLite file makes "look, then start"
+atomic. Machines that share a database server have no such lock: in the rare case that two of them start the same run
+in the same moment, both do it.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from linmem.storage.locks import held
+from linmem.runs.locks import lock
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage, RDBStorage
-    from optuna.trial import FrozenTrial
+    import optuna
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial, Trial
 
-NAME, OWNER, RESULT, ERROR = "run", "folder", "result", "error"
+NAME, OWNER, RESULT, ERROR, ERROR_TYPE = "run", "folder", "result", "error", "error_type"
 
 
 class Study:
-    """Runs by name, and how each of them stands.
+    """Runs by name, and the state of each.
 
     Parameters
     ----------
     storage : str
-        Path of a journal file, or URL of a database as SQLAlchemy takes it.
+        Path of a journal file, or URL of a database in SQLAlchemy's form.
     name : str
-        Of the study in the storage; made where it is missing.
+        Name of the study in the storage; created if it does not exist.
     owner : str
-        Who claims: processes that see each other's locks have the same one.
+        Identifies the processes that share one folder and see each other's locks.
 
     Raises
     ------
@@ -44,98 +49,85 @@ class Study:
     """
 
     def __init__(self, storage: str, name: str, owner: str) -> None:
-        self.storage, self.owner = _open(storage), owner
-        from optuna.exceptions import DuplicatedStudyError
-        from optuna.study import StudyDirection
-
-        try:
-            self.id = self.storage.create_new_study([StudyDirection.MINIMIZE], name)
-        except DuplicatedStudyError:
-            self.id = self.storage.get_study_id_from_name(name)
+        self.owner, self._lock = owner, _lock_path(storage)
+        self._study = _open(storage, name)
+        self._started: dict[str, Trial] = {}
 
     def trials(self) -> dict[str, FrozenTrial]:
-        """First trial of every name."""
-        found: dict[str, FrozenTrial] = {}
-        for trial in sorted(self.storage.get_all_trials(self.id, deepcopy=False), key=lambda trial: trial.number):
-            if NAME in trial.user_attrs:
-                found.setdefault(trial.user_attrs[NAME], trial)
-        return found
+        """The latest trial of every name."""
+        trials = self._study.get_trials(deepcopy=False)
+        return {trial.user_attrs[NAME]: trial for trial in trials if trial.user_attrs.get(NAME)}
 
-    def add(self, runs: Mapping[str, Mapping[str, Any]]) -> None:
-        """Add the runs that are not there yet; `runs` maps a name to what Optuna's tools shall show of it."""
-        from optuna.trial import TrialState, create_trial
+    def finished(self) -> set[str]:
+        """Names of the runs that are complete or failed."""
+        return {name for name, trial in self.trials().items() if is_finished(trial)}
 
-        known = self.trials()
-        for name, shown in runs.items():
-            if name not in known:
-                waiting = create_trial(state=TrialState.WAITING, user_attrs={NAME: name, **shown})
-                self.storage.create_new_trial(self.id, template_trial=waiting)
+    def start(self, name: str, options: Mapping[str, Any], take_over: bool = False) -> bool:
+        """Start a run, whose file lock the caller holds; False if it is finished or runs elsewhere.
 
-    def finished(self, names: Iterable[str]) -> int:
-        """How many of the runs are complete or failed."""
-        trials = self.trials()
-        return sum(trials[name].state.is_finished() for name in names)
-
-    def claim(self, name: str, take_over: bool = False) -> bool:
-        """Take a run, whose lock has to be held; False where it is finished or belongs to somebody else.
-
-        A run left RUNNING by this owner has lost its process, as its lock was free; it is taken up again. One of
-        another owner is left alone without `take_over`.
+        A run that counts as RUNNING in this folder has lost its process, because its lock was free: it starts again.
+        A run of another folder is left alone unless `take_over` is set.
         """
-        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
-        trial = self.trials()[name]
-        if trial.state.is_finished():
-            return False
-        if trial.state == TrialState.RUNNING and not take_over:
-            return bool(trial.user_attrs.get(OWNER) == self.owner)
-        try:
-            self._note(trial, OWNER, self.owner)  # first, so that who dies here leaves no run that is nobody's
-            if trial.state == TrialState.WAITING:
-                if not self.storage.set_trial_state_values(self._id(trial), TrialState.RUNNING):
+        with self._locked():
+            before = self.trials().get(name)
+            if is_finished(before):
+                return False
+            if before is not None and before.state == TrialState.RUNNING:
+                if not take_over and before.user_attrs.get(OWNER) != self.owner:
                     return False
-                self._note(trial, OWNER, self.owner)  # again, as the loser of a race may have written last
-        except UpdateFinishedTrialError:
-            return False
-        return True
+                self._study.tell(before.number, state=TrialState.FAIL, skip_if_finished=True)
+            trial = self._study.ask()
+            for key, value in {OWNER: self.owner, **options, NAME: name}.items():  # the name last: it makes it count
+                trial.set_user_attr(key, value)
+            self._started[name] = trial
+            return True
 
     def complete(self, name: str, loss: float, result: Mapping[str, Any]) -> None:
-        """Finish a claimed run with its loss and all that it reports; nothing where whoever took it over was first."""
-        self._finish(name, RESULT, dict(result), [loss])
+        """Finish a started run with its loss and result; no effect if another process has taken it over."""
+        self._finish(name, {RESULT: dict(result)}, loss)
 
-    def fail(self, name: str, error: str) -> None:
-        """Finish a claimed run with a traceback; nothing where whoever took it over was first."""
-        self._finish(name, ERROR, error, None)
+    def fail(self, name: str, error: str, error_type: str) -> None:
+        """Finish a started run with a traceback and the type of the exception; no effect if it was taken over."""
+        self._finish(name, {ERROR_TYPE: error_type, ERROR: error}, None)
 
-    def _finish(self, name: str, note: str, value: Any, values: list[float] | None) -> None:
+    def _finish(self, name: str, attributes: Mapping[str, Any], loss: float | None) -> None:
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
-        trial = self.trials()[name]
+        trial = self._started.pop(name)
         with suppress(UpdateFinishedTrialError):
-            self._note(trial, note, value)
-            state = TrialState.FAIL if values is None else TrialState.COMPLETE
-            self.storage.set_trial_state_values(self._id(trial), state, values)
+            for key, value in attributes.items():
+                trial.set_user_attr(key, value)
+            state = TrialState.FAIL if loss is None else TrialState.COMPLETE
+            self._study.tell(trial, loss, state=state, skip_if_finished=True)
 
-    def _id(self, trial: FrozenTrial) -> int:
-        return self.storage.get_trial_id_from_study_id_trial_number(self.id, trial.number)
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            if self._lock:
+                stack.enter_context(lock(self._lock))
+            yield
 
-    def _note(self, trial: FrozenTrial, name: str, value: Any) -> None:
-        self.storage.set_trial_user_attr(self._id(trial), name, value)
+
+def is_finished(trial: FrozenTrial | None) -> bool:
+    """Whether a run is complete or failed with an error; an attempt that was killed has no error."""
+    return trial is not None and trial.state.is_finished() and (trial.value is not None or ERROR in trial.user_attrs)
 
 
 class _JournalLock:
-    """Optuna's lock of a journal file, but one that dies with its holder, and mends what that one left half written.
+    """Lock of a journal file, released by the operating system if its process is killed.
 
-    Optuna's own waits 30 seconds for a holder that was killed; and a line that was cut would spoil all after it.
+    Optuna's own lock waits 30 seconds after a killed process. This one also removes an incomplete last line, which
+    would make the journal unreadable as soon as another line follows it.
     """
 
     def __init__(self, journal: Path) -> None:
-        self.journal, self._holding = journal, ExitStack()
+        self.journal, self._held = journal, ExitStack()
 
     def acquire(self) -> bool:
-        self._holding.enter_context(held(self.journal.with_name(self.journal.name + ".lock")))
+        self._held.enter_context(lock(self.journal.with_name(self.journal.name + ".lock")))
         with open(self.journal, "rb+") as file:
             size = file.seek(0, os.SEEK_END)
             tail = b""
@@ -149,44 +141,53 @@ class _JournalLock:
         return True
 
     def release(self) -> None:
-        self._holding.close()
+        self._held.close()
 
 
-def _one_at_a_time(database: RDBStorage) -> RDBStorage:
-    """Let SQLite, which knows no locks on rows, begin each transaction as its only writer.
-
-    Optuna reads a trial's state, then writes it; two processes that read at once would both have claimed the run.
-    """
-    from sqlalchemy import event
-
-    if database.engine.dialect.name == "sqlite":
-        database.engine.dispose()  # connections made so far begin in their own way
-        event.listen(database.engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
-        event.listen(database.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    return database
+def _lock_path(storage: str) -> Path | None:
+    """Where processes lock the start of a run; None for a database server."""
+    if "://" not in storage:
+        return Path(f"{storage}.start.lock")
+    scheme, _, path = storage.partition(":///")
+    return Path(f"{path}.start.lock") if scheme.startswith("sqlite") and path else None
 
 
-def _open(storage: str) -> BaseStorage:
+def _open(storage: str, name: str) -> optuna.Study:
     try:
         import optuna
-        from optuna.storages import JournalStorage, RDBStorage
-        from optuna.storages.journal import JournalFileBackend
     except ImportError:
-        raise ImportError("a study needs Optuna: pip install 'linear-memory-networks[sweep]'") from None
+        raise ImportError(
+            "A sweep requires the package optuna. Install it: pip install 'linear-memory-networks[sweep]'."
+        ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if "://" not in storage:
-        path = Path(storage)
-        path.parent.mkdir(parents=True, exist_ok=True)
+    journal = "://" not in storage
+    try:
+        opened = _open_journal(storage) if journal else _open_database(storage)
+        return optuna.create_study(storage=opened, study_name=name, load_if_exists=True)
+    except (ValueError, LookupError, TypeError) as error:
+        if not journal:
+            raise
+        raise ValueError(f"storage must be a journal of Optuna, got {storage}: {error}. Use another file.") from None
+
+
+def _open_journal(storage: str) -> BaseStorage:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    path = Path(storage)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return JournalStorage(JournalFileBackend(storage, _JournalLock(path)))  # type: ignore[arg-type]
+
+
+def _open_database(storage: str) -> BaseStorage:
+    from optuna.storages import RDBStorage
+
+    options = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {}  # seconds a writer waits
+    for delay in (0.1, 0.4, 1.6, None):  # of two processes that create the tables at once, one fails
         try:
-            return JournalStorage(JournalFileBackend(storage, _JournalLock(path)))  # type: ignore[arg-type]
-        except (ValueError, LookupError, TypeError) as error:
-            raise ValueError(f"storage {storage} is not a journal of Optuna, or damaged: {error}") from None
-    how = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {}  # seconds that a writer waits
-    for patience in (0.1, 0.4, 1.6, None):  # of two processes that lay out one new database at once, one fails
-        try:
-            return _one_at_a_time(RDBStorage(storage, engine_kwargs=how))
-        except Exception as error:  # SQLAlchemy's and its drivers' many kinds
-            if patience is None:
-                raise ValueError(f"storage {storage} cannot be opened: {str(error).splitlines()[0]}") from None
-            time.sleep(patience)
+            return RDBStorage(storage, engine_kwargs=options)
+        except Exception as error:  # of SQLAlchemy and its drivers
+            if delay is None:
+                raise ValueError(f"storage must be a database that opens, got {str(error).splitlines()[0]}.") from None
+            time.sleep(delay)
     raise AssertionError("unreachable")

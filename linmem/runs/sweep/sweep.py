@@ -1,12 +1,9 @@
-"""Sweep: many runs, one study. Any number of processes, on one machine or several, share it until nothing is left.
+"""Sweep: many runs in one study. Any number of processes, on one machine or several, share the work.
 
-The folder of a run is named by a hash of its options: the same run has the same name everywhere, so nothing runs twice.
-Two things are written down, in this order: the run's own folder, whole after every epoch, then its state in the study.
-So whoever dies loses the epoch at hand at most.
-
-A process holds the lock `locks/NAME` while it runs NAME. A run that counts as running while its lock is free has lost
-its process, and the next that comes by goes on with it. Locks speak for one folder only; so a run that is claimed bears
-the folder's own identity, and what runs in a folder elsewhere is left alone unless it is to be taken over.
+The directory of a run is named by a hash of its options, so that no run is done twice. A run writes its directory after
+every epoch, and the study when it ends: a killed process loses at most the current epoch. The locks of `runs.queue`
+hold within one folder; the study also names the folder in which each run was started, so that processes in other
+folders leave it alone.
 """
 
 from __future__ import annotations
@@ -20,32 +17,31 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tqdm import tqdm
-
 from linmem import data
 from linmem.reporting import tables
 from linmem.runs import runner
-from linmem.runs.directory import (
-    SCORES,
-    RunOptions,
-)
-from linmem.runs.sweep.study import ERROR, RESULT, Study
+from linmem.runs.directory import SCORES, read_scores
+from linmem.runs.locks import lock
+from linmem.runs.options import RunOptions, flatten
+from linmem.runs.queue import LOCKS, work_through
+from linmem.runs.sweep.study import ERROR, ERROR_TYPE, RESULT, Study, is_finished
 from linmem.storage.atomic import write_text
-from linmem.storage.locks import held
+from linmem.training.loop import DivergenceError
 
 JOURNAL, RESULTS, TABLE, IDENTITY = "study.journal", "results.jsonl", "table.md", "identity"
-_STATES = {"COMPLETE": "complete", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
+STATES = ("complete", "failed", "running", "waiting")
 
 
 class Outcome(NamedTuple):
-    """How one run of a study stands."""
+    """The state of one run of a study."""
 
-    name: str  # of its folder
+    name: str  # of its directory
     options: RunOptions
     state: str  # complete, failed, running or waiting
-    loss: float | None  # what training lowers, on the validation split; None unless complete
-    result: dict[str, Any]  # what the run's scores.json holds; empty unless complete
+    loss: float | None  # the validation loss; None unless complete
+    result: dict[str, Any]  # the content of scores.json; empty unless complete
     error: str  # traceback; empty unless failed
+    diverged: bool = False  # failed because the loss was no longer finite
 
 
 def sweep(
@@ -56,28 +52,31 @@ def sweep(
     study: str = "sweep",
     device: str = "cpu",
     take_over: bool = False,
+    wait: bool = False,
     progress: bool = False,
 ) -> list[Outcome]:
-    """Do what of `plan` is not done yet; returns all of it, as it stands in the study at the end.
+    """Do the runs of `plan` that are not done yet; returns the state of all of them at the end.
 
-    A run that fails is noted with its traceback, and the next one is done. Validation split only: nothing reads test.
+    A run that fails is recorded with its traceback, and the next one starts. The test split is never read.
 
     Parameters
     ----------
     plan : sequence of RunOptions
-        See `space.plan`. The study may hold more runs than these; they are left alone.
+        See `space.plan`. Other runs of the study are left alone.
     folder : Path
-        Gets a folder a run, `results.jsonl`, `table.md` and, without `storage`, the study itself.
+        Gets one directory per run, `results.jsonl`, `table.md` and, without `storage`, the study itself.
     storage : str, optional
-        Path of a journal file or URL of a database, as Optuna takes it; by default `folder/study.journal`.
+        Path of a journal file or URL of a database, in Optuna's form; by default `folder/study.journal`.
     study : str
-        Its name in the storage.
+        Name of the study in the storage.
     device : str
         Where to train.
     take_over : bool
-        Do anew what counts as running in other folders: for when their machine is lost.
+        Repeat the runs that count as running in other folders, whose machine was lost.
+    wait : bool
+        Wait at the end for the runs of other processes in the same folder.
     progress : bool
-        Show what is done and how long the rest will take, on a terminal.
+        Show a progress bar on a terminal.
 
     Raises
     ------
@@ -87,20 +86,27 @@ def sweep(
         The plan is empty, a data set unknown or damaged, or the storage cannot be opened.
     """
     if not plan:
-        raise ValueError("the plan is empty: at least one run was wanted")
+        raise ValueError("plan must have at least one run, got none.")
     by_name = {name_of(options): options for options in plan}
     for name in sorted({options.data for options in plan}):
-        data.load(name)  # complain before anything is written
+        data.load(name)  # before anything is written
     folder.mkdir(parents=True, exist_ok=True)
     shared = Study(storage or str(folder / JOURNAL), study, _identity(folder))
-    shared.add({name: _flat(options) for name, options in by_name.items()})
-    done = shared.finished(by_name)
-    with tqdm(total=len(by_name), initial=done, unit="run", disable=None if progress else True) as bar:
-        for name, options in by_name.items():
-            with held(folder / "locks" / name, wait=False) as mine:
-                if mine and shared.claim(name, take_over):
-                    _run(shared, name, options, folder / name, device)
-            bar.update(shared.finished(by_name) - bar.n)
+
+    def run(name: str) -> None:
+        options = by_name[name]
+        if shared.start(name, {key: value for key, value in flatten(options).items() if value is not None}, take_over):
+            _run(shared, name, options, folder / name, device)
+
+    work_through(
+        folder,
+        list(by_name),
+        run,
+        shared.finished,
+        wait=wait,
+        progress=progress,
+        unit="run",
+    )
     outcomes = _outcomes(shared, by_name)
     write_text(folder / RESULTS, "".join(json.dumps(_row(one)) + "\n" for one in outcomes))
     write_text(folder / TABLE, table(outcomes) + "\n")
@@ -113,8 +119,8 @@ def name_of(options: RunOptions) -> str:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """Return a Markdown table of the validation scores, the best run first; then what failed, a line each."""
-    flat = {one.name: _flat(one.options) for one in outcomes}
+    """Return a Markdown table of the validation scores, the best run first, then one line per failed run."""
+    flat = {one.name: flatten(one.options) for one in outcomes}
     varied = [name for name, value in flat[outcomes[0].name].items() if any(o[name] != value for o in flat.values())]
     rows = [
         {"run": one.name}
@@ -124,7 +130,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
         for one in sorted((one for one in outcomes if one.loss is not None), key=lambda one: one.loss or 0.0)
     ]
     lines = [tables.markdown(rows, dict.fromkeys(rows[0], 4)), ""] if rows else []
-    counts = {state: sum(one.state == state for one in outcomes) for state in _STATES.values()}
+    counts = {state: sum(one.state == state for one in outcomes) for state in STATES}
     lines.append(f"{len(outcomes)} runs: " + ", ".join(f"{n} {state}" for state, n in counts.items() if n))
     lines += [f"{one.name} failed: {one.error.strip().splitlines()[-1]}" for one in outcomes if one.error]
     return "\n".join(lines)
@@ -132,12 +138,12 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 def _run(shared: Study, name: str, options: RunOptions, folder: Path, device: str) -> None:
     try:
-        if not (folder / SCORES).exists():  # else its process died between the last file and the study
+        if not (folder / SCORES).exists():  # it exists if the process was killed before it wrote to the study
             runner.run(options, folder, resume=True, device=device)
-        result = json.loads((folder / SCORES).read_text(encoding="utf-8"))
+        result = read_scores(folder)
         shared.complete(name, _loss(result["scores"]), result)
-    except Exception:
-        shared.fail(name, traceback.format_exc())
+    except Exception as error:
+        shared.fail(name, traceback.format_exc(), type(error).__name__)
 
 
 def _loss(scores: dict[str, float]) -> float:
@@ -146,32 +152,28 @@ def _loss(scores: dict[str, float]) -> float:
 
 def _outcomes(shared: Study, plan: dict[str, RunOptions]) -> list[Outcome]:
     trials = shared.trials()
-    return [
-        Outcome(
-            name,
-            options,
-            _STATES[(trial := trials[name]).state.name],
-            trial.value,
-            trial.user_attrs.get(RESULT, {}) if trial.value is not None else {},
-            trial.user_attrs.get(ERROR, ""),
-        )
-        for name, options in plan.items()
-    ]
+    return [_outcome(name, options, trials.get(name)) for name, options in plan.items()]
+
+
+def _outcome(name: str, options: RunOptions, trial: Any) -> Outcome:
+    if trial is None or (trial.state.is_finished() and not is_finished(trial)):
+        return Outcome(name, options, "waiting", None, {}, "", False)
+    if not trial.state.is_finished():
+        return Outcome(name, options, "running", None, {}, "", False)
+    if trial.value is None:
+        diverged = trial.user_attrs.get(ERROR_TYPE) == DivergenceError.__name__
+        return Outcome(name, options, "failed", None, {}, trial.user_attrs[ERROR], diverged)
+    return Outcome(name, options, "complete", trial.value, trial.user_attrs[RESULT], "", False)
 
 
 def _row(one: Outcome) -> dict[str, Any]:
     return one._asdict() | {"options": asdict(one.options)}
 
 
-def _flat(options: RunOptions) -> dict[str, Any]:
-    """All options of a run under their own names."""
-    return {"data": options.data} | asdict(options.model) | asdict(options.training) | asdict(options.pretraining)
-
-
 def _identity(folder: Path) -> str:
-    """Who this folder is, on whatever machine it is seen; drawn on its first use."""
+    """Random identifier of this folder, the same on every machine that sees it; written when first used."""
     path = folder / IDENTITY
-    with held(folder / "locks" / IDENTITY):
+    with lock(folder / LOCKS / IDENTITY):
         if not path.exists():
             write_text(path, uuid.uuid4().hex + "\n")
     return path.read_text(encoding="utf-8").strip()

@@ -1,0 +1,104 @@
+"""Options of a run: data set, model, training and pretraining, each declared once in the dataclass that uses it.
+
+The command line, the configuration file of a run and the search space of a sweep all name an option by its field:
+`learning_rate`, not `training.learning_rate`. Field names are therefore unique over the groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from linmem.nn.registry import ModelOptions
+from linmem.training.options import TrainingOptions
+
+OUTPUT_BIAS_INITS = ("marginal", "default")
+PRETRAINABLE = {"unfolded": ("lmn-b",), "inputs": ("lmn-b", "lmn-detach", "rnn")}  # models by scheme
+
+
+@dataclass(frozen=True)
+class PretrainingOptions:
+    """How to initialize the model.
+
+    Parameters
+    ----------
+    pretrain : str
+        none; unfolded: L18's three steps, for lmn-b; inputs: from the autoencoder of the inputs, for rnn [P14] and for
+        lmn-b and lmn-detach with hidden_size = memory_size [S20].
+    pretrain_epochs : int
+        Largest number of epochs of the unfolded network.
+    pretrain_learning_rate : float
+        Adam's learning rate for the unfolded network.
+    unfolded_nonlinearity : str
+        Nonlinearity of the unfolded network: tanh, relu, selu (L18's) or identity.
+    memory_decay : float
+        Weight of a hidden state of the unfolded network in the memory, per step; 1 is L18's.
+    output_bias_init : str
+        Initial bias of the readout: marginal, the constant output that fits the training set best, or default,
+        PyTorch's.
+    """
+
+    pretrain: str = "none"
+    pretrain_epochs: int = 60
+    pretrain_learning_rate: float = 1e-3
+    unfolded_nonlinearity: str = "selu"
+    memory_decay: float = 1.0
+    output_bias_init: str = "marginal"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Everything that determines a run: a data set or folder, a model, its training and its initialization."""
+
+    data: str
+    model: ModelOptions = field(default_factory=ModelOptions)
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    pretraining: PretrainingOptions = field(default_factory=PretrainingOptions)
+
+
+GROUPS: dict[str, type] = {"model": ModelOptions, "training": TrainingOptions, "pretraining": PretrainingOptions}
+FIELDS = {f.name: f for group in GROUPS.values() for f in fields(group)}
+
+
+def flatten(options: RunOptions) -> dict[str, Any]:
+    """All options by their own names, `data` first."""
+    groups = asdict(options)
+    return {"data": groups.pop("data")} | {name: value for group in groups.values() for name, value in group.items()}
+
+
+def with_options(options: RunOptions, changes: Mapping[str, Any]) -> RunOptions:
+    """Return `options` with the named options changed.
+
+    Raises
+    ------
+    ValueError
+        A value is out of range, or contradicts another option.
+    TypeError
+        A name is no option.
+    """
+    if unknown := set(changes) - FIELDS.keys():
+        raise TypeError(f"options must be among {', '.join(FIELDS)}, got {', '.join(sorted(unknown))}.")
+    groups = {
+        group: replace(getattr(options, group), **{f.name: changes[f.name] for f in fields(kind) if f.name in changes})
+        for group, kind in GROUPS.items()
+    }
+    return replace(options, **groups)
+
+
+def check_pretraining(options: RunOptions) -> None:
+    """Check that the pretraining exists and suits the model.
+
+    Raises
+    ------
+    ValueError
+        An unknown scheme, or one that does not suit the model.
+    """
+    scheme, bias_init, model = options.pretraining.pretrain, options.pretraining.output_bias_init, options.model.model
+    if bias_init not in OUTPUT_BIAS_INITS:
+        raise ValueError(f"output_bias_init must be one of {', '.join(OUTPUT_BIAS_INITS)}, got {bias_init!r}.")
+    if scheme not in ("none", *PRETRAINABLE):
+        raise ValueError(f"pretrain must be one of none, {', '.join(PRETRAINABLE)}, got {scheme!r}.")
+    if scheme != "none" and model not in PRETRAINABLE[scheme]:
+        suited = ", ".join(PRETRAINABLE[scheme])
+        raise ValueError(f"model must be one of {suited} with pretrain={scheme}, got {model!r}.")
