@@ -129,7 +129,7 @@ def test_what_diverges_counts_by_its_best_epoch():
     assert found["best epoch"] == 0
     assert found["test"]["accuracy"] > 0.9  # as it was filled
     numbers = reconstruction.sequences(reconstruction.SERIES, SERIES, 0)
-    with pytest.raises(ValueError, match="other than 0 and 1"):
+    with pytest.raises(ValueError, match="must have entries 0 and 1"):
         train_while_finite(build_model(ModelOptions("rnn", 2), 1, 1), numbers, NextFrame(), TrainingOptions())
 
 
