@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from linmem.data.chorales import load_chorales
-from linmem.data.folder import load_folder
+from linmem.data.folder import FolderOptions, load_folder
 from linmem.data.handwriting import load_handwriting
 from linmem.data.mnist import load_digits, load_mnist
 from linmem.data.poly_music import REMOTE, load_poly_music
 from linmem.data.splits import SPLITS, LabelledSplits, PairedSplits, Splits, take
+from linmem.data.standardization import Standardization
 from linmem.data.synthetic import MADE, load_generation, load_mackey_glass, load_made
 from linmem.data.timit import load_timit
 
@@ -33,19 +35,36 @@ SETS: dict[str, Callable[[str | os.PathLike[str] | None], Splits]] = {
     "mackey_glass_30": partial(load_mackey_glass, 30),
 }
 
-__all__ = ["SETS", "LabelledSplits", "PairedSplits", "Splits", "load"]
+__all__ = ["SETS", "FolderOptions", "LabelledSplits", "PairedSplits", "Splits", "Standardization", "load"]
 
 
-def load(name_or_folder: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Splits:
-    """Load a data set by its name, or the MIDI, NPY or CSV files of a folder.
+def load(
+    name_or_folder: str | os.PathLike[str],
+    root: str | os.PathLike[str] | None = None,
+    *,
+    standardize: bool = False,
+    steps_per_quarter: int | None = None,
+    layout: str = "tc",
+    onsets: bool = False,
+    labels: str = "auto",
+    skip_bad_files: bool = False,
+    split_seed: int = 0,
+) -> Splits:
+    """Load a data set by its name, or the user's own files.
 
     Parameters
     ----------
     name_or_folder : str or path
-        A name of SETS, else the path of a folder (`./chorales` for a folder with the name of a set). `NAME:n`,
-        `NAME:n:m` and `NAME:n:m:k` keep only the first n sequences of train, m of valid and k of test.
+        A name of SETS; else a folder of MIDI, NPY, CSV or TS files, or one CSV, NPY or TS file (`./chorales` for a
+        folder with the name of a set). `NAME:n`, `NAME:n:m` and `NAME:n:m:k` keep only the first n sequences of train,
+        m of valid and k of test.
     root : path, optional
         Folder of downloaded files; default $LINMEM_DATA, else the user's cache folder.
+    standardize : bool
+        Whether features get mean 0 and standard deviation 1 on train. `Splits.standardization` holds the statistics.
+        Piano rolls stay as they are.
+    steps_per_quarter, layout, onsets, labels, skip_bad_files, split_seed
+        How own files are read; see `FolderOptions`. They do not apply to named sets.
 
     Returns
     -------
@@ -55,7 +74,7 @@ def load(name_or_folder: str | os.PathLike[str], root: str | os.PathLike[str] | 
     Raises
     ------
     ValueError
-        The name is unknown, or a file is damaged, altered or does not fit the others.
+        The name is unknown, a file is damaged, altered or does not fit the others, or an option does not apply.
     ConnectionError
         A file must be downloaded and cannot be.
 
@@ -66,14 +85,41 @@ def load(name_or_folder: str | os.PathLike[str], root: str | os.PathLike[str] | 
     >>> load("digits:100:20")
     LabelledSplits('digits', series, 1 features, 10 classes; train 100, valid 20, test 359)
     """
-    known = SETS.get(os.fspath(name_or_folder))
-    if known is not None:
-        return known(root)
-    name, *counts = os.fspath(name_or_folder).split(":")
+    options = FolderOptions(steps_per_quarter, layout, onsets, labels, skip_bad_files, split_seed)
+    splits = _load_set(os.fspath(name_or_folder), root)
+    if splits is not None:
+        _check_options(splits, options)
+    else:
+        path = Path(name_or_folder).expanduser()
+        if not path.is_dir() and not path.is_file():
+            raise ValueError(f"data must be a known data set, a folder or a file, got {str(path)!r}. Known: {_KNOWN}.")
+        splits = load_folder(path, options)
+    return _standardized(splits) if standardize and splits.kind != "piano_roll" else splits
+
+
+_KNOWN = ", ".join(SETS)
+
+
+def _load_set(name: str, root: str | os.PathLike[str] | None) -> Splits | None:
+    if name in SETS:
+        return SETS[name](root)
+    name, *counts = name.split(":")
     if name in SETS and 1 <= len(counts) <= len(SPLITS) and all(count.isdecimal() for count in counts):
         return take(SETS[name](root), dict(zip(SPLITS, map(int, counts), strict=False)))
-    folder = Path(name_or_folder).expanduser()
-    if folder.is_dir():
-        return load_folder(folder)
-    names = ", ".join(SETS)
-    raise ValueError(f"data must be a known data set, a folder or a file, got {str(folder)!r}. Known: {names}.")
+    return None
+
+
+def _check_options(splits: Splits, options: FolderOptions) -> None:
+    """Refuse options of own files for a named set, but for the resolution that the set has."""
+    own = FolderOptions(steps_per_quarter=options.steps_per_quarter and splits.steps_per_quarter)
+    for name, value in vars(options).items():
+        if value != vars(own)[name]:
+            raise ValueError(
+                f"{name} must be {vars(own)[name]!r} for the set {splits.name}, got {value!r}. Leave it out."
+            )
+
+
+def _standardized(splits: Splits) -> Splits:
+    statistics = Standardization.fit(splits.train)
+    train, valid, test = ([statistics.apply(x) for x in getattr(splits, split)] for split in SPLITS)
+    return replace(splits, train=train, valid=valid, test=test, standardization=statistics)

@@ -1,173 +1,282 @@
-"""A user's own folder as a data set: one file a sequence, all MIDI, all NPY or all CSV.
+"""A user's own files as a data set: a folder of MIDI, NPY, CSV or TS files, or one file of numbers.
 
-Either the folder has subfolders train, valid and test, or the files are split here: put in the order of the SHA-256 of
-their paths inside the folder, the last 15 % (at least one) are test and the 15 % before them (at least one) valid. The
-order depends on the names alone, so the same folder is split alike on every machine and in every run.
+`load_folder` finds the files, reads them into cases, takes labels from class folders, labels.csv or TS files, and
+splits the cases: by folders train, valid and test, by TS file names (NAME_TRAIN.ts), or by `partition`.
 
-Letters: T steps, a features.
+Symbols: T steps, a features.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import os
-from collections.abc import Callable
-from pathlib import Path
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from linmem.data.midi import NOTES, piano_roll
-from linmem.data.splits import SPLITS, Splits
+from linmem.data import labels as labels_of
+from linmem.data.partition import HELD_OUT, partition
+from linmem.data.readers import NUMERIC, READERS, Case, Reading, is_roll
+from linmem.data.splits import SPLITS, LabelledSplits, PairedSplits, Splits
 
-HELD_OUT = 0.15
+LABEL_SOURCES = ("auto", "folders", "none")
 
 
-def load_folder(folder: str | os.PathLike[str]) -> Splits:
-    """The sequences of all MIDI, NPY or CSV files in the folder and its subfolders.
+@dataclass(frozen=True)
+class FolderOptions:
+    """How a user's own files are read.
 
-    MIDI files give piano rolls at quarter-note steps. An NPY or CSV file holds numbers, (T, a): a row a step, a column
-    a feature; the first line of a CSV file may hold column names. Other files and hidden ones are passed over.
+    Parameters
+    ----------
+    steps_per_quarter : int, optional
+        Steps per quarter note of MIDI files and of piano rolls in NPY files; default 1.
+    layout : str
+        "tc": NPY and CSV files hold a row per step; "ct": a row per channel, as in aeon and sktime.
+    onsets : bool
+        Whether MIDI files get 88 further columns that mark where notes begin.
+    labels : str
+        "auto": class folders label NPY and CSV files; "folders": MIDI files, too; "none": folders are not classes.
+    skip_bad_files : bool
+        Whether files that cannot be read are skipped and listed in `Splits.skipped` instead of raising.
+    split_seed : int
+        Selects the split where the data have none of their own.
+    """
+
+    steps_per_quarter: int | None = None
+    layout: str = "tc"
+    onsets: bool = False
+    labels: str = "auto"
+    skip_bad_files: bool = False
+    split_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.layout not in ("tc", "ct"):
+            raise ValueError(f"layout must be 'tc' (steps, features) or 'ct', got {self.layout!r}. Change layout.")
+        if self.labels not in LABEL_SOURCES:
+            raise ValueError(f"labels must be one of {', '.join(LABEL_SOURCES)}, got {self.labels!r}. Change labels.")
+
+    @property
+    def reading(self) -> Reading:
+        """What single files depend on."""
+        return Reading(self.steps_per_quarter or 1, self.layout, self.onsets)
+
+
+def load_folder(path: Path, options: FolderOptions = FolderOptions()) -> Splits:
+    """Load a folder of files, or one CSV, NPY or TS file.
+
+    Parameters
+    ----------
+    path : Path
+        The folder or file.
+    options : FolderOptions
+        How to read it.
+
+    Returns
+    -------
+    Splits
+        `LabelledSplits` with classes, `PairedSplits` with numeric labels.
 
     Raises
     ------
     ValueError
-        No or too few files, several kinds of them, a file that cannot be read, or one whose columns differ in number.
+        There are no or too few files, several formats, a file that cannot be read, or labels that do not fit.
     """
-    folder = Path(folder)
-    files = data_files(folder)
-    read = READERS[one_kind(folder, files)]
-    chosen = choose_splits(folder, files)
-    pieces = {split: [read(path) for path in chosen[split]] for split in SPLITS}
-    check_columns(chosen, pieces)
-    train, valid, test = (pieces[split] for split in SPLITS)
-    return Splits(
-        folder.resolve().name,
-        train,
-        valid,
-        test,
-        titles={split: [path.relative_to(folder).as_posix() for path in chosen[split]] for split in SPLITS},
-        kind="piano_roll" if all(is_roll(piece) for split in SPLITS for piece in pieces[split]) else "series",
-        provenance=f"{len(files)} files of {folder.resolve()}",
-    )
+    files = [path] if path.is_file() else data_files(path)
+    root = path.parent if path.is_file() else path
+    suffix = one_format(path, files)
+    if len(files) == 1 and suffix in NUMERIC:
+        return split_in_time(path, files[0], options)
+    cases, names, skipped = read_files(root, files, options)
+    warn_if_transposed(cases, options.layout)
+    given = [split_named(name) for name in names]
+    found = find_labels(root, names, any(given), suffix, options)
+    if found is None and cases[0].label is not None:
+        found = labels_of.Labels([(str(case.label),) for case in cases], cases[0].regression)
+    return assemble(path, cases, given, found, skipped, options)
 
 
 def data_files(folder: Path) -> list[Path]:
-    """Every file of a known kind, hidden ones left out, sorted."""
+    """List every file of a known format, sorted; hidden files and labels.csv are left out."""
     found = [path for path in folder.rglob("*") if path.suffix.lower() in READERS and path.is_file()]
-    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    return sorted(
+        path
+        for path in found
+        if path.name != labels_of.FILE and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
 
 
-def one_kind(folder: Path, files: list[Path]) -> str:
-    """The suffix that all files share; .midi counts as .mid."""
-    first = {path.suffix.lower().replace(".midi", ".mid"): path for path in reversed(files)}
+def one_format(path: Path, files: list[Path]) -> str:
+    """Return the suffix that all files share; .midi counts as .mid."""
+    first = {file.suffix.lower().replace(".midi", ".mid"): file for file in reversed(files)}
     if not first:
-        raise ValueError(f"{folder} holds no data: MIDI (.mid, .midi), NPY or CSV files are wanted, one a sequence")
+        raise ValueError(f"{path} must hold MIDI, NPY, CSV or TS files, got none. Add one per sequence.")
     if len(first) > 1:
-        examples = ", ".join(str(path.relative_to(folder)) for path in first.values())
-        raise ValueError(f"{folder} holds files of several kinds ({examples}): keep those of one kind")
-    return next(iter(first))
+        examples = ", ".join(str(file.relative_to(path)) for file in first.values())
+        raise ValueError(f"{path} must hold files of one format, got several ({examples}). Keep those of one format.")
+    suffix = next(iter(first))
+    if suffix not in READERS or (path.is_file() and suffix == ".mid"):
+        raise ValueError(f"data must be a folder, or one CSV, NPY or TS file, got {path}. Give the folder of the file.")
+    return suffix
 
 
-def choose_splits(folder: Path, files: list[Path]) -> dict[str, list[Path]]:
-    """The files of each split: by subfolder where there are such, else by the hash of their names."""
-    if any((folder / split).is_dir() for split in SPLITS):
-        chosen = {split: [path for path in files if path.is_relative_to(folder / split)] for split in SPLITS}
-        for split in SPLITS:
-            if not chosen[split]:
-                raise ValueError(f"{folder / split} holds no data files: train, valid and test each need at least one")
-        outside = [path for path in files if path.relative_to(folder).parts[0] not in SPLITS]
-        if outside:
-            raise ValueError(f"{outside[0]} is in none of train, valid and test: move it into one of them")
-        return chosen
-    if len(files) < 3:
-        raise ValueError(f"{folder} holds {len(files)} data file(s): at least 3 are wanted, for train, valid and test")
-    mixed = sorted(files, key=lambda path: hashlib.sha256(path.relative_to(folder).as_posix().encode()).digest())
-    held_out = max(1, round(HELD_OUT * len(files)))
-    first_valid, first_test = len(files) - 2 * held_out, len(files) - held_out
-    cut = {"train": mixed[:first_valid], "valid": mixed[first_valid:first_test], "test": mixed[first_test:]}
-    return {split: sorted(paths) for split, paths in cut.items()}
+def split_named(name: PurePosixPath) -> str | None:
+    """Return the split that a path names: by its first folder, or by the end of a TS file's name."""
+    if len(name.parts) > 1 and name.parts[0] in SPLITS:
+        return name.parts[0]
+    ending = name.stem.lower().rpartition("_")[2]
+    return ending if name.suffix.lower() == ".ts" and ending in SPLITS else None
 
 
-def check_columns(chosen: dict[str, list[Path]], pieces: dict[str, list[Tensor]]) -> None:
-    """Raise ValueError unless every file has as many columns as the first of train."""
-    wanted, model = pieces["train"][0].shape[1], chosen["train"][0]
-    for split in SPLITS:
-        for path, piece in zip(chosen[split], pieces[split], strict=True):
-            if piece.shape[1] != wanted:
-                raise ValueError(
-                    f"{path} has {piece.shape[1]} columns, but {model} has {wanted}: give all files the same columns"
-                )
+def read_files(
+    root: Path, files: Sequence[Path], options: FolderOptions
+) -> tuple[list[Case], list[PurePosixPath], list[str]]:
+    """Read all files; returns the cases, the file of each, and the reasons of skipped files."""
+    cases: list[Case] = []
+    names: list[PurePosixPath] = []
+    skipped: list[str] = []
+    for file in files:
+        name = PurePosixPath(file.relative_to(root).as_posix())
+        try:
+            found = READERS[file.suffix.lower()](file, name.as_posix(), options.reading)
+        except ValueError as error:
+            if not options.skip_bad_files:
+                raise
+            skipped.append(str(error))
+        else:
+            cases += found
+            names += [name] * len(found)
+    for index, message in sorted(column_errors(cases, options.layout).items(), reverse=True) if cases else ():
+        if not options.skip_bad_files:
+            raise ValueError(message)
+        skipped.append(message)
+        del cases[index], names[index]
+    if not cases:
+        raise ValueError(f"{root} must hold at least one readable file, got none. First: {skipped[0]}")
+    if skipped:
+        warnings.warn(f"Skipped {len(skipped)} of {len(files)} files. First: {skipped[0]}", stacklevel=4)
+    return cases, names, skipped
 
 
-def is_roll(piece: Tensor) -> bool:
-    """Whether it is 0 and 1 in 88 columns."""
-    return piece.shape[1] == NOTES and bool(((piece == 0) | (piece == 1)).all())
+def find_labels(
+    root: Path, names: Sequence[PurePosixPath], split: bool, suffix: str, options: FolderOptions
+) -> labels_of.Labels | None:
+    """Take labels from labels.csv, else from class folders; None for data without either."""
+    if options.labels == "none" or suffix == ".ts":
+        return None
+    found = labels_of.from_files(names, root, complete=not options.skip_bad_files)
+    if found is not None:
+        return found
+    if options.labels == "folders" or suffix in NUMERIC:
+        return labels_of.from_folders(names, int(split), required=options.labels == "folders")
+    return None
 
 
-def read_midi(path: Path) -> Tensor:
-    """One MIDI file at quarter-note steps."""
-    roll = piano_roll(path)
-    if not roll.any():
-        raise ValueError(f"{path} has no note between A0 and C8 that sounds on a quarter: take it away")
-    return roll
+def column_errors(cases: Sequence[Case], layout: str) -> dict[int, str]:
+    """Return a message for each case whose number or names of columns differ from those of most cases."""
+    usual = Counter((case.values.shape[1], case.names) for case in cases).most_common(1)[0][0]
+    model = next(case for case in cases if (case.values.shape[1], case.names) == usual)
+    hint = ""
+    if model.transposable and len({len(case.values) for case in cases}) == 1:
+        hint = f" If features are steps, use layout={_other(layout)!r}."
+    messages = {}
+    for index, case in enumerate(cases):
+        if case.values.shape[1] != usual[0]:
+            messages[index] = (
+                f"{case.title} must have {usual[0]} columns like {model.title}, got {case.values.shape[1]}. "
+                f"Give all files the same columns.{hint}"
+            )
+        elif case.names != usual[1]:
+            messages[index] = (
+                f"{case.title} must have the header {','.join(usual[1])[:60]!r} like {model.title}, "
+                f"got {','.join(case.names)[:60]!r}. Give all files the same header."
+            )
+    return messages
 
 
-def read_npy(path: Path) -> Tensor:
-    """One array (T, a), never unpickled."""
+def warn_if_transposed(cases: Sequence[Case], layout: str) -> None:
+    """Warn where every sequence has more features than steps, as if rows and columns were exchanged."""
+    if not cases[0].transposable or any(is_roll(case.values) for case in cases):
+        return
+    if all(len(case.values) < case.values.shape[1] for case in cases):
+        warnings.warn(
+            f"All sequences have more features than steps, such as {tuple(cases[0].values.shape)} in "
+            f"{cases[0].title}. If features are steps, use layout={_other(layout)!r}.",
+            stacklevel=4,
+        )
+
+
+def _other(layout: str) -> str:
+    return "ct" if layout == "tc" else "tc"
+
+
+def assemble(
+    path: Path,
+    cases: Sequence[Case],
+    given: Sequence[str | None],
+    found: labels_of.Labels | None,
+    skipped: Sequence[str],
+    options: FolderOptions,
+) -> Splits:
+    """Split cases and labels, and build the data set."""
+    titles = [case.title for case in cases]
+    by_class = found is not None and not found.regression
+    strata: list[str | None] = [label[0] for label in found.values] if found and by_class else [None] * len(cases)
     try:
-        values = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is not a readable NPY file of numbers ({error}): save it with numpy.save") from error
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub":
-        raise ValueError(f"{path} holds {getattr(values, 'dtype', type(values).__name__)}, but real numbers are wanted")
-    return as_sequence(values, path)
+        chosen = partition(titles, given, strata, options.split_seed)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    train, valid, test = ([cases[i].values for i in chosen[split]] for split in SPLITS)
+    splits = Splits(
+        path.resolve().stem if path.is_file() else path.resolve().name,
+        train,
+        valid,
+        test,
+        titles={split: [titles[i] for i in chosen[split]] for split in SPLITS},
+        kind="piano_roll" if all(is_roll(case.values) for case in cases) else "series",
+        provenance=f"{len(cases)} sequences of {path.resolve()}",
+        channels=cases[0].names,
+        skipped=tuple(skipped),
+    )
+    if splits.kind == "piano_roll":
+        splits = replace(splits, steps_per_quarter=options.steps_per_quarter or 1)
+    if found is None:
+        return splits
+    if found.regression:
+        targets = labels_of.as_targets(found.values, titles)
+        return PairedSplits(**vars(splits), targets={split: [targets[i] for i in chosen[split]] for split in SPLITS})
+    classes = labels_of.encode_classes([label[0] for label in found.values], chosen["train"])
+    return LabelledSplits(
+        **vars(splits),
+        labels={split: classes.numbers[torch.tensor(chosen[split])] for split in SPLITS},
+        class_names=classes.names,
+    )
 
 
-def read_csv(path: Path) -> Tensor:
-    """One table of numbers separated by commas, a step a line; the first line may hold names."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = [(line, row) for line, row in enumerate(csv.reader(stream), start=1) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is not a readable CSV file ({error}): save it as plain text in UTF-8") from error
-    if rows and not any(is_number(cell) for cell in rows[0][1]):
-        rows = rows[1:]
-    for line, row in rows:
-        if len(row) != len(rows[0][1]):
-            raise ValueError(f"{path}, line {line} has {len(row)} columns, but the lines before have {len(rows[0][1])}")
-        for column, cell in enumerate(row, start=1):
-            if not is_number(cell):
-                raise ValueError(f"{path}, line {line}, column {column} is {cell!r}, but a number is wanted")
-    return as_sequence(np.array([[float(cell) for cell in row] for _, row in rows]), path)
-
-
-def is_number(cell: str) -> bool:
-    """Whether float() takes it."""
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def as_sequence(values: np.ndarray, path: Path) -> Tensor:
-    """float32 (T, a) of finite numbers, or ValueError."""
-    if values.ndim != 2 or 0 in values.shape:
-        raise ValueError(f"{path} has shape {values.shape}, but (T, a) is wanted: a row a step, a column a feature")
-    with np.errstate(over="ignore"):
-        numbers = values.astype(np.float32)
-    if not np.isfinite(numbers).all():
-        step, feature = np.argwhere(~np.isfinite(numbers))[0].tolist()
-        raise ValueError(f"{path}, step {step}, feature {feature} is {values[step, feature]}, not a finite float32")
-    return torch.from_numpy(numbers)
-
-
-READERS: dict[str, Callable[[Path], Tensor]] = {
-    ".mid": read_midi,
-    ".midi": read_midi,
-    ".npy": read_npy,
-    ".csv": read_csv,
-}
+def split_in_time(path: Path, file: Path, options: FolderOptions) -> Splits:
+    """Split one long series: the last 15 % of its steps are test, the 15 % before them valid."""
+    (case,) = READERS[file.suffix.lower()](file, file.name, options.reading)
+    warn_if_transposed([case], options.layout)
+    steps = len(case.values)
+    held_out = round(HELD_OUT * steps)
+    if held_out < 2:
+        raise ValueError(
+            f"{file} must hold at least 10 steps to be split in time, got {steps}. "
+            "Give a longer series, or at least 3 files."
+        )
+    cuts = {"train": (0, steps - 2 * held_out), "valid": (steps - 2 * held_out, steps - held_out)}
+    cuts["test"] = (steps - held_out, steps)
+    train, valid, test = ([case.values[first:last]] for first, last in cuts.values())
+    roll = is_roll(case.values)
+    return Splits(
+        path.resolve().stem if path.is_file() else path.resolve().name,
+        train,
+        valid,
+        test,
+        titles={split: [f"{file.name}, steps {first} to {last - 1}"] for split, (first, last) in cuts.items()},
+        kind="piano_roll" if roll else "series",
+        provenance=f"{steps} steps of {file.resolve()}, split in time",
+        channels=case.names,
+        steps_per_quarter=(options.steps_per_quarter or 1) if roll else None,
+    )

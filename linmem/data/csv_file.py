@@ -1,0 +1,90 @@
+"""CSV files of numbers: one row per step, one column per feature, and an optional header row of feature names."""
+
+from __future__ import annotations
+
+import csv
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from linmem.storage.limits import require_size
+
+_BYTES_PER_BYTE = 8  # a number of one digit and a comma takes 8 bytes as float64 and 4 as float32
+
+
+class Table(NamedTuple):
+    """A table of numbers."""
+
+    values: np.ndarray  # (rows, columns) float64
+    names: tuple[str, ...]  # of the columns; empty without a header row
+
+
+def read_csv(path: Path) -> Table:
+    r"""Read a table of numbers separated by commas.
+
+    Parameters
+    ----------
+    path : Path
+        A text file in UTF-8. The first row is a header if none of its cells is a number. Empty rows are ignored.
+
+    Raises
+    ------
+    ValueError
+        A cell is not a number, rows differ in length, the file is not text, or it exceeds `LINMEM_MAX_BYTES`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "a.csv").write_text("x,y\n1,2\n3,4\n")
+    ...     read_csv(Path(folder) / "a.csv")
+    Table(values=array([[1., 2.],
+           [3., 4.]]), names=('x', 'y'))
+    """
+    require_size(_BYTES_PER_BYTE * path.stat().st_size, path)
+    numbers, columns = array("d"), 0
+    names: tuple[str, ...] = ()
+    for line, row in rows_of(path):
+        if columns == 0:
+            columns = len(row)
+            if not any(is_number(cell) for cell in row):
+                names = tuple(cell.strip() for cell in row)
+                continue
+        if len(row) != columns:
+            raise ValueError(
+                f"{path}, line {line} must have {columns} columns like the first, got {len(row)}. Repair it."
+            )
+        for column, cell in enumerate(row, start=1):
+            if not is_number(cell):
+                raise ValueError(
+                    f"{path}, line {line}, column {column} must be a number, got {cell[:40]!r}. "
+                    "Remove columns of text and fill in missing values."
+                )
+        numbers.extend(map(float, row))
+    return Table(np.array(numbers).reshape(-1, columns) if numbers else np.zeros((0,)), names)
+
+
+def rows_of(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line number and the cells of every row that is not empty."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.reader(stream)
+            for row in reader:
+                if row:
+                    yield reader.line_num, row
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} must be a CSV file in UTF-8, got: {error}. Save it as plain text.") from None
+
+
+def is_number(cell: str) -> bool:
+    """Whether the cell is a decimal number, such as 1, -2.5 or 1e-3, or nan or inf."""
+    if "_" in cell:  # Python reads 1_0 as 10
+        return False
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,77 @@
+"""NPY files: the header is checked against the file's size before anything is allocated, and nothing is unpickled."""
+
+from __future__ import annotations
+
+import math
+import tokenize
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from linmem.storage.limits import require_size
+
+# What NumPy's header parser raises for damaged headers: unclosed, deeply nested, with missing keys or huge numbers.
+_HEADER_ERRORS = (
+    ValueError, EOFError, SyntaxError, TypeError, KeyError, OverflowError, MemoryError, RecursionError,
+    tokenize.TokenError, AttributeError,
+)  # fmt: skip
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """Read an array of real numbers.
+
+    Parameters
+    ----------
+    path : Path
+        A file written by `numpy.save`.
+
+    Returns
+    -------
+    ndarray
+        The array as stored, of any shape.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, is another format, holds other values than real numbers, or exceeds `LINMEM_MAX_BYTES`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(Path(folder) / "a.npy", np.eye(2))
+    ...     read_npy(Path(folder) / "a.npy")
+    array([[1., 0.],
+           [0., 1.]])
+    """
+    with path.open("rb") as stream:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # headers of Python 2
+                shape, fortran, dtype = _header(stream)
+        except _HEADER_ERRORS as error:
+            reason = " ".join(str(error).split())[:80] or type(error).__name__
+            raise ValueError(
+                f"{path} must be a readable NPY file of numbers, got: {reason}. Save it with numpy.save."
+            ) from None
+        if dtype.kind not in "fiub":
+            raise ValueError(f"{path} must hold real numbers, got {dtype}. Convert the array.")
+        if any(size < 0 for size in shape):
+            raise ValueError(f"{path} must have sizes of at least 0, got {shape}. Save it with numpy.save.")
+        size = math.prod(shape) * dtype.itemsize
+        require_size(size, path)
+        content = stream.read(size)
+    if len(content) != size:
+        raise ValueError(f"{path} must hold {size} bytes of numbers, got {len(content)}: it is truncated. Restore it.")
+    values = np.frombuffer(content, dtype)
+    return values.reshape(shape[::-1]).T if fortran else values.reshape(shape)
+
+
+def _header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = npy_format.read_magic(stream)
+    if version == (1, 0):
+        return npy_format.read_array_header_1_0(stream)
+    return npy_format.read_array_header_2_0(stream)
