@@ -20,7 +20,9 @@ ORDERS = {
         "experiments cli"
     ),
     "linmem.autoencoder": "history coding solvers decoders incremental solution fitted estimator",
-    "linmem.nn": "scan base lmn lmn_cell unfolded multiscale equivalence baselines sequence_model registry initialize",
+    "linmem.nn": (
+        "scan base lmn lmn_cell unfolded multiscale equivalence nade baselines sequence_model registry initialize"
+    ),
 }
 FILES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
