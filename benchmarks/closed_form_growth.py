@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from linmem.autoencoder.history.in_memory import History
+from linmem.autoencoder.history.in_memory import InMemoryHistory
 from linmem.reporting import tables
 
 FEATURES, COLUMNS = 16, 16
@@ -29,13 +29,13 @@ FEATURES, COLUMNS = 16, 16
 def product_time(count: int, length: int, rounds: int) -> float:
     """CPU seconds of one product with 16 columns, spectra kept."""
     generator = torch.Generator().manual_seed(0)
-    history = History([torch.randn(length, FEATURES, generator=generator) for _ in range(count)])
+    history = InMemoryHistory([torch.randn(length, FEATURES, generator=generator) for _ in range(count)])
     block = torch.randn(length, FEATURES, COLUMNS, generator=generator, dtype=torch.float64)
-    history.gram(block)
+    history.gram_matvec(block)
     times = []
     for _ in range(rounds):
         start = time.process_time()
-        history.gram(block)
+        history.gram_matvec(block)
         times.append(time.process_time() - start)
     return statistics.median(times)
 

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from linmem import data
-from linmem.autoencoder.history.in_memory import History
+from linmem.autoencoder.history.in_memory import InMemoryHistory
 from linmem.autoencoder.history.survey import Survey
 from linmem.autoencoder.solvers import Randomized, Slices
 from linmem.autoencoder.solvers.column_blocks import compress
@@ -37,15 +37,15 @@ from linmem.sequences import check_sequences
 SLICE = 10
 
 
-def ours(history: History, size: int, slices: int) -> tuple[Tensor, float]:
+def ours(history: InMemoryHistory, size: int, slices: int) -> tuple[Tensor, float]:
     """Block Krylov, matrix-free."""
     return Randomized()(history, size, torch.Generator().manual_seed(0)).right_vectors[:, :, :size], 1.0
 
 
-def by_slices(spare: int) -> Callable[[History, int, int], tuple[Tensor | None, float]]:
+def by_slices(spare: int) -> Callable[[InMemoryHistory, int, int], tuple[Tensor | None, float]]:
     """Return the papers' procedure, whole or some slices of it."""
 
-    def run(history: History, size: int, slices: int) -> tuple[Tensor | None, float]:
+    def run(history: InMemoryHistory, size: int, slices: int) -> tuple[Tensor | None, float]:
         whole = -(-history.lags // SLICE)
         if slices >= whole:
             return Slices(SLICE, spare)(history, size).right_vectors, 1.0
@@ -59,7 +59,7 @@ def by_slices(spare: int) -> Callable[[History, int, int], tuple[Tensor | None, 
     return run
 
 
-def by_sklearn(history: History, size: int, slices: int) -> tuple[Tensor, float]:
+def by_sklearn(history: InMemoryHistory, size: int, slices: int) -> tuple[Tensor, float]:
     """`sklearn.utils.extmath.randomized_svd` of the dense matrix, its defaults."""
     from sklearn.utils.extmath import randomized_svd
 
@@ -67,13 +67,13 @@ def by_sklearn(history: History, size: int, slices: int) -> tuple[Tensor, float]
     return torch.from_numpy(right.T.copy()).view(history.lags, history.features, size), 1.0
 
 
-def by_torch(history: History, size: int, slices: int) -> tuple[Tensor, float]:
+def by_torch(history: InMemoryHistory, size: int, slices: int) -> tuple[Tensor, float]:
     """`torch.svd_lowrank` of the dense matrix, its defaults."""
     _, _, right = torch.svd_lowrank(history.dense(), size)
     return right.reshape(history.lags, history.features, size), 1.0
 
 
-def by_fbpca(history: History, size: int, slices: int) -> tuple[Tensor, float]:
+def by_fbpca(history: InMemoryHistory, size: int, slices: int) -> tuple[Tensor, float]:
     """`fbpca.pca` of the dense matrix, uncentred, its defaults."""
     import fbpca
 
@@ -96,7 +96,7 @@ def one(name: str, options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     sequences = check_sequences(data.load(options.set).train)
     survey = Survey.of(sequences, sequences[0].shape[1], sequences[0].device)
-    history = History(sequences, features=survey.heard())
+    history = InMemoryHistory(sequences, features=survey.active())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     wall, cpu = time.perf_counter(), time.process_time()
     vectors, extrapolated = SOLVERS[name](history, options.size, options.slices)
@@ -104,7 +104,7 @@ def one(name: str, options: argparse.Namespace) -> None:
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6
     captured = None
     if vectors is not None:
-        captured = float((vectors * history.gram(vectors.contiguous())).sum()) / history.energy
+        captured = float((vectors * history.gram_matvec(vectors.contiguous())).sum()) / history.energy
     if extrapolated != 1.0:
         cpu, wall = cpu / wall * extrapolated, extrapolated
     print(json.dumps({"s": wall, "cpu": cpu, "GB": peak, "captured": captured}))

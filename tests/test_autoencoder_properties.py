@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from linmem.autoencoder.estimator import LinearAutoencoder
-from linmem.autoencoder.history.in_memory import History
+from linmem.autoencoder.history.in_memory import InMemoryHistory
 
 KINDS = ["noise", "walk", "constant", "one direction", "impulse", "switches"]
 
@@ -38,13 +38,13 @@ def sequence_sets(draw):
 
 
 def rank_of(sequences) -> int:
-    values = torch.linalg.svdvals(History([torch.from_numpy(one) for one in sequences]).dense())
+    values = torch.linalg.svdvals(InMemoryHistory([torch.from_numpy(one) for one in sequences]).dense())
     return int((values > 1e-10 * values[0]).sum())
 
 
 def clear(sequences) -> bool:
     """Whether the rank can be told: no singular value between rounding and 1e-4 of the largest."""
-    values = torch.linalg.svdvals(History([torch.from_numpy(one) for one in sequences]).dense())
+    values = torch.linalg.svdvals(InMemoryHistory([torch.from_numpy(one) for one in sequences]).dense())
     return not bool(((values > 1e-13 * values[0]) & (values < 1e-4 * values[0])).any())
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from linmem.autoencoder.estimator import LinearAutoencoder
-from linmem.autoencoder.history.in_memory import History
+from linmem.autoencoder.history.in_memory import InMemoryHistory
 from linmem.nn.equivalence import recurrent_from_feedforward, recurrent_from_unfolded
 from linmem.nn.initialize import from_unfolded_
 from linmem.nn.lmn import LMN
@@ -45,7 +45,7 @@ def test_it_computes_what_the_feedforward_network_does(lengths, nonlinearity, bi
     data = sequences(lengths)
     found = recurrent_from_feedforward(hidden, output, data, nonlinearity=nonlinearity)
     for x in data:
-        wanted = output(SIGMA[nonlinearity](hidden(History([x]).columns(0, STEPS))))
+        wanted = output(SIGMA[nonlinearity](hidden(InMemoryHistory([x]).columns(0, STEPS))))
         torch.testing.assert_close(found.network(x)[0], wanted, rtol=0, atol=1e-8)
     assert found.functional_units == len(LAGS)
     assert found.register_units == REGISTER
@@ -59,7 +59,7 @@ def test_with_as_much_memory_as_a_register_it_is_the_same_function():
     found = recurrent_from_feedforward(hidden, output, sequences((60, 33)))
     assert found.memory_units == found.register_units
     for x in sequences((100, 3), seed=7):
-        wanted = output(torch.tanh(hidden(History([x]).columns(0, STEPS))))
+        wanted = output(torch.tanh(hidden(InMemoryHistory([x]).columns(0, STEPS))))
         torch.testing.assert_close(found.network(x)[0], wanted, rtol=0, atol=1e-8)
 
 
@@ -70,7 +70,7 @@ def test_the_memory_has_the_rank_of_h_without_its_first_columns(lengths):
     unfolded = UnfoldedNetwork(A, 4, OUTPUTS, lags=6, **KIND)
     data = sequences(lengths)
     found = recurrent_from_unfolded(unfolded, data)
-    H = torch.cat([History([unfolded(x)[1].detach()]).columns(0, 7) for x in data])
+    H = torch.cat([InMemoryHistory([unfolded(x)[1].detach()]).columns(0, 7) for x in data])
     assert found.memory_units == int(torch.linalg.matrix_rank(H[:, 4:]))
     assert found.register_units == 24
     assert (found.memory_units < 24) == (sum(lengths) < 24)
@@ -87,7 +87,7 @@ def test_unfolded_explicit_compressed_and_lmn_are_one_function(nonlinearity):
     data = sequences((5, 7, 1, 4))
     compressed = recurrent_from_unfolded(unfolded, data).network
     hidden = [unfolded(x)[1].detach() for x in data]
-    rank = int(torch.linalg.matrix_rank(History(hidden).dense()))
+    rank = int(torch.linalg.matrix_rank(InMemoryHistory(hidden).dense()))
     lmn, readout = LMN(A, 4, rank, nonlinearity=nonlinearity, **KIND), nn.Linear(rank, OUTPUTS, **KIND)
     from_unfolded_(lmn, readout, unfolded, LinearAutoencoder(rank, solver="exact", decoder="tied").fit(hidden))
     assert compressed.cell.memory_size <= 12

@@ -19,7 +19,7 @@ ORDERS = {
         "public_paths storage sequences ridge autoencoder nn estimators data reporting training runs analysis music "
         "experiments cli"
     ),
-    "linmem.autoencoder": "history coding solvers decoders incremental solution fitted estimator",
+    "linmem.autoencoder": "history solvers decoders coding incremental solution storage evaluation fitted estimator",
     "linmem.nn": (
         "scan base lmn lmn_cell unfolded multiscale equivalence nade baselines sequence_model registry initialize"
     ),

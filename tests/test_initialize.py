@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from linmem.autoencoder.estimator import LinearAutoencoder
-from linmem.autoencoder.history.in_memory import History
+from linmem.autoencoder.history.in_memory import InMemoryHistory
 from linmem.nn.initialize import answer_constant_, fit_readout_, from_autoencoder_, from_unfolded_
 from linmem.nn.lmn import LMN
 from linmem.nn.registry import MODELS, ModelOptions, build_model
@@ -56,7 +56,7 @@ def test_at_full_rank_the_lmn_is_the_unfolded_network(nonlinearity, lags, memory
         faded.weight_hh.mul_(memory_decay ** torch.arange(lags)[:, None, None])
         faded.weight_ho.mul_(memory_decay ** torch.arange(lags + 1)[:, None, None])
     hidden = hidden_states(faded, sequences())
-    rank = int(torch.linalg.matrix_rank(History(hidden).dense()))
+    rank = int(torch.linalg.matrix_rank(InMemoryHistory(hidden).dense()))
     autoencoder = LinearAutoencoder(rank, solver="exact").fit(hidden)
     lmn = LMN(3, 4, rank, nonlinearity=nonlinearity, dtype=torch.float64)
     readout = nn.Linear(rank, 2, dtype=torch.float64)

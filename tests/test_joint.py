@@ -11,7 +11,7 @@ from linmem.autoencoder.decoders.least_squares import Decoder
 from linmem.autoencoder.decoders.refine_decoder import lag_sum
 from linmem.autoencoder.decoders.refine_joint import Autoencoder, error_and_gradients, towards_principal
 from linmem.autoencoder.estimator import LinearAutoencoder
-from linmem.autoencoder.history.in_memory import History
+from linmem.autoencoder.history.in_memory import InMemoryHistory
 
 LENGTHS = {"ragged": [7, 3, 12, 1, 7, 2], "equal": [6, 6, 6], "one": [9], "one step": [1, 1]}
 
@@ -27,7 +27,7 @@ def matrices(features=3, units=4, seed=1) -> Autoencoder:
     return Autoencoder(*(0.4 * torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes))
 
 
-def dense_error(history: History, given: Autoencoder) -> torch.Tensor:
+def dense_error(history: InMemoryHistory, given: Autoencoder) -> torch.Tensor:
     """‖Ξ − Y Ωᵀ‖² / ‖Ξ‖² written down."""
     A, B, C_x, C_y = given
     matrix = history.dense()
@@ -39,8 +39,8 @@ def dense_error(history: History, given: Autoencoder) -> torch.Tensor:
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=list(LENGTHS))
 @pytest.mark.parametrize("how", ["recurrences", "gram"])
 def test_error_and_gradients_are_those_of_the_dense_matrix(lengths, how):
-    history, given = History(sequences(lengths)), matrices()
-    packed = Packed(history, torch.float64)
+    history, given = InMemoryHistory(sequences(lengths)), matrices()
+    packed = Packed(history.sequences(), torch.float64)
 
     def sums_of(now, weight):
         if how == "gram":
@@ -70,7 +70,7 @@ def test_powers_and_error_of_a_decoder(lags):
     blocks = least_squares.powers(given.C_x, given.C_y, lags)
     for lag in range(lags):
         torch.testing.assert_close(blocks[lag], given.C_x @ torch.linalg.matrix_power(given.C_y, lag))
-    history = History(sequences([lags, 1, lags]))
+    history = InMemoryHistory(sequences([lags, 1, lags]))
     known = least_squares.moments(history, given.A, given.B)
     leaves = [matrix.clone().requires_grad_() for matrix in given.decoder]
     wanted = dense_error(history, Autoencoder(given.A, given.B, *leaves))
@@ -83,7 +83,7 @@ def test_powers_and_error_of_a_decoder(lags):
 
 
 def test_change_of_basis_changes_no_error_and_finds_the_basis_back():
-    history, given = History(sequences([12, 9, 12])), matrices()
+    history, given = InMemoryHistory(sequences([12, 9, 12])), matrices()
     known = least_squares.moments(history, given.A, given.B)
     turn = torch.randn(4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
     back = torch.linalg.inv(turn)
@@ -130,7 +130,7 @@ def test_joint_is_better_than_decoder_alone_and_above_the_bound(how):
 
 def test_joint_is_repeatable_and_loses_nothing_at_full_rank():
     given = walks(3, 8, 2)
-    rank = np.linalg.matrix_rank(History([torch.from_numpy(one) for one in given]).dense().numpy())
+    rank = np.linalg.matrix_rank(InMemoryHistory([torch.from_numpy(one) for one in given]).dense().numpy())
     assert LinearAutoencoder(int(rank), refine="joint").fit(given).training_error_ < 1e-9
     first, second = (LinearAutoencoder(5, refine="joint").fit(given).B_ for _ in range(2))
     assert np.array_equal(first, second)

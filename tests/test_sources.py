@@ -40,7 +40,7 @@ def same_fit(found: LinearAutoencoder, wanted: LinearAutoencoder, tolerance=1e-7
 @pytest.mark.parametrize("center", [False, True])
 @pytest.mark.parametrize("refine", ["decoder", "joint"])
 def test_reread_source_is_the_list(monkeypatch, center, refine):
-    monkeypatch.setattr(out_of_core.chunks, "__defaults__", (None, 200))
+    monkeypatch.setattr(out_of_core.chunks, "__defaults__", (None, 200, 1.0))
     sequences = walks()
     source = Reread(sequences)
     found = LinearAutoencoder(6, center=center, refine=refine, solver="randomized").fit(source)
@@ -51,7 +51,7 @@ def test_reread_source_is_the_list(monkeypatch, center, refine):
 
 @pytest.mark.parametrize("center", [False, True])
 def test_generator_is_the_list(monkeypatch, center):
-    monkeypatch.setattr("linmem.autoencoder.estimator.SKETCH_CHUNK", 200)
+    monkeypatch.setattr("linmem.autoencoder.estimator.CHUNK_NUMBERS", 200)
     sequences = walks()
     found = LinearAutoencoder(6, center=center).fit(sequence for sequence in sequences)
     same_fit(found, LinearAutoencoder(6, center=center).fit(sequences))
@@ -86,7 +86,8 @@ def test_bad_input_is_found_in_sources_too(kind):
 
 
 def test_solvers_that_need_rows_say_so():
-    for solver, message in (("exact", "needs all sequences in memory"), ("slices", "needs the rows of all sequences")):
+    for solver in ("exact", "slices"):
+        message = f"solver must be one of 'auto', 'randomized', 'correlated' for sequences .* got '{solver}'"
         with pytest.raises(ValueError, match=message):
             LinearAutoencoder(2, solver=solver).fit(Reread(walks()))
 
@@ -163,9 +164,15 @@ def test_workers_end_with_what_one_process_finds(workers, part):
 @pytest.mark.parametrize(
     ("part", "messages"),
     [
-        ("features", ["differ in their features (4 and 5)", "differ in their features (4 and 5)"]),
-        ("bad", ["worker 1 of the distributed fit was given bad sequences", "sequence 0 holds nan at step 0"]),
-        ("dies", ["a worker of the distributed fit is gone or does not answer"]),
+        (
+            "features",
+            [
+                "all workers must have the same number of features, got 4 and 5",
+                "all workers must have the same number of features, got 4 and 5",
+            ],
+        ),
+        ("bad", ["got invalid ones on worker 1", "sequence 0 holds nan at step 0"]),
+        ("dies", ["all workers of a distributed fit must stay connected"]),
     ],
 )
 def test_workers_in_trouble_say_so_and_do_not_hang(workers, part, messages):

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from linmem.autoencoder.history.in_memory import History
+from linmem.autoencoder.history.in_memory import InMemoryHistory
+from linmem.autoencoder.history.out_of_core import StreamedHistory
+from linmem.autoencoder.history.survey import Survey
 from linmem.autoencoder.solvers import (
     SOLVERS,
     Randomized,
@@ -15,7 +17,6 @@ from linmem.autoencoder.solvers import (
     exact,
     fix_signs,
 )
-from linmem.autoencoder.solvers.gram import gram
 from linmem.autoencoder.solvers.memory_size import knee, leading
 
 SOLVER_CASES = {
@@ -26,10 +27,11 @@ SOLVER_CASES = {
     "randomized, block of one": Randomized(block=1),
     "correlated": correlated,
 }
+CPU = torch.device("cpu")
 LENGTHS = [40, 3, 25, 1, 40, 12]
 
 
-def histories() -> dict[str, History]:
+def histories() -> dict[str, InMemoryHistory]:
     generator = torch.Generator().manual_seed(3)
 
     def draw(length, features=3):
@@ -37,14 +39,15 @@ def histories() -> dict[str, History]:
 
     waves = [torch.sin(torch.arange(60, dtype=torch.float64)[:, None] * speed) for speed in (0.1, 0.3)]
     return {
-        "noise": History([draw(length) for length in LENGTHS]),
-        "smooth": History([draw(length).cumsum(0) for length in LENGTHS]),
-        "tiny": History([draw(length).cumsum(0) * 1e-6 for length in LENGTHS]),
-        "huge": History([draw(length).cumsum(0) * 1e6 for length in LENGTHS]),
-        "waves of low rank": History(waves),
-        "impulses, all singular values equal": History([torch.eye(20, 1, dtype=torch.float64)]),
-        "a = 1": History([draw(length, 1) for length in LENGTHS]),
-        "one step": History([draw(1), draw(1)]),
+        "noise": InMemoryHistory([draw(length) for length in LENGTHS]),
+        "smooth": InMemoryHistory([draw(length).cumsum(0) for length in LENGTHS]),
+        "tiny": InMemoryHistory([draw(length).cumsum(0) * 1e-6 for length in LENGTHS]),
+        "huge": InMemoryHistory([draw(length).cumsum(0) * 1e6 for length in LENGTHS]),
+        "waves of low rank": InMemoryHistory(waves),
+        "impulses, all singular values equal": InMemoryHistory([torch.eye(20, 1, dtype=torch.float64)]),
+        "a = 1": InMemoryHistory([draw(length, 1) for length in LENGTHS]),
+        "lag decay": InMemoryHistory([draw(length) for length in LENGTHS], lags=9, decay=0.6),
+        "one step": InMemoryHistory([draw(1), draw(1)]),
     }
 
 
@@ -59,37 +62,29 @@ def run(solver, history, size, seed=0):
 @pytest.mark.parametrize("history", HISTORIES.values(), ids=list(HISTORIES))
 @pytest.mark.parametrize("size", [1, 5, 1000])
 def test_solver_meets_the_dense_decomposition(solver, history, size):
-    wanted = torch.linalg.svdvals(history.dense())
-    rank = int((wanted > 1e-6 * wanted[0]).sum())
+    if isinstance(solver, Slices) and history.decay < 1:
+        with pytest.raises(ValueError, match="lag_decay must be 1 for solver='slices', got 0.6"):
+            run(solver, history, size)
+        return
+    expected = torch.linalg.svdvals(history.dense())
+    rank = int((expected > 1e-6 * expected[0]).sum())
     found = run(solver, history, size)
     count = min(size, rank)
     assert found.converged
     assert len(found.singular_values) >= count
-    energy = float(wanted.square().sum())
-    missing = wanted[:count].square().sum() - found.singular_values[:count].square().sum()
+    energy = float(expected.square().sum())
+    missing = expected[:count].square().sum() - found.singular_values[:count].square().sum()
     assert abs(float(missing)) < 1e-6 * energy
     vectors = found.right_vectors[:, :, :count].flatten(0, 1)
     torch.testing.assert_close(vectors.T @ vectors, torch.eye(count, dtype=torch.float64), rtol=0, atol=1e-9)
     kept = (history.dense() @ vectors).square().sum()
-    assert float(kept) == pytest.approx(float(wanted[:count].square().sum()), abs=1e-6 * energy)
-
-
-@pytest.mark.parametrize("history", HISTORIES.values(), ids=list(HISTORIES))
-def test_the_recursion_over_lags_gives_the_gram_matrix(history, monkeypatch):
-    monkeypatch.setitem(gram.__globals__, "CHUNK_NUMBERS", 2 * history.lags * history.features)  # two at a time
-    dense = history.dense()
-    torch.testing.assert_close(gram(history), dense.T @ dense, rtol=1e-12, atol=1e-12 * history.energy)
-    block = torch.randn(history.lags, history.features, 2, generator=torch.Generator().manual_seed(0)).double()
-    other = History(history.sequences)
-    other.whole = gram(history)
-    torch.testing.assert_close(other.gram(block), history.gram(block), rtol=1e-12, atol=1e-10 * history.energy)
+    assert float(kept) == pytest.approx(float(expected[:count].square().sum()), abs=1e-6 * energy)
 
 
 def test_many_short_sequences_are_solved_by_their_correlations():
     sequences = list(torch.zeros(30_000, 30, 1))
-    assert choose_solver("auto", History(sequences))[0] == "correlated"
-    with pytest.raises(ValueError, match="solver='correlated' needs all sequences in memory"):
-        correlated(None, 3)
+    assert choose_solver("auto", InMemoryHistory(sequences))[0] == "correlated"
+    assert choose_solver("auto", StreamedHistory(sequences, Survey.of(sequences, 1, CPU)))[0] == "correlated"
 
 
 def test_rank_is_found():
@@ -102,9 +97,9 @@ def test_rank_is_found():
 
 def test_converged_values_are_accurate_to_rounding_squared():
     history = HISTORIES["smooth"]
-    wanted = torch.linalg.svdvals(history.dense())
+    expected = torch.linalg.svdvals(history.dense())
     found = run(Randomized(), history, 20).singular_values
-    torch.testing.assert_close(found, wanted[:20], rtol=1e-5, atol=0)
+    torch.testing.assert_close(found, expected[:20], rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("solver", SOLVER_CASES.values(), ids=list(SOLVER_CASES))
@@ -133,10 +128,10 @@ def test_energy_share_is_the_least_that_suffices():
     values = torch.linalg.svdvals(history.dense()).square()
     share = (values.cumsum(0) / values.sum()).numpy()
     for energy in (0.5, 0.9, 0.99, 0.99999):
-        wanted = int(np.searchsorted(share, energy)) + 1
+        expected = int(np.searchsorted(share, energy)) + 1
         for solver in (exact, Randomized()):
             _, size = leading(solver, history, energy, torch.Generator().manual_seed(0))
-            assert size == wanted
+            assert size == expected
 
 
 def test_knee_of_a_bent_line_is_its_bend():
@@ -145,7 +140,7 @@ def test_knee_of_a_bent_line_is_its_bend():
 
 
 def test_above_the_rank():
-    message = "memory_size is 400, but these sequences give the history matrix only 20 independent directions"
+    message = r"memory_size must be at most the rank of the history matrix \(20\), got 400. Lower memory_size."
     for solver in (exact, Randomized()):
         with pytest.raises(ValueError, match=message):
             leading(solver, HISTORIES["impulses, all singular values equal"], 400, torch.Generator())
@@ -153,12 +148,12 @@ def test_above_the_rank():
 
 @pytest.mark.parametrize("memory_size", [0, -1, 1.5, "knee", True, -0.5])
 def test_bad_memory_size(memory_size):
-    with pytest.raises(ValueError, match="wanted a positive integer, a share of the energy"):
+    with pytest.raises(ValueError, match="must be a positive integer, a share of the energy"):
         leading(exact, HISTORIES["noise"], memory_size, torch.Generator())
 
 
 def test_unknown_solver_lists_the_known():
-    with pytest.raises(ValueError, match="solver is 'magic', wanted one of 'auto', 'exact'"):
+    with pytest.raises(ValueError, match="solver must be one of 'auto', 'exact', .* or a solver object, got 'magic'"):
         choose_solver("magic", HISTORIES["noise"])
     assert choose_solver("auto", HISTORIES["noise"])[0] == "exact"
     assert {choose_solver(name, HISTORIES["noise"])[0] for name in SOLVERS} == set(SOLVERS)
@@ -167,12 +162,12 @@ def test_unknown_solver_lists_the_known():
 def test_slices_lose_what_they_say_and_spare_directions_win_it_back():
     """The energy cut off at each slice is what the result can lack; every component asked for comes back."""
     history = HISTORIES["smooth"]
-    wanted = float(torch.linalg.svdvals(history.dense())[:8].square().sum())
+    expected = float(torch.linalg.svdvals(history.dense())[:8].square().sum())
     lost = []
     for spare in (0, 2, 8, 32):
         found = run(Slices(lags=3, spare=spare), history, 8)
         assert len(found.singular_values) == 8
-        lost.append(wanted - float(found.singular_values.square().sum()))
+        lost.append(expected - float(found.singular_values.square().sum()))
         assert -1e-9 * history.energy < lost[-1] <= found.residual * history.energy + 1e-9 * history.energy
     assert lost == sorted(lost, reverse=True)
     assert lost[-1] < 1e-3 * lost[0]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from linmem import data
-from linmem.autoencoder.history.in_memory import History
+from linmem.autoencoder.history.in_memory import InMemoryHistory
 from linmem.data import synthetic
 
 
@@ -43,7 +43,7 @@ def test_adding_marks_one_number_in_each_half():
 def test_a_waveform_has_a_history_of_twice_its_components():
     wave = synthetic.waveform(400, components=3, seed=1).double()
     assert wave.abs().max() <= 1
-    full = History([wave]).columns(0, 20)[20:]
+    full = InMemoryHistory([wave]).columns(0, 20)[20:]
     values = torch.linalg.svdvals(full)
     assert values[5] > 1e-3 * values[0]
     assert values[6] < 1e-6 * values[0]

@@ -1,63 +1,63 @@
 """`LinearAutoencoder`: principal component analysis for sequences, as a scikit-learn estimator.
 
-Where PCA compresses vectors, this compresses whole pasts: a linear recurrent state y_t = A x_t + B y_{t-1} of p units
-from which every earlier input can be decoded with the least squared error a recurrent code of that size allows.
+PCA compresses vectors; this compresses the whole past of a sequence at every step into a linear recurrent state
+y_t = A x_t + B y_{t-1} of p units, from which earlier inputs are decoded with least squared error.
 
-Letters: a features, p memory units, L the longest length, n sequences. Sperduti 2013; [P14].
+Symbols: a features, p memory units, L lags, n sequences, γ lag decay. Sperduti 2013; [P14].
 """
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import replace
 from itertools import chain, islice
-from numbers import Integral
+from numbers import Real
 from os import PathLike
 from typing import Any
 
-import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils import check_random_state
 from torch import Tensor
 
-from linmem.autoencoder import coding
-from linmem.autoencoder.decoders.least_squares import Moments, error, lag_errors, moments
-from linmem.autoencoder.fitted import Fitted
-from linmem.autoencoder.history.in_memory import Gram, History
+from linmem.autoencoder import storage
+from linmem.autoencoder.fitted import FITTED, FittedAutoencoder
+from linmem.autoencoder.history.operator import HistoryOperator
 from linmem.autoencoder.history.out_of_core import chunks
-from linmem.autoencoder.history.sources import Given, listed, open_source
-from linmem.autoencoder.history.survey import Survey
-from linmem.autoencoder.incremental import Centred, Sketch
+from linmem.autoencoder.history.sources import InputType, as_collection, open_source
+from linmem.autoencoder.incremental import Chunks, start_chunks
 from linmem.autoencoder.solution import DECODERS, REFINEMENTS, ClosedForm, solve
-from linmem.autoencoder.solvers import Randomized, choose_solver
-from linmem.autoencoder.solvers.memory_size import check_memory_size
+from linmem.autoencoder.solvers import Slices, choose_solver, precompute_gram
+from linmem.autoencoder.solvers.memory_size import RankError, check_memory_size
 from linmem.sequences import check_sequences
-from linmem.storage import tensor_file
 
-KIND, VERSION = "LinearAutoencoder", 1
-SKETCH_CHUNK = 4_000_000  # numbers that a generator's chunk holds: 32 MB in float64
+CHUNK_NUMBERS = 4_000_000  # numbers in one chunk of a generator: 32 MB in float64
 
 
-class LinearAutoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class LinearAutoencoder(FittedAutoencoder, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Linear autoencoder for sequences, solved in closed form.
 
     Parameters
     ----------
-    memory_size : int, float or "auto"
-        p: the number of memory units; or the share of the energy ‖Ξ‖² to keep, between 0 and 1; or "auto", the knee
+    memory_size : int, float, "auto" or None
+        p, the number of memory units; or the share of the energy ‖Ξ‖² to keep, between 0 and 1; or "auto", the knee
         of the spectrum: where the bound, as a curve over p, lies furthest below the straight line between its ends.
+        None is 100, or the rank of the history matrix where that is lower.
     solver : "auto", "exact", "randomized", "correlated", "slices" or a solver object
-        "auto" takes "exact" (a dense decomposition) for small problems, "correlated" (ΞᵀΞ as a whole) for many short
-        sequences, else "randomized" (matrix-free); `solver_` says which it was. "slices" is P14's procedure.
+        "auto" takes "exact" (a dense decomposition) for small problems, "correlated" (ΞᵀΞ as a whole) for few columns,
+        else "randomized" (matrix-free); `solver_` says which it was. "slices" is P14's procedure.
     center : bool
         Subtract the mean step before encoding and add it back in decoding.
     decoder : "refit", "tied" or "optimal"
-        "tied" is the papers' C = [Aᵀ; Bᵀ]; "refit" the least squares of [x_t; y_{t-1}] on y_t; "optimal" one matrix
-        a lag, with `C_` the refitted one beside it.
+        "tied" is the papers' C = [Aᵀ; Bᵀ / γ²]; "refit" the least squares of [x_t; y_{t-1}] on y_t; "optimal" one
+        matrix per lag, with the refitted one in `C_`.
     refine : "decoder", "joint" or None
         For decoder="refit": improve (C_x, C_y) towards the optimal decoder, or encoder and decoder together, or
         neither.
+    lag_decay : float
+        γ in (0, 1]: lag i counts γ^i in the history matrix. 1 is the papers' autoencoder, which weighs the whole past
+        equally. Below 1 the memory favours the recent past, `partial_fit` is exact, the fit is faster and states mean
+        the same at any length; only K = ⌈log ε / log γ⌉ lags count, with ε² = 1e-7 of a stationary signal's energy.
     random_state : int, RandomState or None
         Seed of the randomized solver; equal seeds give equal results.
 
@@ -66,31 +66,47 @@ class LinearAutoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     A_ : (p, a); B_ : (p, p); C_ : (a + p, p)
         y_t = A (x_t − mean) + B y_{t-1}, and x̂_{t-i} = C_x C_yⁱ y_t + mean with C_x the first a rows of C.
     right_vectors_ : (L, a, p)
-        U, block by block of lags.
+        U, block by block of lags; lag i is also decoded by γ^{-i} U_i. Absent after `load` unless saved.
     mean_ : (a,), zero without centring.
     singular_values_ : (p,) float64
+        Of the history matrix with its lag weights.
     optimal_error_ : float
-        The Eckart–Young bound 1 − Σ σ_i² / ‖Ξ‖²: no code of p numbers can do better on these sequences.
+        The Eckart–Young bound 1 − Σ σ_i² / ‖Ξ‖²: no code of p numbers has a lower error on these sequences.
     training_error_ : float
         The relative reconstruction error on the sequences of `fit`.
+    unweighted_optimal_error_, unweighted_error_ : float
+        Bound and error on the same lags if all of them count equally. With γ = 1 equal to the two above.
     memory_size_, lags_, n_features_in_ : int;  solver_ : str
+        `lags_` is L: the longest length seen in `fit`, or K if that is less.
 
     Notes
     -----
-    Arrays come back in the kind (NumPy or torch), type and device of the sequences. Time O(N log L) a direction;
-    memory for about 4 p + 200 vectors of L·a numbers and 20 bytes for each number of the sequences, never for Ξ.
+    Results have the container (NumPy or torch), dtype and device of the sequences. Time O(N log L) per direction;
+    memory for about 4 p + 200 vectors of L·a numbers and 20 bytes for each number of the sequences, never for Ξ. With
+    γ < 1 and K·a ≤ 8000: one pass, memory for (K·a)² numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from linmem import LinearAutoencoder
+    >>> waves = [np.sin(0.3 * np.arange(length))[:, None] for length in (40, 60, 50)]
+    >>> autoencoder = LinearAutoencoder(memory_size=10, lag_decay=0.9).fit(waves)
+    >>> autoencoder.transform(waves).shape
+    (3, 10)
+    >>> bool(autoencoder.reconstruction_error(waves) < 0.01)
+    True
     """
 
-    _fitted: ClosedForm
-    _sketch: Sketch
+    _chunks: Chunks | None = None  # of partial_fit
 
     def __init__(
         self,
-        memory_size: int | float | str = 100,
+        memory_size: int | float | str | None = None,
         solver: Any = "auto",
         center: bool = False,
         decoder: str = "refit",
         refine: str | None = "decoder",
+        lag_decay: float = 1.0,
         random_state: Any = 0,
     ) -> None:
         self.memory_size = memory_size
@@ -98,9 +114,10 @@ class LinearAutoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         self.center = center
         self.decoder = decoder
         self.refine = refine
+        self.lag_decay = lag_decay
         self.random_state = random_state
 
-    # fitting
+    # Fitting
 
     def fit(self, sequences: Any, y: Any = None) -> "LinearAutoencoder":
         """Fit to sequences, which are never changed; `y` is ignored.
@@ -109,182 +126,152 @@ class LinearAutoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         ----------
         sequences : list of (T_i, a) arrays or tensors, or one (n, T, a) array
             Also any object that yields sequences each time it is iterated over: it is read once for every product, and
-            only a chunk of it is in memory. A generator can be read only once: it is taken in by `partial_fit`. Within
-            a group of processes, `linmem.autoencoder.history.distributed.Shard(sequences)` is this process's part of
+            only a chunk of it is in memory. A generator can be read only once: it is passed to `partial_fit`. Within a
+            group of processes, `linmem.autoencoder.history.distributed.Shard(sequences)` is this process's part of
             the set.
 
         Raises
         ------
         ValueError
-            For bad sequences or parameters, and if `memory_size` is above the rank of the history matrix.
+            For invalid sequences or parameters, and if `memory_size` is above the rank of the history matrix.
         """
         self._check_parameters()
-        self._forget()
+        self._clear()
         if isinstance(sequences, Iterator):
-            return self._take_chunks(sequences)
-        opened = open_source(sequences, self.center)
-        self._given, self.n_features_in_ = opened.given, opened.features
-        self._mean = torch.zeros(opened.features) if opened.mean is None else opened.mean
-        self._mean = self._mean.to(device=opened.given.device, dtype=torch.float64)
-        self._solve(opened.history, opened.heard)
+            return self._fit_iterator(sequences)
+        opened = open_source(sequences, bool(self.center), float(self.lag_decay))
+        self._input_type, self.n_features_in_ = opened.input_type, opened.features
+        zero = torch.zeros(opened.features, dtype=torch.float64, device=opened.input_type.device)
+        mean = zero if opened.mean is None else opened.mean
+        self._solve(opened.history, mean, opened.active, opened.factor)
         return self
 
     def partial_fit(self, sequences: Any, y: Any = None) -> "LinearAutoencoder":
-        """Take in one more chunk of sequences, in memory that does not grow; the fit waits until it is asked for.
+        """Add one more chunk of sequences, in memory that does not grow. `fit` forgets all chunks.
 
-        How the data was cut into chunks does not matter, beyond rounding where Ξ has up to 2000 columns, and beyond the
-        energy past the first 2 p + 100 directions where it has more. `fit` forgets all chunks.
+        The solution is computed when a result is first needed. With `lag_decay` below 1 and K·a ≤ 8000 it equals that
+        of `fit` on all chunks up to rounding. With `lag_decay=1` so it does while Ξ has at most 2000 columns; beyond,
+        the energy past the first 2 p + 100 directions is lost.
         """
         self._check_parameters()
-        if "_sketch" not in self.__dict__:
-            self._forget()
-        sequences = listed(sequences)
-        return self._take(check_sequences(sequences, features=self._known_features()), sequences)
+        if self._chunks is None:
+            self._clear()
+        sequences = as_collection(sequences)
+        known = None if self._chunks is None else self.n_features_in_
+        return self._add_chunk(check_sequences(sequences, features=known), sequences)
 
-    def _take_chunks(self, sequences: Iterator[Any]) -> "LinearAutoencoder":
-        """`fit` of a generator: one pass, by chunks."""
+    def _fit_iterator(self, sequences: Iterator[Any]) -> "LinearAutoencoder":
         first = list(islice(sequences, 1))
-        for chunk in chunks(chain(first, sequences), numbers=SKETCH_CHUNK):
-            self._take(chunk, first)
-        if "_sketch" not in self.__dict__:
+        for chunk in chunks(chain(first, sequences), numbers=CHUNK_NUMBERS):
+            self._add_chunk(chunk, first)
+        if self._chunks is None:
             check_sequences([])
-        self._result()
+        self._solved()
         return self
 
-    def _take(self, checked: list[Tensor], like: Any) -> "LinearAutoencoder":
-        sketch = self.__dict__.get("_sketch")
-        if sketch is None:
-            self._given, self.n_features_in_ = Given.of(like), checked[0].shape[1]
-            sketch = Sketch(self.n_features_in_ + bool(self.center), self._sketch_size(), checked[0].device)
-        chunk = [torch.cat([one, one.new_ones(len(one), 1)], 1) for one in checked] if self.center else checked
-        sketch.update(chunk, self._generator())
-        self._sketch = sketch
-        self.__dict__.pop("_fitted", None)
+    def _add_chunk(self, checked: list[Tensor], like: Any) -> "LinearAutoencoder":
+        if self._chunks is None:
+            self._input_type, self.n_features_in_ = InputType.of(like), checked[0].shape[1]
+            self._chunks = start_chunks(
+                self.n_features_in_,
+                bool(self.center),
+                float(self.lag_decay),
+                checked[0].device,
+                self._directions_kept(),
+            )
+        self._chunks.update(checked, self._generator())
+        self._solution = None
+        for name in FITTED:
+            self.__dict__.pop(name, None)
         return self
 
-    def _known_features(self) -> int | None:
-        return self.n_features_in_ if "_sketch" in self.__dict__ else None
-
-    def _solve(self, history: Gram, heard: list[int]) -> None:
+    def _solve(self, history: HistoryOperator, mean: Tensor, active: list[int], factor: float) -> None:
         self.solver_, solver = choose_solver(self.solver, history)
         if history.energy == 0:
             raise ValueError(
-                f"memory_size is {self.memory_size}, but these sequences give the history matrix only 0 independent "
-                "directions: all values are " + ("equal" if self.center else "zero")
+                f"sequences must not be all {'equal with center=True' if self.center else 'zero'}, got a history "
+                "matrix of rank 0. Check the data."
             )
-        fitted = solve(history, self.memory_size, solver, self.decoder, self.refine, self._generator())
-        if not fitted.converged:
+        if self.solver_ != "exact":
+            history = precompute_gram(history)
+        try:
+            solution = solve(history, self.memory_size, solver, self.decoder, self.refine, self._generator())
+        except RankError as error:
+            raise ValueError(str(error)) from None
+        if not solution.converged:
             warnings.warn(
-                f"the solver stopped before it converged: about {fitted.residual:.1e} of the energy is still missing "
-                "from the singular values; give it more products, e.g. solver=Randomized(products=10000)",
+                f"the solver must capture all but 1e-7 of the energy, got about {solution.residual:.1e} still missing "
+                "from the singular values. Allow more products, e.g. solver=Randomized(products=10000).",
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        self._fitted = fitted.spread(heard, self.n_features_in_)
+        self._set_solution(solution.expanded(active, self.n_features_in_).scaled(1 / factor), mean / factor)
 
-    def _result(self) -> ClosedForm:
-        """Return the fit, after solving it from the chunks if `partial_fit` left that open."""
-        if not self.__sklearn_is_fitted__():
-            raise NotFittedError("this LinearAutoencoder is not fitted yet: call fit or partial_fit first")
-        if "_fitted" not in self.__dict__:
-            view = Centred(self._sketch) if self.center else self._sketch
-            self._mean = view.mean if isinstance(view, Centred) else self._sketch.factor.new_zeros(self.n_features_in_)
-            self._solve(view, list(range(self.n_features_in_)))
-        return self._fitted
+    def _solved(self) -> ClosedForm:
+        """Return the solution, after solving the chunks of partial_fit if that has not been done."""
+        if self._solution is None:
+            if self._chunks is None:
+                raise NotFittedError(
+                    f"{type(self).__name__} must be fitted before use, got an unfitted one. Call fit or partial_fit."
+                )
+            active = list(range(self.n_features_in_))
+            self._solve(self._chunks.history(), self._chunks.mean, active, self._chunks.factor)
+        assert self._solution is not None
+        return self._solution
 
-    def _forget(self) -> None:
-        for name in ("_sketch", "_fitted", "_mean", "_given", "n_features_in_", "solver_"):
+    def __getattr__(self, name: str) -> Any:
+        # Called only for attributes that are not set. After partial_fit, the first of them computes the solution.
+        if name in FITTED:
+            self._solved()
+            if name in self.__dict__:
+                return self.__dict__[name]
+            raise AttributeError(
+                f"{name} must have been saved, got a file without it. Use save(path, {name[:-1]}=True)."
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _clear(self) -> None:
+        self._solution, self._chunks = None, None
+        for name in (*FITTED, "n_features_in_"):
             self.__dict__.pop(name, None)
 
     def _check_parameters(self) -> None:
         check_memory_size(self.memory_size)
         for name, known in (("decoder", DECODERS), ("refine", REFINEMENTS)):
             if getattr(self, name) not in known:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, wanted one of {', '.join(map(repr, known))}")
+                names = ", ".join(map(repr, known))
+                raise ValueError(f"{name} must be one of {names}, got {getattr(self, name)!r}. Choose one of them.")
+        if isinstance(self.lag_decay, bool) or not isinstance(self.lag_decay, Real) or not 0 < self.lag_decay <= 1:
+            raise ValueError(
+                f"lag_decay must be a number above 0 and at most 1, got {self.lag_decay!r}. 1 counts all lags equally."
+            )
+        if self.lag_decay < 1 and (self.solver == "slices" or isinstance(self.solver, Slices)):
+            raise ValueError(
+                f"lag_decay must be 1 for solver='slices', got {self.lag_decay!r}. Use solver='auto' for lag decay."
+            )
 
-    def _sketch_size(self) -> int:
-        exact_number = not isinstance(self.memory_size, str) and self.memory_size >= 1
-        return 2 * int(self.memory_size) + 100 if exact_number else 600
+    def _directions_kept(self) -> int:
+        if self.memory_size is None:
+            return 300
+        number = not isinstance(self.memory_size, str) and self.memory_size >= 1
+        return 2 * int(self.memory_size) + 100 if number else 600
 
     def _generator(self) -> torch.Generator:
         try:
             source = check_random_state(self.random_state)
-        except ValueError as error:
-            raise ValueError(f"random_state is {self.random_state!r}: {error}") from None
+        except ValueError:
+            raise ValueError(
+                f"random_state must be an int of at least 0, a RandomState or None, got {self.random_state!r}. "
+                "Pass one of them."
+            ) from None
         return torch.Generator().manual_seed(int(source.randint(2**31 - 1)))
-
-    # using
-
-    def encode(self, sequences: Any) -> list[Any]:
-        """Return the (T_i, p) states after every step, one array a sequence."""
-        checked, given = self._check(sequences)
-        return [given.back(states) for states in self._encode(checked)]
-
-    def transform(self, sequences: Any) -> Any:
-        """Return the (n, p) states after each sequence's last step."""
-        checked, given = self._check(sequences)
-        return given.back(torch.stack([states[-1] for states in self._encode(checked)]))
-
-    def decode(self, states: Any, length: int) -> Any:
-        """Return the last `length` inputs that each of the (n, p) states remembers, (n, length, a), oldest first."""
-        fitted = self._result()
-        if not isinstance(length, Integral) or length < 1:
-            raise ValueError(f"length is {length}, wanted a whole number of at least 1")
-        tensor = torch.as_tensor(states)
-        if tensor.ndim != 2 or tensor.shape[1] != len(fitted.A):
-            raise ValueError(f"states have shape {tuple(tensor.shape)}, wanted (n, {len(fitted.A)})")
-        given = Given(isinstance(states, Tensor), _floating(tensor.dtype), tensor.device)
-        blocks, mean = fitted.blocks(length), self._mean if self.center else None
-        return given.back(coding.decode(tensor.to(blocks), blocks, mean))
-
-    def inverse_transform(self, states: Any) -> Any:
-        """Decode (n, p) states at the longest length seen in fit, (n, L, a)."""
-        return self.decode(states, self.lags_)
-
-    def reconstruction_error(self, sequences: Any, per_lag: bool = False) -> Any:
-        """Return ‖Ξ − YΩᵀ‖² / ‖Ξ‖²: every step's whole past decoded from that step's state; Ξ is never built.
-
-        With `per_lag`, the (L,) errors of each lag's columns by themselves, each divided by its own energy.
-        """
-        checked, given = self._check(sequences)
-        known, blocks, energy = self._measure(checked)
-        if per_lag:
-            lags = lag_errors(known, blocks, energy)
-            return given.back(torch.where(energy > 0, lags / energy.clamp_min(1e-300), lags))
-        return error(known, blocks)
-
-    def score(self, sequences: Any, y: Any = None) -> float:
-        """Return 1 − reconstruction_error: the share of the energy that is recovered."""
-        return 1.0 - self.reconstruction_error(sequences)
-
-    def _measure(self, checked: list[Tensor]) -> tuple[Moments, Tensor, Tensor]:
-        """Moments, decoder blocks and lag energies of sequences; features that are silent in them cost nothing."""
-        fitted = self._result()
-        survey = Survey.of(checked, self.n_features_in_, checked[0].device)
-        index = list(range(self.n_features_in_)) if self.center else survey.heard()
-        history = History(checked, mean=self._mean if self.center else None, features=index)
-        part = moments(history, fitted.A[:, index], fitted.B)
-        cross = part.cross.new_zeros(history.lags, self.n_features_in_, len(fitted.A))
-        cross[:, index] = part.cross
-        return part._replace(cross=cross), fitted.blocks(history.lags), history.lag_energy()
-
-    def _encode(self, checked: list[Tensor]) -> list[Tensor]:
-        fitted = self._result()
-        mean = self._mean.to(checked[0]) if self.center else None
-        return coding.encode(checked, fitted.A.to(checked[0]), fitted.B.to(checked[0]), mean)
-
-    def _check(self, sequences: Any) -> tuple[list[Tensor], Given]:
-        self._result()
-        sequences = listed(sequences)
-        checked = check_sequences(sequences, features=self.n_features_in_)
-        return checked, Given.of(sequences)
 
     @property
     def _n_features_out(self) -> int:
         return self.memory_size_
 
     def __sklearn_is_fitted__(self) -> bool:
-        return "_fitted" in self.__dict__ or "_sketch" in self.__dict__
+        return self._solution is not None or self._chunks is not None
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -292,55 +279,29 @@ class LinearAutoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         tags.target_tags.required = False
         return tags
 
-    # keeping
+    # Files
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the fit to `path`, one file of safetensors and JSON; chunks of `partial_fit` are not kept."""
-        fitted = self._result()
-        numbers = {name: value for name, value in vars(fitted).items() if not isinstance(value, Tensor)}
-        tensors = {name: value for name, value in vars(fitted).items() if isinstance(value, Tensor)}
-        description = {
-            "kind": KIND,
-            "version": VERSION,
-            "parameters": {name: _plain(value) for name, value in self.get_params(deep=False).items()},
-            "fit": numbers,
-            "solver": self.solver_,
-            "given": {"torch": self._given.as_torch, "dtype": str(self._given.dtype).removeprefix("torch.")},
-        }
-        tensor_file.write(str(path), {**tensors, "mean": self._mean}, description)
+    def save(self, path: str | PathLike[str], right_vectors: bool = False) -> None:
+        """Write the fit to `path`, one file of safetensors and JSON; chunks of `partial_fit` are not written.
+
+        Parameters
+        ----------
+        path : path
+        right_vectors : bool
+            Write `right_vectors_`, too: L·a·p numbers, needed by `linmem.initialize.from_unfolded_`.
+        """
+        solution = self._solved()
+        if right_vectors:
+            solution = replace(solution, right_vectors=torch.as_tensor(self.right_vectors_))
+        parameters = self.get_params(deep=False)
+        storage.write(path, storage.Stored(parameters, solution, self._mean, self.solver_, self._input_type))
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "LinearAutoencoder":
         """Read a fit from the file it was saved to, onto the CPU."""
-        tensors, config = tensor_file.read(str(path))
-        if config.get("kind") != KIND or config.get("version", 0) > VERSION:
-            raise ValueError(
-                f"{path} holds {config.get('kind')} {config.get('version')}, wanted {KIND} up to {VERSION}"
-            )
-        autoencoder = cls(**{name: _from_plain(value) for name, value in config["parameters"].items()})
-        autoencoder._mean = tensors.pop("mean")
-        autoencoder._fitted = ClosedForm(**{"lag_decoder": None, **config["fit"], **tensors})
-        autoencoder.n_features_in_ = autoencoder._fitted.A.shape[1]
-        autoencoder.solver_ = config["solver"]
-        given = config["given"]
-        autoencoder._given = Given(given["torch"], getattr(torch, given["dtype"]), torch.device("cpu"))
+        stored = storage.read(path)
+        autoencoder = cls(**stored.parameters)
+        autoencoder._input_type, autoencoder.solver_ = stored.input_type, stored.solver
+        autoencoder.n_features_in_ = stored.solution.A.shape[1]
+        autoencoder._set_solution(stored.solution, stored.mean)
         return autoencoder
-
-
-def _floating(dtype: torch.dtype) -> torch.dtype:
-    return dtype if dtype in (torch.float32, torch.float64) else torch.float32
-
-
-def _plain(value: Any) -> Any:
-    """Turn a parameter into something JSON can hold."""
-    if isinstance(value, Randomized):
-        return {"randomized": asdict(value)}
-    if value is None or isinstance(value, str | bool):
-        return value
-    if isinstance(value, int | float | np.integer | np.floating):
-        return value.item() if isinstance(value, np.generic) else value
-    raise ValueError(f"cannot save the parameter {value!r}: only numbers, names and Randomized solvers can be saved")
-
-
-def _from_plain(value: Any) -> Any:
-    return Randomized(**value["randomized"]) if isinstance(value, dict) else value

@@ -1,77 +1,256 @@
-"""What a fit has found, in the kind of array that came: the read-only attributes of `LinearAutoencoder`.
+"""Use of a fitted autoencoder: states, decoded inputs, errors, and scores of every step.
 
-Letters: a features, p memory units, L the longest length. Sperduti 2013.
+Symbols: a features, p memory units, L lags, n sequences, γ lag decay.
 """
 
+import warnings
+from abc import ABC, abstractmethod
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from linmem.autoencoder.history.sources import Given
+from linmem.autoencoder import coding
+from linmem.autoencoder.evaluation import relative_error
+from linmem.autoencoder.history.sources import InputType, as_collection
 from linmem.autoencoder.solution import ClosedForm
+from linmem.sequences import check_sequences
 
 
-class Fitted:
-    """Attributes that end in an underscore; reading one solves the fit if `partial_fit` has left it open."""
+class FittedAutoencoder(ABC):
+    """The part of `LinearAutoencoder` that comes after fitting."""
 
-    _given: Given
+    center: bool
+    lag_decay: float
+
+    A_: Any
+    B_: Any
+    C_: Any
+    mean_: Any
+    right_vectors_: Any
+    singular_values_: Any
+    optimal_error_: float
+    training_error_: float
+    unweighted_optimal_error_: float
+    unweighted_error_: float
+    memory_size_: int
+    lags_: int
+    solver_: str
+    n_features_in_: int
+
+    # Internal state in float64. `_solution` is None while chunks of partial_fit wait to be solved.
+    _solution: ClosedForm | None = None
     _mean: Tensor
+    _input_type: InputType
+    _warned_of_length = False
 
-    def _result(self) -> ClosedForm:
-        raise NotImplementedError
+    @abstractmethod
+    def _solved(self) -> ClosedForm:
+        """Return the solution, computing it if chunks of partial_fit wait."""
 
-    def _back(self, tensor: Tensor) -> Any:
-        return self._given.back(tensor)
+    def _set_solution(self, solution: ClosedForm, mean: Tensor) -> None:
+        """Set the fitted attributes, in the input's container and dtype."""
+        convert = self._input_type.convert
+        self.A_, self.B_, self.C_ = convert(solution.A), convert(solution.B), convert(solution.C)
+        self.mean_ = convert(mean)
+        self.singular_values_ = replace(self._input_type, dtype=torch.float64).convert(solution.singular_values)
+        if solution.right_vectors is not None:
+            self.right_vectors_ = convert(solution.right_vectors)
+        self.optimal_error_, self.training_error_ = solution.optimal_error, solution.training_error
+        self.unweighted_optimal_error_ = solution.unweighted_optimal_error
+        self.unweighted_error_ = solution.unweighted_error
+        self.memory_size_, self.lags_ = len(solution.A), solution.lags
+        self._solution, self._mean = replace(solution, right_vectors=None), mean
+        self._warned_of_length = False
 
-    @property
-    def A_(self) -> Any:
-        """(p, a) input weights of the encoder."""
-        return self._back(self._result().A)
+    def encode(self, sequences: Any) -> list[Any]:
+        """Return the (T_i, p) states after every step, one array per sequence.
 
-    @property
-    def B_(self) -> Any:
-        """(p, p) transition of the encoder."""
-        return self._back(self._result().B)
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from linmem import LinearAutoencoder
+        >>> sequences = [np.random.default_rng(0).normal(size=(20, 3))]
+        >>> LinearAutoencoder(memory_size=5).fit(sequences).encode(sequences)[0].shape
+        (20, 5)
+        """
+        checked, input_type = self._check(sequences)
+        return [input_type.convert(states) for states in self._encode(checked)]
 
-    @property
-    def C_(self) -> Any:
-        """(a + p, p) recurrent decoder, C_x over C_y."""
-        return self._back(self._result().C)
+    def transform(self, sequences: Any) -> Any:
+        """Return the (n, p) states after each sequence's last step."""
+        checked, input_type = self._check(sequences)
+        return input_type.convert(torch.stack([states[-1] for states in self._encode(checked)]))
 
-    @property
-    def right_vectors_(self) -> Any:
-        """(L, a, p) right singular vectors U by lag."""
-        return self._back(self._result().right_vectors)
+    def step(self, x_t: Any, y: Any = None) -> Any:
+        """Return the state after one step, the same numbers as `encode`.
 
-    @property
-    def mean_(self) -> Any:
-        """(a,) mean step, zero without centring."""
-        self._result()
-        return self._given.back(self._mean)
+        Parameters
+        ----------
+        x_t : (a,) or (n, a) array or tensor
+            The next step of one sequence, or of n sequences.
+        y : (p,) or (n, p) array or tensor, optional
+            The state before it, as returned for the step before; None begins a sequence.
 
-    @property
-    def singular_values_(self) -> Any:
-        """(p,) float64 singular values of Ξ."""
-        return replace(self._given, dtype=torch.float64).back(self._result().singular_values)
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from linmem import LinearAutoencoder
+        >>> sequence = np.random.default_rng(0).normal(size=(20, 3))
+        >>> autoencoder = LinearAutoencoder(memory_size=5).fit([sequence])
+        >>> state = None
+        >>> for x_t in sequence:
+        ...     state = autoencoder.step(x_t, state)
+        >>> bool(np.allclose(state, autoencoder.transform([sequence])[0]))
+        True
+        """
+        solution = self._solved()
+        inputs, input_type = self._check_step(x_t)
+        driven = (inputs - self._mean.to(inputs) if self.center else inputs) @ solution.A.to(inputs).T
+        if y is not None:
+            before = torch.as_tensor(y).to(driven)
+            if before.shape != driven.shape:
+                raise ValueError(
+                    f"y must have shape {tuple(driven.shape)}, got {tuple(before.shape)}. Pass what step returned."
+                )
+            driven = driven + before @ solution.B.to(driven).T
+        return input_type.convert(driven)
 
-    @property
-    def optimal_error_(self) -> float:
-        """The Eckart–Young bound at `memory_size_`."""
-        return self._result().optimal_error
+    def decode(self, states: Any, length: int) -> Any:
+        """Return the last `length` inputs that each of the (n, p) states remembers, (n, length, a), oldest first.
 
-    @property
-    def training_error_(self) -> float:
-        """Relative reconstruction error on the sequences of fit."""
-        return self._result().training_error
+        With `lag_decay` below 1 nothing is remembered of lags from `lags_` on: they are decoded as the mean.
+        """
+        solution = self._solved()
+        if not isinstance(length, Integral) or length < 1:
+            raise ValueError(f"length must be a whole number of at least 1, got {length}. It counts decoded steps.")
+        tensor = torch.as_tensor(states)
+        if tensor.ndim != 2 or tensor.shape[1] != len(solution.A):
+            raise ValueError(
+                f"states must have shape (n, {len(solution.A)}), got {tuple(tensor.shape)}. Pass encoded states."
+            )
+        input_type = InputType(isinstance(states, Tensor), _floating(tensor.dtype), tensor.device)
+        blocks, mean = solution.blocks(length), self._mean if self.center else None
+        return input_type.convert(coding.decode(tensor.to(blocks), blocks, mean))
 
-    @property
-    def memory_size_(self) -> int:
-        """The number of memory units, p."""
-        return len(self._result().A)
+    def inverse_transform(self, states: Any) -> Any:
+        """Decode (n, p) states at `lags_`, the longest length that was fitted, (n, L, a)."""
+        return self.decode(states, self.lags_)
 
-    @property
-    def lags_(self) -> int:
-        """The longest length seen in fit, L."""
-        return len(self._result().right_vectors)
+    def reconstruction_error(self, sequences: Any, per_lag: bool = False, weighted: bool = True) -> Any:
+        """Return ‖Ξ − YΩᵀ‖² / ‖Ξ‖²: every step's past decoded from that step's state; Ξ is never built.
+
+        Parameters
+        ----------
+        sequences : list of (T_i, a) arrays or tensors, or one (n, T, a) array
+        per_lag : bool
+            Return the (L,) errors of each lag's columns by themselves, each divided by its own energy.
+        weighted : bool
+            Weight lag i by γ^i, as `fit` does; False counts the first `lags_` lags equally.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from linmem import LinearAutoencoder
+        >>> walks = [np.random.default_rng(0).normal(size=(50, 2)).cumsum(0)]
+        >>> autoencoder = LinearAutoencoder(memory_size=8, lag_decay=0.8).fit(walks)
+        >>> bool(autoencoder.optimal_error_ <= autoencoder.reconstruction_error(walks) < 0.1)
+        True
+        >>> autoencoder.reconstruction_error(walks, per_lag=True).shape
+        (37,)
+        """
+        checked, input_type = self._check(sequences)
+        solution = self._solved()
+        self._warn_of_length(checked)
+        found = relative_error(solution, checked, self._mean if self.center else None, weighted, per_lag)
+        return found if isinstance(found, float) else input_type.convert(found)
+
+    def score(self, sequences: Any, y: Any = None) -> float:
+        """Return 1 − reconstruction_error: the share of the energy that is recovered."""
+        return 1.0 - self.reconstruction_error(sequences)
+
+    def score_samples(self, sequences: Any) -> list[Any]:
+        """Return the (T_i,) squared errors of reconstructing the recent past at every step; large ones are anomalies.
+
+        The error at step t is Σ_i γ^{2i} ‖x_{t-i} − C_x C_yⁱ y_t‖² over `lags_` lags, with zeros (the mean, if centred)
+        before the sequence's start: their sum over all steps is `reconstruction_error` times ‖Ξ‖². O(p (a + p)) per
+        step; decoder="optimal" uses `C_`, too.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from linmem import LinearAutoencoder
+        >>> wave = np.sin(0.3 * np.arange(300))[:, None]
+        >>> autoencoder = LinearAutoencoder(memory_size=4, lag_decay=0.8).fit([wave])
+        >>> broken = wave.copy()
+        >>> broken[200] += 1
+        >>> int(np.argmax(autoencoder.score_samples([broken])[0]))
+        200
+        """
+        checked, input_type = self._check(sequences)
+        self._warn_of_length(checked)
+        shift = self._mean if self.center else 0.0
+        scores = self._scorer().score([sequence.to(torch.float64) - shift for sequence in checked])
+        return [input_type.convert(score) for score in scores]
+
+    def score_step(self, x_t: Any, state: coding.ScoreState | None = None) -> tuple[Any, coding.ScoreState]:
+        """Return the score of one step, the same number as `score_samples`, and the state to pass with the next step.
+
+        Parameters
+        ----------
+        x_t : (a,) or (n, a) array or tensor
+            The next step of one sequence, or of n sequences.
+        state : ScoreState, optional
+            As returned for the step before; None begins a sequence.
+        """
+        scorer = self._scorer()
+        inputs, input_type = self._check_step(x_t)
+        values = inputs.to(torch.float64) - (self._mean if self.center else 0.0)
+        rows = values.reshape(-1, values.shape[-1])
+        errors, state = scorer(rows[None], scorer.start(len(rows)) if state is None else state)
+        return input_type.convert(errors[0].reshape(values.shape[:-1])), state
+
+    def _scorer(self) -> coding.Scorer:
+        solution = self._solved()
+        return coding.Scorer(solution.A, solution.B, solution.decoder, solution.decay, solution.lags)
+
+    def _encode(self, checked: list[Tensor]) -> list[Tensor]:
+        solution = self._solved()
+        self._warn_of_length(checked)
+        mean = self._mean.to(checked[0]) if self.center else None
+        return coding.encode(checked, solution.A.to(checked[0]), solution.B.to(checked[0]), mean)
+
+    def _warn_of_length(self, checked: list[Tensor]) -> None:
+        longest = max(map(len, checked))
+        if self.lag_decay == 1 and longest > self.lags_ and not self._warned_of_length:
+            self._warned_of_length = True
+            warnings.warn(
+                f"sequences should have at most the {self.lags_} steps of the longest in fit for lag_decay=1, got "
+                f"{longest}: states degrade beyond. Fit with lag_decay below 1 or to longer sequences.",
+                stacklevel=4,
+            )
+
+    def _check(self, sequences: Any) -> tuple[list[Tensor], InputType]:
+        self._solved()
+        sequences = as_collection(sequences)
+        checked = check_sequences(sequences, features=self.n_features_in_)
+        return checked, InputType.of(sequences)
+
+    def _check_step(self, x_t: Any) -> tuple[Tensor, InputType]:
+        tensor = torch.as_tensor(x_t)
+        if tensor.ndim not in (1, 2) or tensor.shape[-1] != self.n_features_in_:
+            a = self.n_features_in_
+            raise ValueError(f"x_t must have shape ({a},) or (n, {a}), got {tuple(tensor.shape)}. Pass one step.")
+        if not torch.isfinite(tensor).all():
+            raise ValueError("x_t must be finite, got NaN or infinity. Remove or fill in such values first.")
+        input_type = InputType(isinstance(x_t, Tensor), _floating(tensor.dtype), tensor.device)
+        return tensor.to(input_type.dtype), input_type
+
+
+FITTED = tuple(name for name in FittedAutoencoder.__annotations__ if name.endswith("_") and name != "n_features_in_")
+
+
+def _floating(dtype: torch.dtype) -> torch.dtype:
+    return dtype if dtype in (torch.float32, torch.float64) else torch.float32

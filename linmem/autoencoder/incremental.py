@@ -1,123 +1,162 @@
-"""What `partial_fit` keeps of chunks it will not see again: a factor R with RᵀR ≈ ΞᵀΞ.
+"""Sums over chunks of sequences that are seen once, from which `partial_fit` makes a history.
 
-ΞᵀΞ is a sum over chunks, and everything after the solver needs only it. While Ξ has few columns, R is the triangular
-factor of a QR decomposition, updated by the rows of each chunk and exact to rounding, so that the way the data was
-cut does not matter. With many columns only the leading `size` directions of the sum are carried, R = S Uᵀ; what is
-cut off then is the energy beyond them. ‖Ξ‖² itself is always exact.
+With lag decay, K·a columns are few and ΞᵀΞ itself is the sum: exact, in constant memory (`GramChunks`). Without it,
+the sum is carried as a factor R with RᵀR ≈ ΞᵀΞ (`FactorChunks`): while Ξ has few columns, R is the triangular factor of
+a QR decomposition, updated by the rows of each chunk and exact to rounding. With many columns only the leading `size`
+directions of the sum are carried, R = S Uᵀ; the energy beyond them is lost. ‖Ξ‖² itself is always exact.
 
-Centring cannot be done chunk by chunk, the mean is not known yet: the sketch is of the sequences with a constant
-feature 1 appended, and `Centred` subtracts mean times that feature, column by column.
+The mean is not known before the last chunk. With centring the sums are of the sequences with a constant feature 1
+appended, and mean times that feature is subtracted at the end.
 
-Letters: n = L·a columns, k rows of R.
+Symbols: n = L·a columns, k rows of R, K lags that count.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from linmem.autoencoder.history.in_memory import Gram, History
-from linmem.autoencoder.history.survey import Survey
+from linmem.autoencoder.history.in_memory import InMemoryHistory
+from linmem.autoencoder.history.operator import HistoryOperator
+from linmem.autoencoder.history.precomputed import FactorHistory, GramHistory, SummedHistory, pad_lags
+from linmem.autoencoder.history.sources import scale_factor
+from linmem.autoencoder.history.survey import LagWeights, Survey
 from linmem.autoencoder.solvers import Randomized
+from linmem.autoencoder.solvers.select import GRAM_COLUMNS
 
-DENSE_COLUMNS = 2000  # a QR decomposition of so many columns takes 0.3 s a chunk
+DENSE_COLUMNS = 2000  # a QR decomposition of so many columns takes 0.3 s per chunk
 ROWS = 4000  # rows taken into the triangular factor at once
 
 
-class Sum:
-    """The Gram matrix of several sets of rows together."""
+class Chunks(ABC):
+    """The sums, and the exact sums over steps that the mean and the energies need."""
 
-    def __init__(self, parts: Sequence[Gram]) -> None:
-        self.parts = parts
-        self.lags, self.features, self.device = parts[0].lags, parts[0].features, parts[0].device
-        self.rows, self.block = sum(part.rows for part in parts), max(part.block for part in parts)
-        self.energy: float = sum(part.energy for part in parts)
-
-    def gram(self, block: Tensor) -> Tensor:
-        """Return the sum of the parts' Ξᵀ Ξ Z."""
-        total = self.parts[0].gram(block)
-        for part in self.parts[1:]:
-            total += part.gram(block)
-        return total
-
-
-class Sketch:
-    """R, and the exact sums over steps that the mean and the energies need."""
-
-    block = 64
-
-    def __init__(self, features: int, size: int, device: torch.device) -> None:
-        self.features, self.size, self.device = features, size, device
-        self.survey = Survey.empty(features, device)
-        self.factor = torch.zeros(0, features, dtype=torch.float64, device=device)  # (k, L·a)
+    def __init__(self, features: int, center: bool, weights: LagWeights, device: torch.device) -> None:
+        self.width, self.center, self.weights = features + center, center, weights
+        self.survey = Survey.empty(self.width, device, weights)
+        self.factor = 1.0  # all values are multiplied by it, see `scale_factor`
 
     @property
-    def lags(self) -> int:
-        """The longest length so far, L."""
-        return self.factor.shape[1] // self.features
-
-    @property
-    def rows(self) -> int:
-        """All steps so far, N."""
-        return self.survey.rows
-
-    @property
-    def energy(self) -> float:
-        """‖Ξ‖², exact."""
-        return self.survey.energy()
-
-    def dense(self) -> Tensor:
-        """Return R, which has the singular values and right vectors of Ξ."""
-        return self.factor
-
-    def gram(self, block: Tensor) -> Tensor:
-        """Return RᵀR Z."""
-        flat = block.flatten(0, 1)
-        return (self.factor.T @ (self.factor @ flat)).view_as(block)
+    def mean(self) -> Tensor:
+        """(a,) mean step times `factor`, zero without centring."""
+        return self.survey.mean[:-1] if self.center else torch.zeros_like(self.survey.mean)
 
     def update(self, sequences: Sequence[Tensor], generator: torch.Generator) -> None:
-        """Take in a chunk of checked (T_i, a) sequences."""
-        self.survey += Survey.of(sequences, self.features, self.device)
-        new = (self.survey.lags - self.lags) * self.features  # longer sequences came: all rows so far are zero there
-        self.factor = torch.nn.functional.pad(self.factor, (0, new))
-        history = History(sequences, lags=self.lags)
-        if self.lags * self.features <= DENSE_COLUMNS:
-            self._take_rows(history)
-        else:
-            self._take_directions(history, generator)
+        """Add a chunk of checked (T_i, a) sequences."""
+        self._set_factor(max(float(sequence.abs().max()) for sequence in sequences))
+        chunk = [self._prepared(sequence) for sequence in sequences]
+        self.survey += Survey.of(chunk, self.width, self.survey.total.device, self.weights)
+        self._add(chunk, generator)
 
-    def _take_rows(self, history: History) -> None:
-        pending: list[Tensor] = [self.factor]
-        for index in range(len(history.sequences)):
-            pending.append(History(history.sequences[index : index + 1], lags=self.lags).dense())
+    @abstractmethod
+    def history(self) -> HistoryOperator:
+        """Return the history of all chunks, centred if so requested."""
+
+    @abstractmethod
+    def _add(self, chunk: list[Tensor], generator: torch.Generator) -> None:
+        """Add the prepared sequences to the sum."""
+
+    @abstractmethod
+    def _rescale(self, factors: Tensor) -> None:
+        """Multiply the features (width,) of all chunks so far."""
+
+    def _prepared(self, sequence: Tensor) -> Tensor:
+        values = sequence if self.factor == 1 else sequence.to(torch.float64) * self.factor
+        return torch.cat([values, values.new_ones(len(values), 1)], 1) if self.center else values
+
+    def _set_factor(self, largest: float) -> None:
+        known = self.survey.largest[:-1] if self.center else self.survey.largest
+        factor = scale_factor(max(largest, float(known.max()) / self.factor))
+        if factor == self.factor:
+            return
+        factors = torch.full((self.width,), factor / self.factor, dtype=torch.float64, device=known.device)
+        if self.center:
+            factors[-1] = 1
+        self.survey, self.factor = self.survey.scaled(factors), factor
+        self._rescale(factors)
+
+
+class GramChunks(Chunks):
+    """ΞᵀΞ of all chunks with its lag weights."""
+
+    def __init__(self, features: int, center: bool, weights: LagWeights, device: torch.device) -> None:
+        super().__init__(features, center, weights, device)
+        self.gram = torch.zeros(0, 0, dtype=torch.float64, device=device)
+
+    def history(self) -> GramHistory:
+        """Return the history of all chunks."""
+        gram = self.gram
+        if self.center:
+            parts = gram.view(self.survey.lags, self.width, self.survey.lags, self.width)
+            cross = parts[:, :-1, :, -1]  # (L, a, L)
+            gram = parts[:, :-1, :, :-1] - self.mean[:, None, None] * parts[:, -1:, :, :-1]
+            gram = gram - cross[..., None] * self.mean
+            gram = gram + self.mean[:, None, None] * parts[:, -1, :, -1][:, None, :, None] * self.mean
+            gram = gram.reshape(len(gram) * len(self.mean), -1)
+        return GramHistory(gram, self.survey.lags, self.survey.rows, self.weights.decay)
+
+    def _add(self, chunk: list[Tensor], generator: torch.Generator) -> None:
+        lags = self.weights.count(max(map(len, chunk)))
+        part = InMemoryHistory(chunk, lags=lags, decay=self.weights.decay).gram()
+        self.gram = pad_lags(self.gram, self.width, self.survey.lags)
+        self.gram[: len(part), : len(part)] += part
+
+    def _rescale(self, factors: Tensor) -> None:
+        repeated = factors.repeat(len(self.gram) // self.width)
+        self.gram = self.gram * repeated * repeated[:, None]
+
+
+class FactorChunks(Chunks):
+    """R, (k, L·a)."""
+
+    def __init__(self, features: int, center: bool, weights: LagWeights, device: torch.device, size: int) -> None:
+        super().__init__(features, center, weights, device)
+        self.size = size
+        self.rows = torch.zeros(0, self.width, dtype=torch.float64, device=device)
+
+    def history(self) -> FactorHistory:
+        """Return the history of all chunks."""
+        lags, total, rows, energy = self.survey.lags, self.survey.rows, self.rows, self.survey.energy()
+        if self.center:
+            parts = rows.view(-1, lags, self.width)
+            rows = (parts[:, :, :-1] - parts[:, :, -1:] * self.mean).flatten(1)
+            energy = self.survey.energy(torch.cat([self.mean, self.mean.new_ones(1)]))  # the constant 1 adds nothing
+        return FactorHistory(rows, lags, total, energy, self.weights.decay)
+
+    def _add(self, chunk: list[Tensor], generator: torch.Generator) -> None:
+        lags = self.survey.lags
+        new = lags * self.width - self.rows.shape[1]  # longer sequences: all rows so far are zero there
+        self.rows = torch.nn.functional.pad(self.rows, (0, new))
+        if lags * self.width <= DENSE_COLUMNS:
+            self._add_rows(chunk, lags)
+        else:
+            self._add_directions(chunk, lags, generator)
+
+    def _add_rows(self, chunk: list[Tensor], lags: int) -> None:
+        pending: list[Tensor] = [self.rows]
+        for sequence in chunk:
+            pending.append(InMemoryHistory([sequence], lags=lags, decay=self.weights.decay).dense())
             if sum(len(rows) for rows in pending) > ROWS:
                 pending = [torch.linalg.qr(torch.cat(pending), mode="r").R]
-        self.factor = torch.linalg.qr(torch.cat(pending), mode="r").R
+        self.rows = torch.linalg.qr(torch.cat(pending), mode="r").R
 
-    def _take_directions(self, history: History, generator: torch.Generator) -> None:
-        spectrum = Randomized()(Sum([self, history]) if len(self.factor) else history, self.size, generator)
-        self.factor = spectrum.singular_values[:, None] * spectrum.right_vectors.flatten(0, 1).T
+    def _add_directions(self, chunk: list[Tensor], lags: int, generator: torch.Generator) -> None:
+        decay = self.weights.decay
+        history: HistoryOperator = InMemoryHistory(chunk, lags=lags, decay=decay)
+        if len(self.rows):
+            energy = float(self.rows.square().sum())
+            history = SummedHistory([FactorHistory(self.rows, lags, len(self.rows), energy, decay), history])
+        spectrum = Randomized()(history, self.size, generator)
+        self.rows = spectrum.singular_values[:, None] * spectrum.right_vectors.flatten(0, 1).T
+
+    def _rescale(self, factors: Tensor) -> None:
+        self.rows = self.rows * factors.repeat(self.rows.shape[1] // self.width)
 
 
-class Centred:
-    """The history of x − mean, seen through a sketch of [x, 1]: block i is that of x less mean times that of 1."""
-
-    block = 64
-
-    def __init__(self, sketch: Sketch) -> None:
-        self.sketch = sketch
-        self.lags, self.features = sketch.lags, sketch.features - 1
-        self.rows, self.device = sketch.rows, sketch.device
-        self.mean = sketch.survey.mean[:-1]
-        self.energy = sketch.survey.energy(torch.cat([self.mean, self.mean.new_ones(1)]))  # the constant 1 adds nothing
-
-    def dense(self) -> Tensor:
-        """Return R of the centred history."""
-        factor = self.sketch.dense().view(-1, self.lags, self.sketch.features)
-        return (factor[:, :, :-1] - factor[:, :, -1:] * self.mean).flatten(1)
-
-    def gram(self, block: Tensor) -> Tensor:
-        """Return Ξᵀ Ξ Z of the centred history."""
-        raised = torch.cat([block, -(self.mean @ block)[:, None]], 1)
-        image = self.sketch.gram(raised)
-        return image[:, :-1] - self.mean[None, :, None] * image[:, -1:]
+def start_chunks(features: int, center: bool, decay: float, device: torch.device, size: int) -> Chunks:
+    """Return empty sums: of ΞᵀΞ where lag decay leaves few columns, else a factor with `size` directions."""
+    weights = LagWeights.of(decay)
+    if weights.lags is not None and weights.lags * (features + center) <= GRAM_COLUMNS:
+        return GramChunks(features, center, weights, device)
+    return FactorChunks(features, center, weights, device, size)

@@ -117,7 +117,12 @@ def fit(options: Namespace) -> None:
     from linmem.autoencoder.estimator import LinearAutoencoder
 
     autoencoder = LinearAutoencoder(
-        options.memory_size, options.solver, options.center, options.decoder, options.refine, options.seed
+        options.memory_size,
+        options.solver,
+        options.center,
+        options.decoder,
+        options.refine,
+        random_state=options.seed,
     )
     folder = Path(options.out or Path("runs") / f"fit-{_slug(options.data)}")
     print(memory_curve.fit(options.data, folder, autoencoder, device=options.device, force=options.force))

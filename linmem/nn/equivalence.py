@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from linmem.autoencoder.history.in_memory import History
+from linmem.autoencoder.history.in_memory import InMemoryHistory
 from linmem.nn.base import SequenceLayer
 from linmem.nn.lmn_cell import LMNCell
 from linmem.nn.scan.activations import activation
@@ -215,7 +215,7 @@ def _with_memory(unfolded: UnfoldedNetwork, sequences: list[Tensor], silence: Te
 def _row_basis(hidden: list[Tensor], lags: int, kept: Tensor) -> Tensor:
     """(c, ρ) orthonormal basis of the rows of H without its first block: the pasts [h_{t-1}, …, h_{t-k}] of all t."""
     pasts = [h[:-1] for h in hidden if len(h) > 1]
-    H = History(pasts).columns(0, lags)[:, kept] if pasts else torch.zeros(0, 0)
+    H = InMemoryHistory(pasts).columns(0, lags)[:, kept] if pasts else torch.zeros(0, 0)
     if not H.any():
         raise ValueError("nothing is read from the past of these sequences: such a network needs no memory")
     _, values, Vt = torch.linalg.svd(H, full_matrices=False)

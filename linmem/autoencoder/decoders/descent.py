@@ -6,7 +6,7 @@ the reconstruction error is close to a Kronecker product, left ⊗ right; with M
 identity, and L-BFGS needs 20 evaluations where it needed 500 (JSB, p = 50: 1.0101 of the bound after 30 evaluations
 instead of 420).
 
-Letters: M one of A, B, C_x, C_y. Martens & Grosse 2015 for the Kronecker idea in networks.
+Symbols: M one of A, B, C_x, C_y. Martens & Grosse 2015 for the Kronecker idea in networks.
 """
 
 from collections.abc import Callable, Sequence

@@ -7,7 +7,7 @@ W = ΩᵀΩ. All results are sums over sequences, hence over chunks and workers.
 
 Sequences are packed step by step, longest first, so that every step is one product without padding.
 
-Letters: N steps of all sequences, a features, p memory units, n_t sequences longer than t steps.
+Symbols: N steps of all sequences, a features, p memory units, n_t sequences longer than t steps.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from linmem.autoencoder.decoders.least_squares import Decoder, inner, powers
-from linmem.autoencoder.history.in_memory import Gram
+from linmem.autoencoder.history.operator import HistoryOperator
 
 
 class Sums(NamedTuple):
@@ -74,10 +74,10 @@ class Packed:
         return Sums(cross, states, A_gradient, B_gradient, self.inputs.T @ dZ, Z_before.T @ dZ[later:])
 
 
-def gram_sums(history: Gram, A: Tensor, B: Tensor, decoder: Decoder, weight: Tensor) -> Sums:
+def gram_sums(history: HistoryOperator, A: Tensor, B: Tensor, decoder: Decoder, weight: Tensor) -> Sums:
     """Return the same sums from two products with the Gram matrix, where there are no sequences to run over."""
     E, Omega = powers(A.T.contiguous(), B.T.contiguous(), history.lags), decoder.blocks(history.lags)
-    GE, GO = history.gram(E), history.gram(Omega)
+    GE, GO = history.gram_matvec(E), history.gram_matvec(Omega)
     E_first, E_step = _power_gradients(E, 2 * (GE @ weight - GO), B.T)
     O_first, O_step = _power_gradients(Omega, -2 * GE, decoder.C_y)
     return Sums((GE * Omega).sum(), inner(E, GE), E_first.T, E_step.T, O_first, O_step)

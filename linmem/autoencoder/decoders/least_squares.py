@@ -4,7 +4,7 @@ The state y_t = A x_t + B y_{t-1} is a row of Y = Ξ E with E_i = Aᵀ(Bᵀ)ⁱ,
 recurrent decoder has Ω_i = C_x C_yⁱ; the best decoder of all, one matrix a lag, is Ω* = Ξᵀ Y (YᵀY)⁻¹. For any Ω
     ‖Ξ − Y Ωᵀ‖² = ‖Ξ‖² − 2 ⟨Ξᵀ Y, Ω⟩ + ⟨YᵀY, Ωᵀ Ω⟩.
 
-Letters: a features, p memory units, L lags; E, Ω and ΞᵀY are (L, a, p). Sperduti 2013.
+Symbols: a features, p memory units, L lags; E, Ω and ΞᵀY are (L, a, p). Sperduti 2013.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from linmem.autoencoder.history.in_memory import Gram
+from linmem.autoencoder.history.operator import HistoryOperator
 
 NEGLIGIBLE = 1e-13  # share of the largest eigenvalue of YᵀY under which a direction of the state is rounding
 
@@ -55,10 +55,10 @@ def inner(left: Tensor, right: Tensor) -> Tensor:
     return left.flatten(0, 1).T @ right.flatten(0, 1)
 
 
-def moments(history: Gram, A: Tensor, B: Tensor) -> Moments:
+def moments(history: HistoryOperator, A: Tensor, B: Tensor) -> Moments:
     """One product with the Gram matrix: ΞᵀY = ΞᵀΞ E and YᵀY = EᵀΞᵀΞ E."""
     encoder = powers(A.T.contiguous(), B.T.contiguous(), history.lags)
-    cross = history.gram(encoder)
+    cross = history.gram_matvec(encoder)
     states = inner(encoder, cross)
     return Moments(history.energy, encoder, cross, (states + states.T) / 2)
 

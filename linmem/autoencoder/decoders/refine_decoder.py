@@ -9,7 +9,7 @@ The Gauss–Newton matrix is close to I ⊗ G̃ for C_x and W ⊗ G̃ for C_y, w
 ratio to the bound 1.0340 refitted, 1.0237 after 10 evaluations, 1.0222 after 30, 1.0221 at the end; unscaled 1.0272
 after 200.
 
-Letters: a features, p memory units, L lags.
+Symbols: a features, p memory units, L lags.
 """
 
 import torch

@@ -7,7 +7,7 @@ scaled so, L-BFGS is there in some 40 evaluations. The factors are taken anew on
 An autoencoder is the same under any change of basis of its states; the result is given in the basis in which they come
 closest to the principal ones, V Σ, so that U still decodes them.
 
-Letters: a features, p memory units, L lags.
+Symbols: a features, p memory units, L lags.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from linmem.autoencoder.decoders.descent import Scale, descend
 from linmem.autoencoder.decoders.filters import Packed, Sums, gram_sums
 from linmem.autoencoder.decoders.least_squares import Decoder, Moments
 from linmem.autoencoder.decoders.refine_decoder import NOTHING_TO_GAIN, SINGLE, lag_sum
-from linmem.autoencoder.history.in_memory import Gram, History
+from linmem.autoencoder.history.operator import HistoryOperator
 
 ITERATIONS, TOLERANCE, ROUNDS = 60, 1e-6, 2
 
@@ -43,7 +43,7 @@ class Autoencoder(NamedTuple):
 SumsOf = Callable[[Autoencoder, Tensor], Sums]  # of an autoencoder and W
 
 
-def refine_joint(history: Gram, start: Autoencoder, known: Moments) -> tuple[Autoencoder, Moments]:
+def refine_joint(history: HistoryOperator, start: Autoencoder, known: Moments) -> tuple[Autoencoder, Moments]:
     """Return a better autoencoder and its moments; the given ones where the search found none.
 
     A candidate whose encoder is unstable is refused, whatever its error.
@@ -106,10 +106,10 @@ def towards_principal(matrices: Autoencoder, found: Moments, known: Moments) -> 
     return changed, Moments(found.energy, found.encoder @ back, found.cross @ back, there @ found.states @ back)
 
 
-def _sums_function(history: Gram, dtype: torch.dtype) -> SumsOf:
-    if not isinstance(history, History):
+def _sums_function(history: HistoryOperator, dtype: torch.dtype) -> SumsOf:
+    if "sequences" not in history.provides or history.decay != 1:
         return lambda given, weight: gram_sums(history, given.A, given.B, given.decoder, weight)
-    packed = Packed(history, dtype)
+    packed = Packed(history.sequences(), dtype)
 
     def sums_of(matrices: Autoencoder, weight: Tensor) -> Sums:
         A, B, C_x, C_y = (matrix.to(dtype) for matrix in matrices)
@@ -118,8 +118,8 @@ def _sums_function(history: Gram, dtype: torch.dtype) -> SumsOf:
     return sums_of
 
 
-def _input_covariance(history: Gram) -> Tensor:
+def _input_covariance(history: HistoryOperator) -> Tensor:
     """XᵀX, (a, a): the Gram matrix of lag 0."""
     first = torch.zeros(history.lags, history.features, history.features, dtype=torch.float64, device=history.device)
     first[0] = torch.eye(history.features, dtype=torch.float64, device=history.device)
-    return history.gram(first)[0]
+    return history.gram_matvec(first)[0]

@@ -1,13 +1,13 @@
 """One fit by several processes, each with its own part of the sequences, on one machine or many.
 
 ΞᵀΞ is a sum over sequences, so a product with it is the sum of the workers' products: one all-reduce of an (L·a) × q
-block a pass. Everything else, the solver's small decompositions and the decoder, is done by every worker on the same
-numbers, so that all end with the same autoencoder and nothing has to be sent at the end.
+block per pass, or one all-reduce of ΞᵀΞ itself. Everything else, the solver's small decompositions and the decoder, is
+computed by every worker from the same numbers, so that all end with the same autoencoder and no result is sent.
 
     torchrun --nproc-per-node 2 fit.py      # in fit.py: torch.distributed.init_process_group("gloo"), then
     ae = LinearAutoencoder(100).fit(Shard(my_sequences))
 
-Letters: a features, L the longest length of all workers, q columns of a block.
+Symbols: a features, L the longest length of all workers, q columns of a block.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,7 +18,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from linmem.autoencoder.history.in_memory import Gram
+from linmem.autoencoder.history.operator import HistoryOperator
+from linmem.autoencoder.history.precomputed import pad_lags
 from linmem.autoencoder.history.survey import Survey
 
 
@@ -38,57 +39,85 @@ class Shard:
     group: Any = None
 
 
-class Reduced:
-    """The Gram matrix summed over the workers of a group; `local` is None for a worker without sequences."""
+class DistributedHistory(HistoryOperator):
+    """Ξ of the workers of a group together; `local` is None for a worker without sequences."""
 
+    provides = frozenset({"gram"})
     block = 32
 
-    def __init__(self, local: Gram | None, survey: Survey, energy: float, features: int, group: Any) -> None:
+    def __init__(self, local: HistoryOperator | None, survey: Survey, energy: float, features: int, group: Any) -> None:
         self.local, self.group = local, group
         self.lags, self.rows, self.features, self.energy = survey.lags, survey.rows, features, energy
-        self.device = survey.total.device
+        self.device, self.decay = survey.total.device, survey.weights.decay
 
-    def gram(self, block: Tensor) -> Tensor:
-        """Return Ξᵀ(Ξ Z) of all workers' rows; raise RuntimeError if they did not ask for the same product."""
+    def gram(self) -> Tensor:
+        """Return ΞᵀΞ of all workers' rows: one all-reduce of its upper triangle."""
+        size = self.lags * self.features
+        if self.local is None:
+            total = torch.zeros(size, size, dtype=torch.float64, device=self.device)
+        else:
+            total = pad_lags(self.local.gram(), self.features, self.lags)
+        upper = torch.ones(size, size, dtype=torch.bool, device=self.device).triu_()
+        packed = total[upper]
+        all_reduce(packed, self.group)
+        total[upper] = packed
+        total.T[upper] = packed
+        return total
+
+    def lag_energy(self) -> Tensor:
+        """(L,) squared norm of each lag's columns."""
+        out = torch.zeros(self.lags, dtype=torch.float64, device=self.device)
+        if self.local is not None:
+            out[: self.local.lags] = self.local.lag_energy()
+        all_reduce(out, self.group)
+        return out
+
+    def gram_matvec(self, block: Tensor) -> Tensor:
+        """Return Ξᵀ(Ξ Z) of all workers' rows; raise RuntimeError if the workers pass different blocks."""
         out = torch.zeros(block.numel() + 2, dtype=torch.float64, device=block.device)
         if self.local is not None:
             lags = self.local.lags
-            out[:-2].view_as(block)[:lags] = self.local.gram(block[:lags])
+            out[:-2].view_as(block)[:lags] = self.local.gram_matvec(block[:lags])
         mark = block.sum()
         out[-2], out[-1] = mark, mark.square()
         all_reduce(out, self.group)
         workers = dist.get_world_size(self.group)
         spread = float(workers * out[-1] - out[-2].square())
         if spread > 1e-12 * float(workers * out[-1]) + 1e-300:
-            raise RuntimeError("the workers of the distributed fit have drifted apart: use equal machines and versions")
+            raise RuntimeError(
+                "all workers of a distributed fit must compute the same block, got different ones. "
+                "Use equal machines and library versions."
+            )
         return out[:-2].view_as(block).clone()
 
 
 def all_reduce(tensor: Tensor, group: Any, maximum: bool = False) -> None:
-    """Sum over the workers, or the maximum, in place; a lost worker is answered in words."""
+    """Sum over the workers, or the maximum, in place; RuntimeError if a worker is lost."""
     try:
         dist.all_reduce(tensor, dist.ReduceOp.MAX if maximum else dist.ReduceOp.SUM, group=group)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise RuntimeError(
-            f"a worker of the distributed fit is gone or does not answer ({reason}): start the fit again, "
-            "or let torchrun do so with --max-restarts"
+            f"all workers of a distributed fit must stay connected, got: {reason}. Start the fit again, "
+            "or let torchrun do so with --max-restarts."
         ) from error
 
 
 def agree(number: int, group: Any, what: str) -> int:
-    """Return the workers' common value of a number, those that say 0 left out; ValueError if it differs."""
+    """Return the workers' common value of a number, workers with 0 left out; ValueError if it differs."""
     device = _device(group)
     both = torch.tensor([number, -number if number else -(2**31)], dtype=torch.int64, device=device)
     all_reduce(both, group, maximum=True)
     largest, least = int(both[0]), -int(both[1])
     if largest and largest != least:
-        raise ValueError(f"the workers' sequences differ in their {what} ({least} and {largest}): give all the same")
+        raise ValueError(
+            f"all workers must have the same {what}, got {least} and {largest}. Pass the same on every worker."
+        )
     return largest
 
 
 def agree_on_input(opening: Callable[[], Any], group: Any) -> Any:
-    """Return what `opening` does; if it fails on one worker, every worker raises instead of waiting for ever."""
+    """Return `opening()`; if it fails on one worker, every worker raises instead of waiting without end."""
     problem: ValueError | None = None
     found = None
     try:
@@ -100,7 +129,9 @@ def agree_on_input(opening: Callable[[], Any], group: Any) -> Any:
     if problem is not None:
         raise problem
     if int(bad):
-        raise ValueError(f"worker {int(bad) - 1} of the distributed fit was given bad sequences: see its own message")
+        raise ValueError(
+            f"all workers must have valid sequences, got invalid ones on worker {int(bad) - 1}. See its own message."
+        )
     return found
 
 
@@ -114,17 +145,17 @@ def reduce_survey(survey: Survey, group: Any) -> Survey:
     counts = torch.tensor([survey.rows, survey.sequences, survey.weight], dtype=torch.float64, device=device)
     sums = torch.cat([counts, survey.total, survey.weighted, survey.squares])
     all_reduce(sums, group)
-    most = torch.cat([survey.sounding, torch.tensor([survey.lags], dtype=torch.float64, device=device)])
+    most = torch.cat([survey.largest, torch.tensor([survey.longest], dtype=torch.float64, device=device)])
     all_reduce(most, group, maximum=True)
     total, weighted, squares = sums[3:].chunk(3)
     return replace(
         survey,
-        lags=int(most[-1]),
+        longest=int(most[-1]),
         rows=int(sums[0]),
         sequences=int(sums[1]),
         weight=float(sums[2]),
         total=total,
         weighted=weighted,
         squares=squares,
-        sounding=most[:-1],
+        largest=most[:-1],
     )

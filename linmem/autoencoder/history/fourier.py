@@ -3,7 +3,7 @@
 On the CPU scipy's transform is three times as fast as torch's along the leading axis, and NumPy's batched complex
 product 1.5 times (one thread, float64 and float32 alike); on other devices everything is torch.
 
-Letters: T steps, n transform length, F = n // 2 + 1 frequencies.
+Symbols: T steps, n transform length, F = n // 2 + 1 frequencies.
 """
 
 import numpy as np
@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 
-def fast_length(steps: int) -> int:
-    """Return the first cheap transform length at which a correlation of `steps` lags does not wrap: n ≥ 2 T − 1."""
-    return int(scipy.fft.next_fast_len(2 * steps - 1, real=True))
+def fast_length(steps: int, lags: int | None = None) -> int:
+    """Return the first cheap transform length at which a correlation of that many lags does not wrap: n ≥ T + L − 1."""
+    lags = steps if lags is None else min(lags, steps)
+    return int(scipy.fft.next_fast_len(steps + lags - 1, real=True))
 
 
 def forward(values: Tensor, length: int) -> Tensor:
@@ -47,3 +48,10 @@ def adjoint_product(left: Tensor, right: Tensor) -> Tensor:
     if left.device.type != "cpu":
         return left.mH @ right
     return torch.from_numpy(np.conj(np.matmul(left.numpy().swapaxes(1, 2), np.conj(right.numpy()))))
+
+
+def cross_spectrum(left: Tensor, right: Tensor) -> Tensor:
+    """(F, B, m) and (F, B, k) to (F, m, k): Σ_B left ⊗ conj(right), frequency by frequency."""
+    if left.device.type != "cpu":
+        return left.transpose(1, 2) @ right.conj()
+    return torch.from_numpy(np.matmul(left.numpy().swapaxes(1, 2), np.conj(right.numpy())))

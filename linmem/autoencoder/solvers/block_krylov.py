@@ -5,7 +5,7 @@ space of small blocks reaches the same energy with a fifth of the products. The 
 passes of Gram–Schmidt, the projected matrix H = Qᵀ Ξᵀ Ξ Q is measured, not inferred, and the iteration stops when the
 *energy of the wanted directions* stops moving; past `basis_limit` columns it restarts from the best Ritz vectors.
 
-Letters: n = L·a columns of Ξ, K columns of the basis Q, b block size. Golub & Underwood 1977; Musco & Musco 2015;
+Symbols: n = L·a columns of Ξ, K columns of the basis Q, b block size. Golub & Underwood 1977; Musco & Musco 2015;
 thick restart: Wu & Simon 2000.
 """
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from linmem.autoencoder.history.fourier import product
-from linmem.autoencoder.history.in_memory import Gram
+from linmem.autoencoder.history.operator import HistoryOperator
 from linmem.autoencoder.solvers.spectrum import Spectrum, fix_signs
 
 NEGLIGIBLE = (
@@ -48,7 +48,7 @@ class Randomized:
     basis_limit: int | None = None
     products: int = 2000
 
-    def __call__(self, history: Gram, size: int, generator: torch.Generator) -> Spectrum:
+    def __call__(self, history: HistoryOperator, size: int, generator: torch.Generator) -> Spectrum:
         """Find the `size` leading directions; O(N log L) a column, L·a numbers a basis vector."""
         width = history.lags * history.features
         block = min(self.block or history.block, width)
@@ -77,7 +77,7 @@ class Basis:
     Rows, because the two products of Gram–Schmidt run twice as fast on them as on columns (263,000 × 300 numbers).
     """
 
-    def __init__(self, history: Gram, limit: int, block: int, generator: torch.Generator) -> None:
+    def __init__(self, history: HistoryOperator, limit: int, block: int, generator: torch.Generator) -> None:
         self.history, self.block, self.generator = history, block, generator
         self.shape = (history.lags, history.features)
         self.width = history.lags * history.features
@@ -134,7 +134,7 @@ class Basis:
         return (matrix + matrix.T) / 2
 
     def _image(self, block: Tensor) -> Tensor:
-        image = self.history.gram(block.T.reshape(*self.shape, -1)).flatten(0, 1).T
+        image = self.history.gram_matvec(block.T.reshape(*self.shape, -1)).flatten(0, 1).T
         self.scale = max(self.scale, float(image.norm(dim=1).max()))
         return image
 

@@ -1,13 +1,13 @@
 """One decomposition for many memory sizes: the leading directions of a large p hold those of every smaller one.
 
-Letters: p memory units.
+Symbols: p memory units.
 """
 
 from dataclasses import replace
 
 import torch
 
-from linmem.autoencoder.history.in_memory import Gram
+from linmem.autoencoder.history.operator import HistoryOperator
 from linmem.autoencoder.solvers.select import choose_solver
 from linmem.autoencoder.solvers.spectrum import Solver, Spectrum
 
@@ -22,11 +22,13 @@ class Remembered:
         self.solver = solver
         self._known: tuple[tuple[int, int, int, float, float], Spectrum] | None = None
 
-    def __call__(self, history: Gram, size: int, generator: torch.Generator) -> Spectrum:
+    def __call__(self, history: HistoryOperator, size: int, generator: torch.Generator) -> Spectrum:
         """Return `size` directions, solving only if they are not known yet."""
         shape = (history.lags, history.features, 1)
         probe = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        mark = float(history.gram(probe.to(history.device)).square().sum())  # tells other sequences of the same sizes
+        mark = float(
+            history.gram_matvec(probe.to(history.device)).square().sum()
+        )  # tells other sequences of the same sizes
         key = (history.lags, history.features, history.rows, history.energy, mark)
         if self._known is not None and self._known[0] == key:
             known = self._known[1]

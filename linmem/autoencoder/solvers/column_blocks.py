@@ -1,11 +1,11 @@
-"""The papers' approximate solution, done right: column blocks of Ξ from the oldest lag to the newest.
+"""The papers' approximate solution: column blocks of Ξ from the oldest lag to the newest.
 
 After each block of lags, the singular value decomposition of [block, V S] is cut to p + spare directions and only V S
 is kept, so that at most N × (w·a + p + spare) numbers are held. Every component is kept, the product that is
 decomposed is accumulated in float64, and the right vectors come at the end from one product Ξᵀ V with Rayleigh–Ritz
 on what it spans. JSB, p = 100: the energy then lacks 7e-4 of the bound, with 32 spare directions 3e-4.
 
-O(N (w·a + p)²) a block, L / w blocks. Letters: N steps, a features, L lags, w lags a slice. [P14], sec. 3.
+O(N (w·a + p)²) a block, L / w blocks. Symbols: N steps, a features, L lags, w lags a slice. [P14], sec. 3.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from linmem.autoencoder.history.in_memory import Gram, History
+from linmem.autoencoder.history.operator import HistoryOperator
 from linmem.autoencoder.solvers.spectrum import Spectrum, fix_signs
 
 
@@ -26,16 +26,18 @@ class Slices:
     lags : int
         w, lags in one column block.
     spare : int
-        Directions carried beyond those wanted.
+        Directions carried beyond the requested ones.
     """
 
     lags: int = 10
     spare: int = 32
 
-    def __call__(self, history: Gram, size: int, generator: torch.Generator | None = None) -> Spectrum:
+    def __call__(self, history: HistoryOperator, size: int, generator: torch.Generator | None = None) -> Spectrum:
         """Return up to `size` directions; `residual` is the energy cut off on the way, a bound on what is missing."""
-        if not isinstance(history, History):
-            raise ValueError("solver='slices' needs the rows of all sequences in memory: use 'randomized'")
+        if history.decay != 1:
+            raise ValueError(
+                f"lag_decay must be 1 for solver='slices', got {history.decay}. Use solver='auto' for lag decay."
+            )
         states = torch.zeros(history.rows, 0, dtype=torch.float64, device=history.device)  # V S
         cut = 0.0
         for stop in range(history.lags, 0, -self.lags):
@@ -43,10 +45,10 @@ class Slices:
             cut += lost
         return self._finish(history, states, size, cut)
 
-    def _finish(self, history: History, states: Tensor, size: int, cut: float) -> Spectrum:
-        block = history.adjoint(list(states.split(history.lengths)))
+    def _finish(self, history: HistoryOperator, states: Tensor, size: int, cut: float) -> Spectrum:
+        block = history.rematvec(states)
         basis = torch.linalg.qr(block.flatten(0, 1)).Q
-        image = torch.cat(history.apply(basis.view(history.lags, history.features, -1)))
+        image = history.matvec(basis.view(history.lags, history.features, -1))
         _, values, rotation = torch.linalg.svd(image, full_matrices=False)
         floor = values[:1] * max(basis.shape) * torch.finfo(torch.float64).eps
         kept = min(int((values > floor).sum()), size)

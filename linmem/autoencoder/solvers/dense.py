@@ -1,20 +1,17 @@
-"""The oracle: build Ξ and take its full singular value decomposition.
+"""Build Ξ and take its full singular value decomposition: small problems, and the oracle of the tests.
 
 No Gram matrix, so singular values down to 1e-14 of the largest one are told apart. O(N L a min(N, L a)).
 """
 
 import torch
 
-from linmem.autoencoder.history.in_memory import Gram
+from linmem.autoencoder.history.operator import HistoryOperator
 from linmem.autoencoder.solvers.spectrum import Spectrum, fix_signs
 
 
-def exact(history: Gram, size: int, generator: torch.Generator | None = None) -> Spectrum:
-    """Return all directions of Ξ, by the dense decomposition; `size` and `generator` do not matter here."""
-    dense = getattr(history, "dense", None)
-    if dense is None:
-        raise ValueError("solver='exact' builds the history matrix and needs all sequences in memory: use 'randomized'")
-    matrix = dense()
+def exact(history: HistoryOperator, size: int, generator: torch.Generator | None = None) -> Spectrum:
+    """Return all directions of Ξ, by the dense decomposition; `size` and `generator` have no effect."""
+    matrix = history.dense()
     if matrix.shape[0] > 2 * matrix.shape[1]:
         matrix = torch.linalg.qr(matrix, mode="r").R
     _, values, right = torch.linalg.svd(matrix, full_matrices=False)

@@ -1,6 +1,6 @@
 """How many directions: an integer, a share of the energy, or the knee of the spectrum.
 
-Letters: p memory units, σ_i singular values, bound(p) = 1 − Σ_{i≤p} σ_i² / ‖Ξ‖² (Eckart–Young).
+Symbols: p memory units, σ_i singular values, bound(p) = 1 − Σ_{i≤p} σ_i² / ‖Ξ‖² (Eckart–Young).
 """
 
 from numbers import Integral, Real
@@ -8,17 +8,20 @@ from numbers import Integral, Real
 import torch
 from torch import Tensor
 
-from linmem.autoencoder.history.in_memory import Gram
+from linmem.autoencoder.history.operator import HistoryOperator
 from linmem.autoencoder.solvers.spectrum import Solver, Spectrum
 
-KNEE_WINDOW = 256  # "auto" looks for the knee among so many directions, or until 99 % of the energy
+DEFAULT_SIZE = 100  # memory_size=None: this many units, or the rank where that is lower
+KNEE_WINDOW = 256  # "auto" searches for the knee among so many directions, or until 99 % of the energy
 KNEE_ENERGY = 0.99
 COUNTED = 2000  # above so many rows or columns a memory that cannot be filled is refused without counting directions
 
 
-def check_memory_size(memory_size: int | float | str) -> None:
-    """Raise ValueError unless `memory_size` is a positive integer, a float between 0 and 1, or "auto"."""
-    if isinstance(memory_size, str):
+def check_memory_size(memory_size: int | float | str | None) -> None:
+    """Raise ValueError unless `memory_size` is None, a positive integer, a float between 0 and 1, or "auto"."""
+    if memory_size is None:
+        good = True
+    elif isinstance(memory_size, str):
         good = memory_size == "auto"
     elif isinstance(memory_size, bool):
         good = False
@@ -28,32 +31,29 @@ def check_memory_size(memory_size: int | float | str) -> None:
         good = isinstance(memory_size, Real) and 0 < memory_size < 1
     if not good:
         raise ValueError(
-            f"memory_size is {memory_size!r}, wanted a positive integer, a share of the energy between 0 and 1, "
-            "or 'auto'"
+            "memory_size must be a positive integer, a share of the energy between 0 and 1, 'auto' or None, "
+            f"got {memory_size!r}. Choose one of them."
         )
 
 
 def leading(
-    solver: Solver, history: Gram, memory_size: int | float | str, generator: torch.Generator
+    solver: Solver, history: HistoryOperator, memory_size: int | float | str | None, generator: torch.Generator
 ) -> tuple[Spectrum, int]:
-    """Solve for as many directions as `memory_size` asks for; return the spectrum and p."""
+    """Solve for as many directions as `memory_size` specifies; return the spectrum and p."""
     check_memory_size(memory_size)
+    if memory_size is None:
+        spectrum = solver(history, DEFAULT_SIZE, generator)
+        return spectrum, min(DEFAULT_SIZE, len(spectrum.singular_values))
     if isinstance(memory_size, str):
         spectrum = solver(history, min(KNEE_WINDOW, history.lags * history.features), generator)
         return spectrum, knee(spectrum.singular_values, history.energy)
     if memory_size >= 1:
         if memory_size > (most := min(history.rows, history.lags * history.features)) > COUNTED:
-            raise ValueError(
-                f"memory_size is {int(memory_size)}, but these sequences give the history matrix at most {most} "
-                "independent directions: lower memory_size"
-            )
+            raise rank_error(int(memory_size), most)
         spectrum = solver(history, int(memory_size), generator)
         found = len(spectrum.singular_values)
         if memory_size > found:
-            raise ValueError(
-                f"memory_size is {int(memory_size)}, but these sequences give the history matrix only {found} "
-                "independent directions: lower memory_size"
-            )
+            raise rank_error(int(memory_size), found)
         return spectrum, int(memory_size)
     size = 32
     while True:
@@ -67,6 +67,17 @@ def leading(
         size *= 2
 
 
+class RankError(ValueError):
+    """A memory that these sequences cannot fill."""
+
+
+def rank_error(memory_size: int, rank: int) -> RankError:
+    """Return the error that names the rank."""
+    return RankError(
+        f"memory_size must be at most the rank of the history matrix ({rank}), got {memory_size}. Lower memory_size."
+    )
+
+
 def knee(singular_values: Tensor, energy: float) -> int:
     """Return the p at which the error curve bound(p) lies furthest below the straight line between its ends.
 
@@ -75,6 +86,6 @@ def knee(singular_values: Tensor, energy: float) -> int:
     kept = singular_values.square().cumsum(0) / energy
     last = min(int((kept < KNEE_ENERGY).sum()) + 1, len(kept))
     if last < 1:
-        raise ValueError("memory_size='auto' needs sequences that are not all zero")
+        raise ValueError("sequences must not be all zero for memory_size='auto', got no energy. Check the data.")
     line = kept[last - 1] * torch.arange(1, last + 1, dtype=kept.dtype, device=kept.device) / last
     return int((kept[:last] - line).argmax()) + 1

@@ -1,6 +1,6 @@
 """What a solver returns: the leading singular values and right singular vectors of Ξ, with fixed signs.
 
-Letters: k directions, Ξ = V Σ Uᵀ; only the right factor U is ever needed, B = Uᵀ R U.
+Symbols: k directions, Ξ = V Σ Uᵀ; only the right factor U is ever needed, B = Uᵀ R U.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from linmem.autoencoder.history.in_memory import Gram
+from linmem.autoencoder.history.operator import HistoryOperator
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Spectrum:
 class Solver(Protocol):
     """Anything that finds the leading singular triplets of a history."""
 
-    def __call__(self, history: Gram, size: int, generator: torch.Generator) -> Spectrum:
+    def __call__(self, history: HistoryOperator, size: int, generator: torch.Generator) -> Spectrum:
         """Return the `size` leading directions, fewer if the rank is lower; more may come and are of use to `joint`."""
         ...
 

@@ -1,0 +1,80 @@
+"""The file of a fitted autoencoder: what encoding and decoding need, as safetensors and JSON.
+
+The right singular vectors U (L, a, p) are by far the largest array and needed only to transfer weights from an unfolded
+network, so they are written on request.
+"""
+
+from dataclasses import asdict
+from os import PathLike
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from linmem.autoencoder.history.sources import InputType
+from linmem.autoencoder.solution import ClosedForm
+from linmem.autoencoder.solvers import Randomized
+from linmem.storage import tensor_file
+
+KIND, VERSION = "LinearAutoencoder", 2
+
+
+class Stored(NamedTuple):
+    """Contents of a file."""
+
+    parameters: dict[str, Any]  # of the constructor
+    solution: ClosedForm
+    mean: Tensor
+    solver: str
+    input_type: InputType
+
+
+def write(path: str | PathLike[str], stored: Stored) -> None:
+    """Write a fit to `path`."""
+    fields = vars(stored.solution)
+    description = {
+        "kind": KIND,
+        "version": VERSION,
+        "parameters": {name: _to_json(value) for name, value in stored.parameters.items()},
+        "fit": {name: value for name, value in fields.items() if not isinstance(value, Tensor)},
+        "solver": stored.solver,
+        "input": {
+            "torch": stored.input_type.as_torch,
+            "dtype": str(stored.input_type.dtype).removeprefix("torch."),
+        },
+    }
+    tensors = {name: value for name, value in fields.items() if isinstance(value, Tensor)}
+    tensor_file.write(str(path), {**tensors, "mean": stored.mean}, description)
+
+
+def read(path: str | PathLike[str]) -> Stored:
+    """Read a fit from `path`, onto the CPU."""
+    tensors, config = tensor_file.read(str(path))
+    if config.get("kind") != KIND or config.get("version") != VERSION:
+        raise ValueError(
+            f"{path} must hold a {KIND} of version {VERSION}, got {config.get('kind')} {config.get('version')}. "
+            "Fit and save the autoencoder again."
+        )
+    parameters = {name: _from_json(value) for name, value in config["parameters"].items()}
+    mean = tensors.pop("mean")
+    given = config["input"]
+    input_type = InputType(given["torch"], getattr(torch, given["dtype"]), torch.device("cpu"))
+    fields: dict[str, Any] = {**config["fit"], **tensors}
+    return Stored(parameters, ClosedForm(**fields), mean, config["solver"], input_type)
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, Randomized):
+        return {"randomized": asdict(value)}
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, np.integer | np.floating):
+        return value.item()
+    raise ValueError(
+        f"parameters must be numbers, names or Randomized solvers to be saved, got {value!r}. Set another solver first."
+    )
+
+
+def _from_json(value: Any) -> Any:
+    return Randomized(**value["randomized"]) if isinstance(value, dict) else value
