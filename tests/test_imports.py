@@ -21,7 +21,8 @@ ORDERS = {
     ),
     "linmem.autoencoder": "history solvers decoders coding incremental solution storage evaluation fitted estimator",
     "linmem.nn": (
-        "scan base lmn lmn_cell unfolded multiscale equivalence nade baselines sequence_model registry initialize"
+        "scan base norm_limits lmn lmn_cell unfolded multiscale equivalence nade baselines sequence_model registry "
+        "initialize"
     ),
 }
 FILES = {

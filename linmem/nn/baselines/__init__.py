@@ -1,4 +1,4 @@
-"""What the papers compare with and `torch.nn` does not have, called like every other model."""
+"""Models of the papers' comparisons that `torch.nn` does not contain, with the signature of `torch.nn.LSTM`."""
 
 from linmem.nn.baselines.clockwork import ClockworkRNN
 from linmem.nn.baselines.fixed_memory import (

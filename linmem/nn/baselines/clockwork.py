@@ -1,10 +1,11 @@
-"""Clockwork recurrent network: groups of units that move at every step, every second, every fourth, ….
+"""Clockwork recurrent network: groups of units updated at every step, every second step, every fourth, ….
 
     h^i_t = σ(W_xh^i x_t + Σ_{j≥i} W_hh^{ij} h^j_{t-1} + b_h^i)     where 2^i divides t, else h^i_t = h^i_{t-1}
 
-Slower groups feed faster ones; the first step has t = 0 [Koutník, Greff, Gomez & Schmidhuber, ICML 2014].
+Group i reads from the groups that are as slow or slower. The first step has t = 0
+[Koutník, Greff, Gomez & Schmidhuber, ICML 2014].
 
-Letters: T steps, B sequences, a inputs, n hidden units in g groups of equal size.
+Symbols: T steps, B sequences, a inputs, n hidden units in g groups of equal size.
 """
 
 from __future__ import annotations
@@ -21,23 +22,32 @@ from linmem.nn.scan.activations import activation
 
 
 class ClockworkRNN(SequenceLayer):
-    """Clockwork RNN, called like :class:`linmem.LMN`; its state is (h, clock), (1, B, n) and (1, B).
+    """Clockwork RNN with the signature of :class:`linmem.LMN`. The state is (h, clock), (1, B, n) and (1, B).
 
     Parameters
     ----------
     input_size, hidden_size : int
-        a and n; n is a multiple of `groups`.
+        a and n; n must be a multiple of `groups`.
     groups : int
-        g; group i moves at every 2^i-th step. With one it is an Elman network.
+        g; group i is updated at every 2^i-th step. With one group it is an Elman network.
     nonlinearity : {"tanh", "relu", "selu", "identity"}
         σ.
     batch_first : bool
-        Whether batches are (B, T, a) instead of (T, B, a).
+        Whether inputs are (B, T, a) instead of (T, B, a).
+    device, dtype : optional
+        Of the parameters.
 
     Attributes
     ----------
     weight_xh (n, a), weight_hh (n, n), bias_h (n)
-        The fastest group first. The blocks of W_hh below its diagonal blocks are zero and stay so.
+        The fastest group first. The blocks of W_hh below its diagonal blocks are zero and stay zero.
+
+    Examples
+    --------
+    >>> layer = ClockworkRNN(3, 8, groups=2)
+    >>> y, state = layer(torch.zeros(10, 4, 3))
+    >>> y.shape
+    torch.Size([10, 4, 8])
     """
 
     def __init__(
@@ -54,7 +64,9 @@ class ClockworkRNN(SequenceLayer):
         super().__init__()
         self._check_sizes(input_size=input_size, hidden_size=hidden_size, groups=groups)
         if hidden_size % groups:
-            raise ValueError(f"hidden_size is {hidden_size}, but groups of equal size want a multiple of {groups}")
+            raise ValueError(
+                f"hidden_size must be a multiple of groups ({groups}), got {hidden_size}. Change one of them."
+            )
         activation(nonlinearity)
         self.input_size, self.hidden_size, self.groups = input_size, hidden_size, groups
         self.nonlinearity, self.batch_first = nonlinearity, batch_first
@@ -73,7 +85,7 @@ class ClockworkRNN(SequenceLayer):
         return self.hidden_size
 
     def reset_parameters(self) -> None:
-        """Uniform in ±1/√n, as in ``torch.nn.RNN``; links from faster to slower groups are zero."""
+        """Initialize uniformly in ±1/√n, as in ``torch.nn.RNN``; weights from faster to slower groups are zero."""
         bound = 1 / math.sqrt(self.hidden_size)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
@@ -81,11 +93,11 @@ class ClockworkRNN(SequenceLayer):
             self.weight_hh.mul_(self.mask)
 
     def start(self, x: Tensor) -> Clocked:
-        """Zeros at step 0."""
+        """Zero state at step 0."""
         return x.new_zeros(1, x.shape[1], self.hidden_size), new_clock(x)
 
     def recur(self, x: Tensor, state: Clocked) -> tuple[Tensor, Clocked]:
-        """Hidden states (T, B, n) of x (T, B, a); only the groups that move are computed."""
+        """Hidden states (T, B, n) of x (T, B, a); a step computes only the groups that it updates."""
         sigma, size = activation(self.nonlinearity).apply, self.hidden_size // self.groups
         weight_hh = self.weight_hh * self.mask
         h, hidden = state[0][0], []
@@ -97,5 +109,5 @@ class ClockworkRNN(SequenceLayer):
         return torch.stack(hidden), (h.unsqueeze(0), state[1] + len(x))
 
     def extra_repr(self) -> str:
-        """Sizes."""
+        """Sizes of the layer."""
         return f"{self.input_size}, {self.hidden_size}, groups={self.groups}"

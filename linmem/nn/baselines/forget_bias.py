@@ -1,4 +1,4 @@
-"""An LSTM that begins by remembering: its forget gates get a bias [Gers, Schmidhuber & Cummins 2000; S20 takes 1]."""
+"""Initial bias of an LSTM's forget gates [Gers, Schmidhuber & Cummins 2000; S20 uses 1]."""
 
 from __future__ import annotations
 
@@ -8,13 +8,33 @@ from torch import nn
 
 @torch.no_grad()
 def forget_bias_(lstm: nn.LSTM, value: float = 1.0) -> nn.LSTM:
-    """Set the forget gates' biases of all layers and directions, in place, and return the LSTM.
+    """Set the biases of the forget gates of all layers and directions.
 
-    torch.nn.LSTM adds two biases, of which the one beside the input gets `value` and the other 0. Gates stand in the
-    order input, forget, cell, output.
+    Parameters
+    ----------
+    lstm : LSTM
+        Changed in place.
+    value : float
+        New value of ``bias_ih``; ``bias_hh``, which torch adds to it, becomes 0.
+
+    Returns
+    -------
+    LSTM
+        The same layer.
+
+    Raises
+    ------
+    ValueError
+        The LSTM has no biases.
+
+    Examples
+    --------
+    >>> lstm = forget_bias_(nn.LSTM(3, 2), 1.0)
+    >>> lstm.bias_ih_l0[2:4]  # torch's order of gates: input, forget, cell, output
+    tensor([1., 1.], grad_fn=<SliceBackward0>)
     """
     if not lstm.bias:
-        raise ValueError("the LSTM has no biases: build it with bias=True")
+        raise ValueError("lstm must have biases, got bias=False. Build it with bias=True.")
     n = lstm.hidden_size
     for name, parameter in lstm.named_parameters():
         if name.startswith("bias"):

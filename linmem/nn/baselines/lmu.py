@@ -1,4 +1,4 @@
-"""Legendre Memory Unit: a linear memory that holds a sliding window, written in shifted Legendre polynomials.
+"""Legendre Memory Unit: a linear memory that represents a sliding window by its shifted Legendre coefficients.
 
     u_t = E_x x_t + E_h h_{t-1} + E_m m_{t-1}
     m_t = Ā m_{t-1} + B̄ u_t                                   in each of c channels
@@ -6,9 +6,10 @@
 
     θ A_ij = (2i + 1) (−1 if i < j else (−1)^{i−j+1}),  θ B_i = (2i + 1) (−1)^i;  Ā, B̄ by zero-order hold over one step
 
-Then u_{t−s} ≈ Σ_i P_i(2 s/θ − 1) m_i for 0 ≤ s ≤ θ: the memory is solved for every input at once, not for the data.
+Then u_{t−s} ≈ Σ_i P_i(2 s/θ − 1) m_i for 0 ≤ s ≤ θ: the memory is optimal for smooth signals in general, whereas an
+autoencoder's memory is optimal for a data set.
 
-Letters: T steps, B sequences, a inputs, n hidden units, c channels, d order (memory units of a channel), θ window.
+Symbols: T steps, B sequences, a inputs, n hidden units, c channels, d order (memory units of a channel), θ window.
 """
 
 from __future__ import annotations
@@ -25,14 +26,27 @@ from linmem.nn.scan.activations import activation
 
 
 class LinearSystem(NamedTuple):
-    """dm/dt = A m + B u, or m_t = A m_{t-1} + B u_t."""
+    """The system dm/dt = A m + B u, or m_t = A m_{t-1} + B u_t."""
 
     A: Tensor  # (d, d)
     B: Tensor  # (d,)
 
 
 def legendre_system(order: int, window: float) -> LinearSystem:
-    """Continuous-time system of d units whose state is the last `window` time units of u; float64."""
+    """Continuous-time system whose state represents the last `window` time units of u.
+
+    Parameters
+    ----------
+    order : int
+        d, the number of units.
+    window : float
+        θ.
+
+    Returns
+    -------
+    LinearSystem
+        In float64.
+    """
     i = torch.arange(order, dtype=torch.float64)
     row, column = i[:, None], i[None, :]
     sign = torch.where(row < column, -torch.ones(()).double(), (-1.0) ** (row - column + 1))
@@ -41,7 +55,16 @@ def legendre_system(order: int, window: float) -> LinearSystem:
 
 
 def zero_order_hold(system: LinearSystem) -> LinearSystem:
-    """Discretize for u constant during each step of length 1: exp [[A, B], [0, 0]] = [[Ā, B̄], [0, 1]]."""
+    """Discretize a continuous-time system, for u constant during each step of length 1.
+
+    The matrix exponential of [[A, B], [0, 0]] is [[Ā, B̄], [0, 1]].
+
+    Examples
+    --------
+    >>> decay = LinearSystem(torch.tensor([[-1.0]]), torch.tensor([1.0]))
+    >>> zero_order_hold(decay).A  # exp(-1)
+    tensor([[0.3679]])
+    """
     d = len(system.B)
     block = system.A.new_zeros(d + 1, d + 1)
     block[:d, :d], block[:d, d] = system.A, system.B
@@ -50,7 +73,20 @@ def zero_order_hold(system: LinearSystem) -> LinearSystem:
 
 
 def legendre_readout(order: int, places: Tensor) -> Tensor:
-    """Rows [P_0(2r − 1), …, P_{d−1}(2r − 1)] that decode u_{t − rθ} from m_t, of places r (S,) in [0, 1]: (S, d)."""
+    """Rows [P_0(2r − 1), …, P_{d−1}(2r − 1)] that decode u_{t − rθ} from m_t.
+
+    Parameters
+    ----------
+    order : int
+        d.
+    places : Tensor
+        r in [0, 1], shape (S,); 0 is the current step and 1 the oldest one in the window.
+
+    Returns
+    -------
+    Tensor
+        (S, d).
+    """
     z = 2 * places - 1
     rows = [torch.ones_like(z), z]
     for i in range(1, order - 1):
@@ -59,29 +95,38 @@ def legendre_readout(order: int, places: Tensor) -> Tensor:
 
 
 class LMU(SequenceLayer):
-    """Legendre Memory Unit, called like :class:`linmem.LMN`; its state is (h, m), (1, B, n) and (1, B, c·d).
+    """Legendre Memory Unit with the signature of :class:`linmem.LMN`. The state is (h, m), (1, B, n) and (1, B, c·d).
 
     Parameters
     ----------
     input_size, hidden_size : int
         a and n.
     order : int
-        d, the memory units of a channel.
+        d, the memory units of each channel.
     window : float
         θ, in steps.
     channels : int
-        c, how many signals are remembered; 1 in the paper.
+        c, the number of signals stored; 1 in the paper.
     nonlinearity : {"tanh", "relu", "selu", "identity"}
         σ.
     batch_first : bool
-        Whether batches are (B, T, a) instead of (T, B, a).
+        Whether inputs are (B, T, a) instead of (T, B, a).
+    device, dtype : optional
+        Of the parameters.
 
     Attributes
     ----------
     weight_xu (c, a), weight_hu (c, n), weight_mu (c, c·d), weight_xh (n, a), weight_hh (n, n), weight_mh (n, c·d)
-        Trained; there are no biases, as in the paper.
+        Trained. There are no biases, as in the paper.
     transition (d, d), write (d)
-        Ā and B̄: buffers, never trained.
+        Ā and B̄, buffers that are not trained.
+
+    Examples
+    --------
+    >>> layer = LMU(1, 16, order=8, window=20)
+    >>> y, (h, m) = layer(torch.zeros(10, 4, 1))
+    >>> m.shape
+    torch.Size([1, 4, 8])
     """
 
     def __init__(
@@ -100,7 +145,7 @@ class LMU(SequenceLayer):
         super().__init__()
         self._check_sizes(input_size=input_size, hidden_size=hidden_size, order=order, channels=channels)
         if not window > 0:
-            raise ValueError(f"window is {window}, but a number of steps above 0 was wanted")
+            raise ValueError(f"window must be greater than 0 steps, got {window}.")
         activation(nonlinearity)
         self.input_size, self.hidden_size, self.order, self.channels = input_size, hidden_size, order, channels
         self.window, self.nonlinearity, self.batch_first = window, nonlinearity, batch_first
@@ -125,7 +170,7 @@ class LMU(SequenceLayer):
         return self.hidden_size
 
     def reset_parameters(self) -> None:
-        """As in the paper: E_x and E_h uniform in ±√(3 / columns) (LeCun), E_m zero, the others normal (Xavier)."""
+        """Initialize as the paper: E_x, E_h uniform in ±√(3 / columns) (LeCun), E_m zero, the others normal (Xavier)."""
         for name, parameter in self.named_parameters():
             if name in ("weight_hh", "weight_mh", "weight_xh"):
                 nn.init.xavier_normal_(parameter)
@@ -136,7 +181,7 @@ class LMU(SequenceLayer):
                 nn.init.uniform_(parameter, -bound, bound)
 
     def start(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Zeros."""
+        """Zero state."""
         h = x.new_zeros(1, x.shape[1], self.hidden_size)
         return h, x.new_zeros(1, x.shape[1], self.channels * self.order)
 
@@ -156,6 +201,6 @@ class LMU(SequenceLayer):
         return torch.stack(hidden), (h.unsqueeze(0), m.unsqueeze(0))
 
     def extra_repr(self) -> str:
-        """Sizes."""
+        """Sizes of the layer."""
         sizes = f"{self.input_size}, {self.hidden_size}, order={self.order}"
         return f"{sizes}, window={self.window}, channels={self.channels}"

@@ -1,12 +1,12 @@
-"""Linear Recurrent Unit: a diagonal complex memory, so that all steps can be computed at once.
+"""Linear Recurrent Unit: a diagonal complex memory, whose steps are computed in parallel.
 
     s_t = λ ⊙ s_{t-1} + √(1 − |λ|²) ⊙ (W_xs x_t),   λ = exp(−e^ν + i e^θ)
     y_t = σ(Re(W_sy s_t) + W_xy x_t + b_y)                      [Orvieto et al., ICML 2023]
 
-The layer is linear if σ is the identity; the paper stacks it with nonlinear layers, here a layer may bear its own σ.
-With |λ| < 1 for every ν the memory cannot explode, and √(1 − |λ|²) keeps its size that of its input.
+With σ the identity the layer is linear; the paper stacks it with nonlinear layers, here σ is part of the layer. Since
+|λ| < 1 for every ν, the memory is stable, and √(1 − |λ|²) gives it the variance of its input.
 
-Letters: T steps, B sequences, a inputs, n complex memory units, o outputs.
+Symbols: T steps, B sequences, a inputs, n complex memory units, o outputs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,22 @@ from linmem.nn.scan.activations import activation
 
 
 def diagonal_loop(decay: Tensor, values: Tensor, start: Tensor) -> Tensor:
-    """s_t = λ ⊙ s_{t-1} + v_t as written, of λ (n), v (T, B, n) and s_0 (B, n); the specification."""
+    """Compute s_t = λ ⊙ s_{t-1} + v_t step by step: the specification of `diagonal_scan`.
+
+    Parameters
+    ----------
+    decay : Tensor
+        λ (n).
+    values : Tensor
+        v (T, B, n).
+    start : Tensor
+        s_0 (B, n).
+
+    Returns
+    -------
+    Tensor
+        s_1 … s_T, (T, B, n).
+    """
     s, states = start, []
     for v in values.unbind(0):
         s = decay * s + v
@@ -31,11 +46,16 @@ def diagonal_loop(decay: Tensor, values: Tensor, start: Tensor) -> Tensor:
 
 
 def diagonal_scan(decay: Tensor, values: Tensor, start: Tensor) -> Tensor:
-    """The same in 2 ⌈log₂ T⌉ operations on whole blocks of time: two steps are one step with λ², so solve those first.
+    """Compute what `diagonal_loop` does with 2 ⌈log₂ T⌉ operations on blocks of time steps.
 
-    Twice the products of the loop, all of them wide; on one core it takes as long (T = 784, B = 32, n = 128: 73 ms
-    forward and backward against 75), and its share grows with the cores. Summing over doubled distances instead,
-    T log T products, took 360.
+    Two steps with λ are one step with λ²; the recursion solves every second step first. It needs twice the products of
+    the loop, in large operations. On one core it takes as long as the loop (T = 784, B = 32, n = 128: 73 ms forward
+    and backward against 75 ms), and it uses further cores better. Summing over doubled distances takes 360 ms.
+
+    Examples
+    --------
+    >>> diagonal_scan(torch.tensor([0.5]), torch.ones(3, 1, 1), torch.zeros(1, 1)).flatten()
+    tensor([1.0000, 1.5000, 1.7500])
     """
     if len(values) == 1:
         return decay * start + values
@@ -47,22 +67,24 @@ def diagonal_scan(decay: Tensor, values: Tensor, start: Tensor) -> Tensor:
 
 
 class LRU(SequenceLayer):
-    """Linear Recurrent Unit, called like :class:`linmem.LMN`; its state is complex, (1, B, n).
+    """Linear Recurrent Unit with the signature of :class:`linmem.LMN`. The state is complex, (1, B, n).
 
     Parameters
     ----------
     input_size, state_size : int
         a and n.
     output_size : int, optional
-        o; by default n.
+        o; n by default.
     nonlinearity : {"identity", "tanh", "relu", "selu"}
         σ of the outputs.
     smallest, largest : float
-        At the start |λ| lies in this ring, uniformly over its area.
+        Initial range of |λ|; λ is uniform over the area of this ring.
     largest_phase : float
-        At the start the phases lie uniformly in (0, largest_phase).
+        Initial phases are uniform in (0, largest_phase).
     batch_first : bool
-        Whether batches are (B, T, a) instead of (T, B, a).
+        Whether inputs are (B, T, a) instead of (T, B, a).
+    device, dtype : optional
+        Of the parameters.
 
     Attributes
     ----------
@@ -71,6 +93,13 @@ class LRU(SequenceLayer):
     weight_xs (2, n, a), weight_sy (2, o, n)
         Real and imaginary parts of the complex maps into and out of the memory.
     weight_xy (o, a), bias_y (o)
+
+    Examples
+    --------
+    >>> layer = LRU(3, 16, 8)
+    >>> y, state = layer(torch.zeros(10, 4, 3))
+    >>> y.shape, state.dtype
+    (torch.Size([10, 4, 8]), torch.complex64)
     """
 
     def __init__(
@@ -92,10 +121,10 @@ class LRU(SequenceLayer):
         self._check_sizes(input_size=input_size, state_size=state_size, output_size=outputs)
         if not 0 <= smallest < largest < 1:
             raise ValueError(
-                f"smallest is {smallest} and largest {largest}, but 0 <= smallest < largest < 1 was wanted"
+                f"smallest and largest must satisfy 0 <= smallest < largest < 1, got {smallest} and {largest}."
             )
         if not 0 < largest_phase <= 2 * math.pi:
-            raise ValueError(f"largest_phase is {largest_phase}, but an angle in (0, 2π] was wanted")
+            raise ValueError(f"largest_phase must be an angle in (0, 2π], got {largest_phase}.")
         activation(nonlinearity)
         self.input_size, self.state_size, self._output_size = input_size, state_size, outputs
         self.nonlinearity, self.batch_first = nonlinearity, batch_first
@@ -118,7 +147,7 @@ class LRU(SequenceLayer):
         return self._output_size
 
     def reset_parameters(self) -> None:
-        """λ uniform in a ring of the unit disk, complex Gaussian maps of mean square 1/columns."""
+        """Initialize λ uniformly in a ring of the unit disk, and complex Gaussian maps with mean square 1/columns."""
         with torch.no_grad():
             radius = torch.rand_like(self.log_decay) * (self.largest**2 - self.smallest**2) + self.smallest**2
             self.log_decay.copy_((-0.5 * radius.clamp_min(1e-12).log()).log())
@@ -129,15 +158,15 @@ class LRU(SequenceLayer):
         nn.init.zeros_(self.bias_y)
 
     def decay(self) -> Tensor:
-        """λ (n), complex, inside the unit disk."""
+        """Return λ (n), complex numbers inside the unit disk."""
         return torch.polar((-self.log_decay.exp()).exp(), self.log_phase.exp())
 
     def start(self, x: Tensor) -> Tensor:
-        """Zeros, complex."""
+        """Zero state, complex."""
         return x.new_zeros(1, x.shape[1], self.state_size, dtype=x.dtype.to_complex())
 
     def recur(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs (T, B, o) of x (T, B, a), all steps at once."""
+        """Outputs (T, B, o) of x (T, B, a), all steps in parallel."""
         gain = (-torch.expm1(-2 * self.log_decay.exp())).sqrt()  # √(1 − |λ|²)
         values = torch.complex(*(gain * F.linear(x, weight) for weight in self.weight_xs))
         states = diagonal_scan(self.decay(), values, state[0])
@@ -145,5 +174,5 @@ class LRU(SequenceLayer):
         return activation(self.nonlinearity).apply(y + F.linear(x, self.weight_xy, self.bias_y)), states[-1:]
 
     def extra_repr(self) -> str:
-        """Sizes."""
+        """Sizes of the layer."""
         return f"{self.input_size}, {self.state_size}, {self.output_size}, nonlinearity={self.nonlinearity!r}"

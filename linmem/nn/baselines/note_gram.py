@@ -1,11 +1,11 @@
-"""N-grams of single notes: how often a note sounds next, given its own last n − 1 values.
+"""N-grams of single notes: the probability that a note sounds, given its own last n − 1 values.
 
     p(x_{t+1,j} = 1 | x_{t,j}, …, x_{t−n+2,j}) ≈ (count of 1 + s r) / (count + s)
 
-with r the same rate over all notes, and s its weight, so that rare notes borrow from the others. n = 1 gives the
-marginal of each note, n = 2 persistence with rates for every note. Counted, not trained; what a memory must beat.
+r is the same rate over all notes and s its weight (additive smoothing for rare notes). n = 1 is the marginal of each
+note, n = 2 persistence with a rate for every note. The model is counted, not trained, and serves as a baseline.
 
-Letters: T_i steps, a notes, n order, C = 2^(n−1) contexts.
+Symbols: T_i steps, a notes, n order, C = 2^(n−1) contexts.
 """
 
 from __future__ import annotations
@@ -17,19 +17,30 @@ from linmem.nn.base import SequenceLayer
 
 
 class NoteGram(SequenceLayer):
-    """Predict every note from its own recent past, at the rates of the training set.
+    """Predict each note from its own last values, at the rates of the training set.
 
     Parameters
     ----------
-    inputs, targets : the training frames and the frames that follow them, lists of (T_i, a), entries 0 or 1.
-    order : n ≥ 1; 1 gives the marginals. Frames before a sequence are silent.
-    smoothing : s > 0, how many observations the rate over all notes counts for.
-    batch_first : whether batches are (B, T, a) instead of (T, B, a).
+    inputs, targets : list of Tensor
+        Training frames and the frames that follow them, (T_i, a) each, with entries 0 or 1.
+    order : int
+        n ≥ 1; 1 gives the marginals. Frames before a sequence are zero.
+    smoothing : float
+        s > 0, the number of observations that the rate over all notes counts for.
+    batch_first : bool
+        Whether inputs are (B, T, a) instead of (T, B, a).
 
     Attributes
     ----------
     logits (C, a)
-        A buffer; row c belongs to the context with x_{t−i} = bit i of c.
+        Buffer; row c belongs to the context with x_{t−i} = bit i of c.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[0.0], [1.0], [0.0], [1.0], [0.0]])
+    >>> model = NoteGram([x[:-1]], [x[1:]], order=2)
+    >>> model(x[None])[0].sigmoid().round(decimals=1).flatten()  # after a 0 comes a 1
+    tensor([0.9000, 0.1000, 0.9000, 0.1000, 0.9000])
     """
 
     def __init__(
@@ -44,7 +55,7 @@ class NoteGram(SequenceLayer):
         super().__init__()
         self._check_sizes(order=order)
         if not smoothing > 0:
-            raise ValueError(f"smoothing is {smoothing}, but a weight above 0 was wanted: it keeps rates off 0 and 1")
+            raise ValueError(f"smoothing must be greater than 0, got {smoothing}. It keeps rates away from 0 and 1.")
         self.order, self.input_size, self.batch_first = order, inputs[0].shape[1], batch_first
         seen, sounded = torch.zeros(2, 2 ** (order - 1), self.input_size, dtype=torch.float64)
         for x, y in zip(inputs, targets, strict=True):
@@ -61,7 +72,7 @@ class NoteGram(SequenceLayer):
         return self.input_size
 
     def start(self, x: Tensor) -> Tensor:
-        """The n − 2 silent frames before the first, the newest first, (1, B, (n − 2) a)."""
+        """The n − 2 zero frames before the first step, the newest first, (1, B, (n − 2) a)."""
         return x.new_zeros(1, x.shape[1], max(self.order - 2, 0) * self.input_size)
 
     def recur(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,7 +86,7 @@ class NoteGram(SequenceLayer):
         return state[0].unflatten(1, (max(self.order - 2, 0), self.input_size)).transpose(0, 1).flip(0)
 
     def _contexts(self, x: Tensor, state: Tensor) -> Tensor:
-        """(T, B, a) the row of `logits` for every note of every frame."""
+        """Row of `logits` for every note of every frame, (T, B, a)."""
         if self.order == 1:
             return torch.zeros_like(x, dtype=torch.int64)
         frames = (torch.cat([self._past(state), x]) > 0.5).long()
@@ -84,5 +95,5 @@ class NoteGram(SequenceLayer):
         return torch.stack(bits).sum(0)
 
     def extra_repr(self) -> str:
-        """The order."""
+        """Order of the model."""
         return f"order={self.order}"

@@ -1,7 +1,7 @@
-"""Persistence: the next frame is this frame. The baseline that a memory has to beat first.
+"""Persistence, the baseline that predicts that the next frame equals the current one.
 
-Copying scores a frame accuracy but no likelihood, so each note keeps two rates from the training set: how often it
-sounds next when it sounds now, and how often when it does not.
+A copy has a frame accuracy but no likelihood. The model therefore uses two rates of the training set, over all notes:
+the probability that a note sounds next if it sounds now, and if it does not.
 """
 
 from __future__ import annotations
@@ -13,11 +13,19 @@ from torch import Tensor, nn
 
 
 class Persistence(nn.Module):
-    """Predict that a note goes on as it is, with the certainty seen in training.
+    """Predict that a note continues as it is, at the rates of the training set.
 
     Parameters
     ----------
-    inputs, targets : the training frames and the frames that follow them, lists of (T_i, a), entries 0 or 1.
+    inputs, targets : list of Tensor
+        Training frames and the frames that follow them, (T_i, a) each, with entries 0 or 1.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[0.0], [0.0], [1.0], [1.0]])
+    >>> logits, _ = Persistence([x[:-1]], [x[1:]])(x)
+    >>> (logits > 0).flatten().tolist()
+    [False, False, True, True]
     """
 
     def __init__(self, inputs: list[Tensor], targets: list[Tensor]) -> None:
@@ -32,12 +40,12 @@ class Persistence(nn.Module):
         self.logit_off: Tensor
 
     def certain(self) -> Persistence:
-        """Return the plain copy: a note that sounds goes on with probability 1, one that does not never starts."""
+        """Return the exact copy: logits +∞ for a note that sounds, −∞ for one that does not."""
         copy = deepcopy(self)
         copy.logit_on.fill_(torch.inf)
         copy.logit_off.fill_(-torch.inf)
         return copy
 
     def forward(self, x: Tensor, state: None = None) -> tuple[Tensor, None]:
-        """`x` (…, a) → logits (…, a)."""
+        """Logits (…, a) of x (…, a)."""
         return torch.where(x > 0.5, self.logit_on, self.logit_off), state

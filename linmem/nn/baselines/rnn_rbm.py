@@ -2,10 +2,10 @@
 
     p(x_{t+1} | x_1 … x_t) = RBM(W, b_v + W_v r_t, b_h + W_h r_t),   r_t the layer's output at step t   [B12]
 
-Where a sigmoid readout says of every note by itself how likely it is, this says which notes sound together. In the
-paper the layer is an Elman network; here it may be any layer.
+A sigmoid readout gives independent probabilities of the notes; an RBM also models which notes sound together. In the
+paper the layer is an Elman network; here it may be any recurrent layer.
 
-Letters: B sequences, T steps, M frames, v notes (visible units), h hidden units of the RBM, r features of the layer.
+Symbols: B sequences, T steps, M frames, v notes (visible units), h hidden units of the RBM, r features of the layer.
 """
 
 from __future__ import annotations
@@ -29,21 +29,32 @@ from linmem.nn.baselines.rbm import (
 
 
 class RNNRBM(nn.Module):
-    """A recurrent layer under an RBM, called `outputs, state = model(x, state)` in the layout of the layer.
+    """Recurrent layer with an RBM over the next frame, called `outputs, state = model(x, state)`.
 
-    The outputs at a step are the biases [b_v, b_h] of the machine over the next frame, (…, v + h); `loss`, `sample` and
-    `log_likelihood` say what to do with them.
+    The outputs of a step are the biases [b_v, b_h] of the machine over the next frame, (…, v + h). `loss`, `sample`,
+    `marginals` and `log_likelihood` take them.
 
     Parameters
     ----------
-    recurrent : layer called as `r, state = recurrent(x, state)`; `torch.nn.RNN` in the paper.
-    width : r, the features of its output.
-    visible_size : v.
-    hidden_size : h, units of the RBM.
+    recurrent : Module
+        Layer called as `r, state = recurrent(x, state)`; `torch.nn.RNN` in the paper.
+    width : int
+        r, the features of the layer's output.
+    visible_size : int
+        v.
+    hidden_size : int
+        h, the hidden units of the RBM.
 
     Attributes
     ----------
     weight (h, v), biases : Linear r → v + h
+
+    Examples
+    --------
+    >>> model = RNNRBM(nn.RNN(5, 8, batch_first=True), 8, visible_size=5, hidden_size=3)
+    >>> outputs, state = model(torch.zeros(2, 10, 5))
+    >>> outputs.shape
+    torch.Size([2, 10, 8])
     """
 
     def __init__(self, recurrent: nn.Module, width: int, visible_size: int, hidden_size: int) -> None:
@@ -60,32 +71,32 @@ class RNNRBM(nn.Module):
         return self.visible_size + self.hidden_size
 
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """Biases of the machine over the next frame, of each step of x."""
+        """Biases of the machine over the next frame, for every step of x, in the layout of the layer."""
         r, state = self.recurrent(x, state)
         return self.biases(r), state
 
     def machines(self, outputs: Tensor) -> RBM:
-        """The M machines of outputs (M, v + h)."""
+        """Machines of outputs (M, v + h)."""
         visible_bias, hidden_bias = outputs.split([self.visible_size, self.hidden_size], -1)
         return RBM(self.weight, visible_bias, hidden_bias)
 
     def loss(
         self, outputs: Tensor, targets: Tensor, steps: int = 15, generator: torch.Generator | None = None
     ) -> Tensor:
-        """CD-k surrogate, summed over M frames, of outputs (M, v + h) and the frames that came (M, v)."""
+        """CD-k surrogate, summed over M frames, of outputs (M, v + h) and target frames (M, v)."""
         return contrastive_divergence(self.machines(outputs), targets, steps, generator)
 
     @torch.no_grad()
     def sample(
         self, outputs: Tensor, steps: int = 25, generator: torch.Generator | None = None, start: Tensor | None = None
     ) -> Tensor:
-        """Frames (M, v) by Gibbs sampling from the machines of outputs (M, v + h), from `start` or from silence."""
+        """Sample frames (M, v) from the machines of outputs (M, v + h) by Gibbs steps from `start`, zeros by default."""
         rbm = self.machines(outputs)
         return gibbs(rbm, torch.zeros_like(rbm.visible_bias) if start is None else start, steps, generator)
 
     @torch.no_grad()
     def marginals(self, outputs: Tensor, steps: int = 25, generator: torch.Generator | None = None) -> Tensor:
-        """How likely each note is (M, v), of outputs (M, v + h): its mean over the second half of a Gibbs chain."""
+        """Probability of each note (M, v) for outputs (M, v + h): its mean over the second half of a Gibbs chain."""
         rbm, total = self.machines(outputs), torch.zeros_like(outputs[:, : self.visible_size])
         visible = self.sample(outputs, steps - steps // 2, generator)
         for _ in range(max(steps // 2, 1)):
@@ -105,7 +116,7 @@ class RNNRBM(nn.Module):
     ) -> Estimate:
         """Log-likelihood in nats of frames (M, v) under outputs (M, v + h), by annealed importance sampling.
 
-        With `chains=0` exactly, by enumeration, for an RBM of at most 20 units on its smaller side.
+        `chains=0` computes it exactly by enumeration, for an RBM with at most 20 units on its smaller side.
         """
         rbm = self.machines(outputs)
         if chains == 0:
@@ -116,9 +127,11 @@ class RNNRBM(nn.Module):
 
     @torch.no_grad()
     def generate(self, prompt: Tensor, length: int, *, steps: int = 25, seed: int = 0) -> Tensor:
-        """Continue a prompt (T, v), T ≥ 1, by `length` frames, each by `steps` Gibbs steps from the one before."""
+        """Continue a prompt (T, v), T ≥ 1, by `length` frames, each by `steps` Gibbs steps from the previous one."""
         if len(prompt) == 0 or length < 1:
-            raise ValueError(f"the prompt has {len(prompt)} frames and length is {length}: one or more were wanted")
+            raise ValueError(
+                f"prompt must have at least 1 frame and length must be at least 1, got {len(prompt)} and {length}."
+            )
         generator = torch.Generator(prompt.device).manual_seed(seed)
         outputs, state = self(prompt)
         frames = [prompt[-1:]]
