@@ -166,7 +166,7 @@ def test_parameters_are_counted_by_the_formula(row):
 
 
 @every_layer
-def test_seeds_and_state_dicts_decide_everything(row):
+def test_seeds_and_state_dicts_determine_the_outputs(row):
     layer, twin, other = layer_of(row), layer_of(row), layer_of(row, seed=5)
     x = input_of(7, 2, A)
     y = layer(x)[0]
@@ -188,14 +188,14 @@ def test_types_follow_the_input(row):
 
 
 @every_own_layer
-def test_nothing_is_computed_beside_the_parameters_device(row):
+def test_all_computation_is_on_the_device_of_the_parameters(row):
     layer = layer_of(row, device="meta")
     y, state = layer(torch.zeros(5, 2, A, dtype=torch.float64, device="meta"))
     assert all(tensor.is_meta or tensor.dtype == torch.int64 for tensor in [y, *tensors(state)])  # clocks are not
 
 
 @every_layer
-def test_it_learns_to_recall_the_input_of_two_steps_ago(row):
+def test_the_layer_learns_to_recall_the_input_of_two_steps_ago(row):
     """A readout alone must do it for the echo state network; nobody may need more than 300 steps of Adam."""
     layer = layer_of(row, dtype=torch.float32, batch_first=True)
     x = input_of(16, 12, A, dtype=torch.float32)
@@ -214,7 +214,7 @@ def test_it_learns_to_recall_the_input_of_two_steps_ago(row):
 
 
 @every_own_layer
-def test_wrong_input_is_named(row):
+def test_wrong_input_raises(row):
     layer = layer_of(row)
     x = input_of(5, 2, A)
     _, state = layer(x)
@@ -231,7 +231,7 @@ def test_wrong_input_is_named(row):
 
 
 @every_layer
-def test_a_state_is_cut_from_its_past_as_torchs_own_are(row):
+def test_a_state_can_be_detached_like_torchs_own(row):
     """What truncated backpropagation does to the state of an LSTM works for all."""
     layer, x = layer_of(row), input_of(5, 2, A).requires_grad_()
     _, state = layer(x)
@@ -242,7 +242,7 @@ def test_a_state_is_cut_from_its_past_as_torchs_own_are(row):
 
 
 @pytest.mark.parametrize("name", ["clockwork", "multi-scale"])
-def test_sequences_that_are_not_equally_far_cannot_go_on_together(name):
+def test_sequences_at_different_steps_cannot_continue_in_one_batch(name):
     layer, x = layer_of(LAYERS[name]), input_of(5, 2, A)
     memory, clock = layer(x)[1]
     with pytest.raises(ValueError, match=r"same number of past steps .*got \[4, 5\]"):
@@ -250,7 +250,7 @@ def test_sequences_that_are_not_equally_far_cannot_go_on_together(name):
 
 
 @every_own_layer
-def test_a_packed_sequence_is_told_to_be_padded(row):
+def test_a_packed_sequence_raises_and_names_the_function_that_pads(row):
     with pytest.raises(TypeError, match="input must be a torch.Tensor, got PackedSequence. Pad"):
         layer_of(row)(pack_sequence([input_of(3, A), input_of(2, A)]))
 
@@ -258,16 +258,16 @@ def test_a_packed_sequence_is_told_to_be_padded(row):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: ClockworkRNN(3, 9, 4), "hidden_size is 9, but groups of equal size want a multiple of 4"),
+        (lambda: ClockworkRNN(3, 9, 4), r"hidden_size must be a multiple of groups \(4\), got 9"),
         (lambda: ClockworkRNN(3, 0), "hidden_size must be at least 1, got 0"),
-        (lambda: LMU(3, 4, window=0), "window is 0, but a number of steps above 0 was wanted"),
-        (lambda: LRU(3, 4, largest=1.0), "largest 1.0, but 0 <= smallest < largest < 1 was wanted"),
-        (lambda: LRU(3, 4, largest_phase=7.0), "largest_phase is 7.0"),
+        (lambda: LMU(3, 4, window=0), "window must be greater than 0 steps, got 0"),
+        (lambda: LRU(3, 4, largest=1.0), "must satisfy 0 <= smallest < largest < 1, got 0.4 and 1.0"),
+        (lambda: LRU(3, 4, largest_phase=7.0), "largest_phase must be an angle"),
         (lambda: MultiScaleLMN(3, 4, 5, scales=0), "scales must be at least 1, got 0"),
         (lambda: MultiScaleLMN(3, 4, 5, output="hidden"), "output is 'hidden'.*'memory', 'functional'"),
         (lambda: LMU(3, 4, nonlinearity="gelu"), "nonlinearity must be one of 'tanh'.*got 'gelu'"),
     ],
 )
-def test_wrong_arguments_are_named(build, message):
+def test_wrong_arguments_raise(build, message):
     with pytest.raises(ValueError, match=message):
         build()

@@ -41,14 +41,14 @@ def test_states_match_the_equations_written_out():
     torch.testing.assert_close(layer(x)[0], torch.stack(wanted))
 
 
-def test_groups_hold_still_between_their_steps():
+def test_groups_are_constant_between_their_updates():
     h = layer_of()(input_of(33, 3))[0].unflatten(-1, (4, 2))
     for i in range(4):
         for t in range(1, 33):
             assert torch.equal(h[t, i], h[t - 1, i]) == (t % 2**i != 0)
 
 
-def test_fast_groups_never_reach_slow_ones():
+def test_slow_groups_do_not_depend_on_fast_ones():
     layer, x = layer_of(), input_of(17, 1, 3)
     below = ~layer.mask
     assert not layer.weight_hh[below].any()

@@ -40,7 +40,7 @@ DIRECTIONS = 3 + 3 + 1 + 1  # linear units: 5 of them at lag 1, 4 at lag 2, of 3
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("nonlinearity", SIGMA)
 @pytest.mark.parametrize("lengths", [(9, 1, 4), (60, 33, 2)], ids=["few rows", "many rows"])
-def test_it_computes_what_the_feedforward_network_does(lengths, nonlinearity, bias):
+def test_outputs_are_those_of_the_feedforward_network(lengths, nonlinearity, bias):
     hidden, output = feedforward(LAGS, bias)
     data = sequences(lengths)
     found = recurrent_from_feedforward(hidden, output, data, nonlinearity=nonlinearity)
@@ -54,7 +54,7 @@ def test_it_computes_what_the_feedforward_network_does(lengths, nonlinearity, bi
     assert found.memory_units == min(pasts, DIRECTIONS if nonlinearity == "identity" else REGISTER)
 
 
-def test_with_as_much_memory_as_a_register_it_is_the_same_function():
+def test_with_the_memory_of_a_shift_register_the_functions_are_equal():
     hidden, output = feedforward(LAGS)
     found = recurrent_from_feedforward(hidden, output, sequences((60, 33)))
     assert found.memory_units == found.register_units
@@ -98,7 +98,7 @@ def test_unfolded_explicit_compressed_and_lmn_are_one_function(nonlinearity):
         torch.testing.assert_close(readout(lmn(x)[0]), wanted, rtol=0, atol=1e-6)
 
 
-def test_the_network_is_called_like_the_others():
+def test_the_network_has_the_signature_of_a_layer():
     found = recurrent_from_feedforward(*feedforward(LAGS), sequences((40,)))
     x = torch.stack(sequences((12, 12)))
     y, last = found.network(x)
@@ -109,7 +109,7 @@ def test_the_network_is_called_like_the_others():
     assert y.shape == (2, 12, OUTPUTS)
 
 
-def test_a_unit_that_sees_two_steps_is_named():
+def test_a_unit_that_reads_two_steps_raises():
     hidden, output = feedforward(LAGS)
     with torch.no_grad():
         hidden.weight[3, 0] = 1.0
@@ -127,6 +127,6 @@ def test_a_unit_that_sees_two_steps_is_named():
         (*feedforward([0, 1]), (1, 1), "nothing is read from the past"),
     ],
 )
-def test_what_needs_no_memory_or_does_not_fit_is_named(hidden, output, lengths, message):
+def test_wrong_sizes_and_memoryless_networks_raise(hidden, output, lengths, message):
     with pytest.raises(ValueError, match=message):
         recurrent_from_feedforward(hidden, output, sequences(lengths))

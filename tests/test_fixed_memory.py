@@ -72,7 +72,7 @@ def test_an_orthogonal_memory_keeps_norms(fill):
     torch.testing.assert_close(memory.norm(dim=-1), m_0.norm(dim=-1).expand(500, 2), rtol=1e-12, atol=0)
 
 
-def test_a_fixed_orthogonal_memory_stays_and_a_kept_one_moves_on_the_orthogonal_matrices():
+def test_a_fixed_orthogonal_memory_is_constant_and_a_constrained_one_is_trained():
     fixed, kept = orthogonal_(layer_of(4, 6)), keep_orthogonal_(layer_of(4, 6))
     start = kept.weight_mm_l0.detach().clone()
     torch.testing.assert_close(start, fixed.weight_mm_l0.detach())
@@ -83,14 +83,14 @@ def test_a_fixed_orthogonal_memory_stays_and_a_kept_one_moves_on_the_orthogonal_
     assert is_orthogonal(kept.weight_mm_l0)
 
 
-def test_random_orthogonal_matrices_come_from_the_seed_and_from_both_halves():
+def test_random_orthogonal_matrices_depend_on_the_seed_and_have_both_determinants():
     drawn = [orthogonal_(layer_of(4, 5), seed=seed).weight_mm_l0 for seed in range(20)]
     assert torch.equal(drawn[3], orthogonal_(layer_of(4, 5, seed=9), seed=3).weight_mm_l0)
     assert {round(float(torch.linalg.det(W))) for W in drawn} == {-1, 1}
     assert all(is_orthogonal(W) for W in drawn)
 
 
-def test_the_penalty_is_the_sum_of_squares_away_from_orthogonality():
+def test_the_penalty_is_the_squared_distance_of_the_gram_matrix_from_the_identity():
     W = input_of(4, 3)
     wanted = sum((float(W[:, i] @ W[:, j]) - (i == j)) ** 2 for i in range(3) for j in range(3))
     assert float(orthogonality_penalty(W)) == pytest.approx(wanted)
@@ -99,7 +99,7 @@ def test_the_penalty_is_the_sum_of_squares_away_from_orthogonality():
     assert torch.autograd.gradcheck(orthogonality_penalty, (W.requires_grad_(),))
 
 
-def test_the_penalty_pulls_a_trained_memory_to_the_orthogonal_matrices():
+def test_the_penalty_makes_a_trained_memory_orthogonal():
     layer = layer_of(4, 6)
     with torch.no_grad():
         layer.weight_mm_l0.copy_(0.5 * input_of(6, 6))
@@ -136,7 +136,7 @@ def test_the_linear_form_is_a_sum_of_powers():
     torch.testing.assert_close(layer(x)[0][-1], wanted)
 
 
-def test_an_echo_state_network_has_its_radius_and_forgets_where_it_began():
+def test_an_echo_state_network_has_its_radius_and_forgets_its_initial_state():
     layer = echo_state_(layer_of(50, 50), radius=0.9, sparsity=0.8, seed=2)
     W = layer.weight_mh_l0
     assert float(torch.linalg.eigvals(W).abs().max()) == pytest.approx(0.9)
@@ -154,13 +154,13 @@ def test_an_echo_state_network_has_its_radius_and_forgets_where_it_began():
         (lambda: delay_line_(layer_of(4, 5, num_layers=2)), "layer must have one layer"),
         (lambda: orthogonal_(layer_of((4, 4), 5)), "layer must have one layer"),
         (lambda: keep_orthogonal_(layer_of(4, 5, bidirectional=True)), "layer must have one layer"),
-        (lambda: elman_(layer_of(4, 5)), "memory_size is 5, but an Elman network remembers its 4"),
-        (lambda: linear_(layer_of(4, 5)), "nonlinearity is 'tanh', but a linear network wants 'identity'"),
-        (lambda: orthogonal_(layer_of(4, 5), weight="weight_mh"), "weight_mh is 4 by 5"),
+        (lambda: elman_(layer_of(4, 5)), "memory_size must be equal to hidden_size \\(4\\) in an Elman network, got 5"),
+        (lambda: linear_(layer_of(4, 5)), "nonlinearity must be 'identity' in a linear network, got 'tanh'"),
+        (lambda: orthogonal_(layer_of(4, 5), weight="weight_mh"), "weight_mh must be square, got 4 by 5"),
         (lambda: orthogonal_(layer_of(4, 5), weight="weight_xh"), "must be one of 'weight_mm', 'weight_mh'"),
-        (lambda: echo_state_(layer_of(4, 4), sparsity=1.0), "sparsity is 1.0, and left 4 units no cycle"),
+        (lambda: echo_state_(layer_of(4, 4), sparsity=1.0), "sparsity must leave a cycle among the 4 units, got 1.0"),
     ],
 )
-def test_what_does_not_fit_is_named(fill, message):
+def test_wrong_arguments_raise(fill, message):
     with pytest.raises(ValueError, match=message):
         fill()

@@ -34,7 +34,7 @@ def model_of(scales=1, output="memory"):
 
 
 @pytest.mark.parametrize("output", ["memory", "functional"])
-def test_stages_begin_where_the_last_ended(output, monkeypatch):
+def test_each_stage_starts_from_the_best_weights_of_the_previous_one(output, monkeypatch):
     splits = Splits("made", slow_and_fast(24, 0), slow_and_fast(8, 1), slow_and_fast(8, 2))
     model, seen = model_of(output=output), []
 
@@ -64,6 +64,6 @@ def test_stages_begin_where_the_last_ended(output, monkeypatch):
         (lambda: model_of(), {"scales": 2, "epochs": 0}, "scales is 2 and epochs 0"),
     ],
 )
-def test_what_cannot_grow_is_named(model, arguments, message):
+def test_models_that_cannot_grow_raise(model, arguments, message):
     with pytest.raises(ValueError, match=message):
         train_growing(model(), None, NextFrame(), **arguments)

@@ -1,4 +1,4 @@
-"""What is solved moves into a network whole: the layer is the autoencoder, the LMN is the unfolded network."""
+"""Initialization: the layer equals the autoencoder, the LMN equals the unfolded network."""
 
 import copy
 
@@ -33,7 +33,7 @@ def test_an_lmn_filled_from_the_autoencoder_is_the_autoencoder(center):
 
 
 @pytest.mark.parametrize("center", [False, True])
-def test_an_rnn_filled_from_the_autoencoder_is_it_as_long_as_its_tanh_is_linear(center):
+def test_an_rnn_filled_from_the_autoencoder_is_the_autoencoder_where_tanh_is_linear(center):
     small = [1e-4 * x for x in sequences()]
     autoencoder = LinearAutoencoder(5, center=center).fit(small)
     rnn = nn.RNN(3, 5, dtype=torch.float64)
@@ -80,7 +80,7 @@ def test_the_readout_is_the_minimum_of_its_ridge_objective():
     assert all(float(gradient.abs().max()) < 1e-9 for gradient in gradients)
 
 
-def test_the_three_steps_leave_an_lmn_close_to_the_network_it_came_from():
+def test_after_the_three_steps_the_lmn_approximates_the_unfolded_network():
     x = [(roll > 0.4).float() for roll in sequences(5, (30, 25, 28, 31, 22, 27))]
     inputs, targets = [roll[:-1] for roll in x], [roll[1:] for roll in x]
     lmn, readout = LMN(5, 6, 60, nonlinearity="selu", batch_first=True), nn.Linear(60, 5)
@@ -94,7 +94,7 @@ def test_the_three_steps_leave_an_lmn_close_to_the_network_it_came_from():
     assert float(difference.square().mean().sqrt()) < 0.3 * float(spread)
 
 
-def test_pretraining_refuses_what_it_could_not_transfer_before_it_trains():
+def test_pretraining_checks_sizes_before_training():
     x = [torch.ones(5, 3), torch.ones(4, 3)]
     for layer, readout, options, message in (
         (LMN(3, 4, 6), nn.Linear(5, 3), {}, "readout.in_features is 5, wanted 6"),
@@ -107,7 +107,7 @@ def test_pretraining_refuses_what_it_could_not_transfer_before_it_trains():
         pretrain(LMN(3, 4, 6), nn.Linear(6, 3), x, x[:1])
 
 
-def test_sizes_that_do_not_fit_are_named():
+def test_wrong_sizes_raise():
     autoencoder = LinearAutoencoder(5).fit(sequences())
     for layer, message in (
         (LMN(4, 5, 5), "input_size is 4, wanted 3"),
@@ -125,14 +125,14 @@ def test_sizes_that_do_not_fit_are_named():
         from_autoencoder_(nn.LSTM(3, 5), autoencoder)
 
 
-def test_a_constrained_weight_is_not_filled_in_vain():
+def test_filling_a_parametrized_weight_raises():
     layer = LMN(3, 5, 5, dtype=torch.float64)
     nn.utils.parametrizations.orthogonal(layer, "weight_mm_l0")
     with pytest.raises(ValueError, match="weight_mm_l0 is parametrized"):
         from_autoencoder_(layer, LinearAutoencoder(5).fit(sequences()))
 
 
-def test_pretraining_takes_the_layers_precision():
+def test_pretraining_uses_the_dtype_of_the_layer():
     x = [torch.ones(5, 3), torch.zeros(4, 3), torch.eye(3)]
     layer, readout = LMN(3, 4, 2, dtype=torch.float64), nn.Linear(2, 3, dtype=torch.float64)
     pretrained = pretrain(layer, readout, x, x, lags=1, options=TrainingOptions(max_epochs=1))
@@ -140,7 +140,7 @@ def test_pretraining_takes_the_layers_precision():
     assert torch.equal(layer.weight_xh_l0, pretrained.unfolded.weight_xh)
 
 
-def test_a_transfer_that_would_lose_something_is_refused():
+def test_a_lossy_transfer_raises():
     unfolded = UnfoldedNetwork(3, 4, 2, lags=2)
     nn.init.ones_(unfolded.bias_h)
     hidden = hidden_states(unfolded, [x.float() for x in sequences()])
@@ -158,7 +158,7 @@ def test_a_transfer_that_would_lose_something_is_refused():
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_model_can_start_at_a_constant_answer(name):
+def test_the_output_bias_of_every_model_can_be_set(name):
     model = build_model(ModelOptions(name, 8, 8), 3, 4)
     x, constant = torch.zeros(2, 5, 3), torch.tensor([-3.0, 0.0, 1.0, 7.0])
     before = model(x)[0][..., :4]
@@ -169,14 +169,14 @@ def test_every_model_can_start_at_a_constant_answer(name):
     torch.testing.assert_close(model(x)[0][..., :4] - before, change + 1)
 
 
-def test_a_model_without_such_a_readout_says_so():
+def test_a_model_without_a_readout_bias_raises():
     with pytest.raises(ValueError, match="a Linear with a readout bias of 4 was wanted, it has none"):
         answer_constant_(nn.Linear(3, 4), torch.zeros(4))
     with pytest.raises(ValueError, match="with a readout bias of 5 was wanted, it has one of 4"):
         answer_constant_(build_model(ModelOptions("lstm", 6), 3, 4), torch.zeros(5))
 
 
-def test_pieces_of_a_long_sequence_pretrain_as_those_pieces_would():
+def test_pretraining_with_truncation_equals_pretraining_on_the_pieces():
     x, y = sequences(3, (40, 25)), [(s[:, :2] > 0).double() for s in sequences(3, (40, 25), seed=1)]
     found = []
     for parts in (None, 10):

@@ -36,7 +36,7 @@ def test_outputs_match_the_equations_written_out():
     torch.testing.assert_close(layer(x)[0], torch.stack(wanted))
 
 
-def test_no_weight_makes_it_explode():
+def test_the_state_is_bounded_for_every_weight():
     layer = LRU(3, 6, dtype=torch.float64)
     with torch.no_grad():
         layer.log_decay.copy_(torch.tensor([-30.0, -5.0, 0.0, 1.0, 3.0, 6.0]))
@@ -46,7 +46,7 @@ def test_no_weight_makes_it_explode():
     assert all(torch.isfinite(p.grad).all() for p in layer.parameters())
 
 
-def test_at_the_start_the_memory_lies_in_the_ring_and_keeps_the_size_of_its_input():
+def test_initial_eigenvalues_lie_in_the_ring_and_keep_the_variance_of_the_input():
     torch.manual_seed(0)
     layer = LRU(1, 400, smallest=0.5, largest=0.9, largest_phase=1.0, dtype=torch.float64)
     decay = layer.decay()

@@ -61,19 +61,19 @@ def test_states_match_the_equations_written_out(scales):
         torch.testing.assert_close(layer(x)[0], torch.stack(wanted))
 
 
-def test_modules_hold_still_between_their_steps():
+def test_modules_are_constant_between_their_updates():
     memory = layer_of(4)(sequences()[1])[0].unflatten(-1, (4, 5))
     for i in range(4):
         for t in range(1, len(memory)):
             assert torch.equal(memory[t, i], memory[t - 1, i]) == (t % 2**i != 0)
 
 
-def test_how_many_modules_move():
+def test_number_of_modules_updated_at_a_step():
     assert [moving(t, 3) for t in range(9)] == [3, 1, 2, 1, 3, 1, 2, 1, 3]
 
 
 @pytest.mark.parametrize("output", ["memory", "functional"])
-def test_a_new_module_changes_no_output_and_is_the_autoencoder_of_the_slowed_states(output):
+def test_a_new_module_changes_no_output_and_encodes_the_subsampled_states(output):
     layer = layer_of(2, output=output)
     readout = nn.Linear(layer.output_size, 2, **KIND)
     data = sequences()
@@ -95,7 +95,7 @@ def test_a_new_module_changes_no_output_and_is_the_autoencoder_of_the_slowed_sta
     assert len(new) == (5 if output == "memory" else 4)
 
 
-def test_growth_that_does_not_fit_is_refused():
+def test_growing_with_wrong_sizes_raises():
     layer, hidden = layer_of(1), sampled_hidden_states(layer_of(1), sequences())
     with pytest.raises(ValueError, match=r"A is \(4, 4\), wanted \(5, 4\)"):
         grow_(layer, encoder(4).fit(hidden))

@@ -56,7 +56,7 @@ def test_chunks_layouts_and_batches_agree(order):
     assert torch.equal(twin(x)[0], y)
 
 
-def test_what_alternates_in_pairs_is_known_from_two_frames_and_not_from_one():
+def test_alternation_in_pairs_is_predicted_from_two_frames_and_not_from_one():
     notes = torch.tensor([[0.0], [0], [1], [1]]).repeat(50, 1)
     loss = {}
     for order in (1, 2, 3):
@@ -68,13 +68,16 @@ def test_what_alternates_in_pairs_is_known_from_two_frames_and_not_from_one():
     assert loss[3] < 0.05
 
 
-def test_a_note_that_never_sounds_is_not_impossible():
+def test_a_note_that_never_sounds_has_a_positive_rate():
     logits, _ = NoteGram(*pairs(rolls()), 3)(rolls()[0])
     assert torch.isfinite(logits).all()
     assert (logits[:, 3] < -2).all()
 
 
-@pytest.mark.parametrize(("arguments", "message"), [((0,), "order must be at least 1"), ((2, 0.0), "smoothing is 0.0")])
-def test_bad_arguments_are_named(arguments, message):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [((0,), "order must be at least 1"), ((2, 0.0), "smoothing must be greater than 0, got 0.0")],
+)
+def test_wrong_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         NoteGram(*pairs(rolls()), *arguments)

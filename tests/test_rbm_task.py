@@ -26,7 +26,7 @@ def model_of(seed=0):
     return RNNRBM(nn.RNN(6, 5, batch_first=True), 5, 6, 5)
 
 
-def test_the_likelihood_counted_is_the_exact_one_and_samples_are_counted():
+def test_the_reported_likelihood_is_exact_and_samples_are_scored():
     model = model_of()
     frames = torch.cat(rolls(20))
     outputs = model(frames)[0].detach()
@@ -54,7 +54,7 @@ def test_marginals_are_the_mean_of_the_machine():
     assert (found.mean(0) - drawn.mean((0, 1))).abs().max() < 0.03
 
 
-def test_it_is_trained_and_evaluated_by_the_common_loop():
+def test_the_training_loop_trains_and_evaluates_it():
     splits, model = Splits("made", rolls(40), rolls(10, 1), rolls(10, 2)), model_of()
     task = NextFrameRBM(model, steps=5, chains=0)
     before = evaluate(model, splits, task)

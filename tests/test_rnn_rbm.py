@@ -66,7 +66,7 @@ def test_annealed_importance_sampling_finds_the_partition_function(units):
     assert ((found.value - exact).abs() < 4 * found.error).all()
 
 
-def test_its_standard_error_is_the_spread_of_repeated_estimates():
+def test_the_standard_error_is_the_spread_of_repeated_estimates():
     rbm = machines(1, 8, 8, scale=1.5)
     runs = [annealed_log_partition(rbm, chains=30, temperatures=10, generator=seeded(seed)) for seed in range(200)]
     spread = torch.stack([run.value for run in runs]).std()
@@ -154,11 +154,17 @@ def test_generation_continues_from_the_seed_and_carries_the_state():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: log_partition(machines(1, 21, 21)), "21 visible and 21 hidden units: at most 20"),
-        (lambda: annealed_log_partition(machines(), chains=1), "chains is 1"),
-        (lambda: RNNRBM(nn.RNN(6, 5), 5, 6, 4).generate(torch.zeros(0, 6), 3), "the prompt has 0 frames"),
+        (lambda: log_partition(machines(1, 21, 21)), "at most 20 units, got 21 visible and 21 hidden"),
+        (
+            lambda: annealed_log_partition(machines(), chains=1),
+            "chains must be at least 2 and temperatures at least 1, got 1",
+        ),
+        (
+            lambda: RNNRBM(nn.RNN(6, 5), 5, 6, 4).generate(torch.zeros(0, 6), 3),
+            "at least 1 frame and length must be at least 1, got 0",
+        ),
     ],
 )
-def test_what_cannot_be_done_is_named(call, message):
+def test_wrong_arguments_raise(call, message):
     with pytest.raises(ValueError, match=message):
         call()

@@ -133,7 +133,7 @@ def test_unbatched_input():
         torch.testing.assert_close(found, wanted[0])
 
 
-def test_explicit_memory_goes_on_step_by_step():
+def test_explicit_memory_continues_step_by_step():
     size = (2, 7, 3, 4, 2, 3)
     network, x = network_of(size, ExplicitMemoryNetwork), input_of(size)
     memory, steps = None, []
@@ -144,7 +144,7 @@ def test_explicit_memory_goes_on_step_by_step():
     torch.testing.assert_close(torch.stack(steps, 1), network(x)[0])
 
 
-def test_wrong_input_is_named():
+def test_wrong_input_raises():
     network = network_of((1, 1, 3, 4, 2, 2))
     with pytest.raises(ValueError, match=r"shape \(2, 5, 4\), expected \(B, T, 3\)"):
         network(torch.zeros(2, 5, 4, dtype=torch.float64))

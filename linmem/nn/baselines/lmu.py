@@ -170,7 +170,7 @@ class LMU(SequenceLayer):
         return self.hidden_size
 
     def reset_parameters(self) -> None:
-        """Initialize as the paper: E_x, E_h uniform in ±√(3 / columns) (LeCun), E_m zero, the others normal (Xavier)."""
+        """Initialize as the paper: E_x, E_h uniform in ±√(3 / columns) (LeCun), E_m zero, others normal (Xavier)."""
         for name, parameter in self.named_parameters():
             if name in ("weight_hh", "weight_mh", "weight_xh"):
                 nn.init.xavier_normal_(parameter)

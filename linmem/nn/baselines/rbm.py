@@ -44,7 +44,7 @@ def free_energy(rbm: RBM, visible: Tensor) -> Tensor:
 
 @torch.no_grad()
 def gibbs(rbm: RBM, visible: Tensor, steps: int, generator: torch.Generator | None = None, beta: float = 1.0) -> Tensor:
-    """Run `steps` of block Gibbs sampling at inverse temperature β from visible states (M, v); returns visible states."""
+    """Run `steps` of block Gibbs sampling at inverse temperature β; takes and returns visible states (M, v)."""
     for _ in range(steps):
         visible, _ = gibbs_step(rbm, visible, generator, beta)
     return visible
@@ -123,7 +123,7 @@ def annealed_log_partition(
 
     Notes
     -----
-    Costs M · C · temperatures · v · h. The mean weight of the chains is an unbiased estimate of Z, so that its logarithm
+    Costs M · C · temperatures · v · h. The mean weight of the chains is an unbiased estimate of Z, so its logarithm
     is low on average, by about error² / 2.
     """
     if chains < 2 or temperatures < 1:

@@ -90,7 +90,7 @@ class RNNRBM(nn.Module):
     def sample(
         self, outputs: Tensor, steps: int = 25, generator: torch.Generator | None = None, start: Tensor | None = None
     ) -> Tensor:
-        """Sample frames (M, v) from the machines of outputs (M, v + h) by Gibbs steps from `start`, zeros by default."""
+        """Sample frames (M, v) for outputs (M, v + h) by Gibbs steps from `start`, zeros by default."""
         rbm = self.machines(outputs)
         return gibbs(rbm, torch.zeros_like(rbm.visible_bias) if start is None else start, steps, generator)
 

@@ -1,11 +1,11 @@
-"""Stochastic detach: in training, let the gradient take the nonlinear way through the memory only now and then.
+"""Stochastic detach: in training, the gradient from memory to functional units is stopped at random.
 
     h_t = σ(W_xh x_t + W_mh m̃_{t-1} + b_h),   m_t = W_hm h_t + W_mm m_{t-1} + b_m                               [S20]
 
-with m̃ = m, but cut out of the gradient with probability q, anew for every step and sequence. Outputs are those of the
-LMN always. With q = 1 the gradient flows through the linear W_mm alone, and never explodes with W_mm orthogonal.
+m̃ equals m, but is detached with probability q, independently for every step and sequence. The outputs are those of the
+LMN. With q = 1 the gradient flows only through the linear W_mm, and does not explode if W_mm is orthogonal.
 
-Letters: T steps, B sequences, a inputs, p memory units.
+Symbols: T steps, B sequences, a inputs, p memory units.
 """
 
 from __future__ import annotations
@@ -21,21 +21,28 @@ from linmem.nn.scan.checks import check_single_layer
 
 
 class StochasticDetach(SequenceLayer):
-    """An LMN whose path from the memory to the functional units loses its gradient at random, called like the LMN.
+    """An LMN whose gradient from memory to functional units is stopped at random, with the signature of the LMN.
 
     Parameters
     ----------
     lmn : LMN
-        One layer, one direction; its weights are used as they are, and its layout.
+        One layer, one direction. Its weights and layout are used.
     probability : float
-        q of cutting, in training mode; S20 tries 0, 0.1, 0.25, 0.5 and 1.
+        q of detaching, in training mode; S20 tries 0, 0.1, 0.25, 0.5 and 1.
+
+    Examples
+    --------
+    >>> layer = StochasticDetach(LMN(3, 4, 5), 0.25)
+    >>> y, m = layer(torch.zeros(10, 2, 3))
+    >>> y.shape
+    torch.Size([10, 2, 5])
     """
 
     def __init__(self, lmn: LMN, probability: float) -> None:
         super().__init__()
         check_single_layer(lmn)
         if not 0 <= probability <= 1:
-            raise ValueError(f"probability is {probability}, but it must lie in [0, 1]")
+            raise ValueError(f"probability must be in [0, 1], got {probability}.")
         self.lmn, self.probability = lmn, probability
         self.input_size, self.batch_first = lmn.input_size, lmn.batch_first
 
@@ -66,5 +73,5 @@ class StochasticDetach(SequenceLayer):
         return torch.stack(outputs), m.unsqueeze(0)
 
     def extra_repr(self) -> str:
-        """The probability."""
+        """Probability of detaching."""
         return f"probability={self.probability}"
