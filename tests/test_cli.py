@@ -68,7 +68,8 @@ def test_generate_writes_music_that_opens_and_a_picture(trained, tmp_path, capsy
         capsys, "generate", trained, "--out", tmp_path / "a", "--prompt_length=5", "--steps=12", "--voices=3"
     )
     assert status == 0
-    sound, picture = out.split()
+    sound, audio, picture = out.split()
+    assert Path(audio).read_bytes()[:4] == b"RIFF"
     roll = midi.piano_roll(sound)
     assert roll.shape == (17, 88)
     assert roll[5:].sum(1).max() <= 3
@@ -169,7 +170,7 @@ def altered(run_folder, tmp_path):
         (["fit", "{pieces}", "--device=toaster"], "device is 'toaster'"),
         (["fit", "{pieces}", "--threads=0"], "threads is 0: at least 1"),
         (["fit", "{pieces}", "--memory_size=1.0"], "memory_size is 1.0, wanted a positive integer"),
-        (["generate", "{trained}", "--voices=-2"], "voices is -2"),
+        (["generate", "{trained}", "--voices=-2"], "voices must be from 1 to the number of notes (88), got -2"),
         (["train", "{pieces}", "--out", "{trained}"], "with state.safetensors. Continue it (--resume)"),
         (
             ["train", "{pieces}", "--out", "{trained}", "--resume", "--model=lstm"],
@@ -183,7 +184,7 @@ def altered(run_folder, tmp_path):
         (["bench", "--clock=sun"], "clock is 'sun': the known ones are wall, cpu"),
         (["generate", "{trained}", "--piece=99"], "has pieces 0 to"),
         (["generate", "{trained}", "--prompt_length=500"], "prompt_length must be at most"),
-        (["generate", "{trained}", "--temperature=0"], "temperature is 0"),
+        (["generate", "{trained}", "--temperature=0"], "temperature must be above 0, got 0.0"),
         (["reproduce", "table9"], "unknown experiment 'table9': the known ones are table1, "),
         (["reproduce", "parameters", "--grid=huge"], "grid is 'huge': those of parameters are smoke, paper"),
         (["sweep", "{pieces}"], "give --space FILE or --grid NAME"),

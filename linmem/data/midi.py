@@ -138,11 +138,16 @@ def write_midi(
     ImportError
         The package mido is not installed.
     """
+    write_score(to_score(roll, steps_per_quarter), path, tempo, ["piano roll"])
+
+
+def to_score(roll: Tensor | np.ndarray, steps_per_quarter: int = 1) -> Score:
+    """Convert a piano roll, (T, 88) or with onsets (T, 176), to notes of one track; steps are whole ticks."""
     check_steps(steps_per_quarter)
-    active = check_roll(roll)
+    values = check_roll(roll)
     ticks = max(1, round(TICKS_PER_QUARTER / steps_per_quarter))
-    notes = [Note(a * ticks, b * ticks, LOWEST_NOTE + column) for a, b, column in held_notes(active)]
-    write_score(Score(notes, ticks * steps_per_quarter, len(active) * ticks), path, tempo, ["piano roll"])
+    notes = [Note(a * ticks, b * ticks, LOWEST_NOTE + column) for a, b, column in held_notes(values)]
+    return Score(notes, ticks * steps_per_quarter, len(values) * ticks)
 
 
 def held_notes(roll: np.ndarray) -> list[tuple[int, int, int]]:

@@ -87,7 +87,7 @@ def read_ts(path: Path) -> TimeSeriesFile:
 
 
 def _flag(header: dict[str, list[str]], name: str) -> bool:
-    return header.get(name, ["false"])[:1] == ["true"]
+    return [value.lower() for value in header.get(name, [])[:1]] == ["true"]
 
 
 def _check_label(path: Path, number: int, label: str, declared: set[str], regression: bool) -> None:

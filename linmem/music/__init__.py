@@ -1,1 +1,1 @@
-"""Continuing pieces of music with a trained model."""
+"""Music: continuation of pieces by trained models, voices, audio, and statistics of real and sampled pieces."""

@@ -1,20 +1,22 @@
-"""A continued piece: what a trained model makes of a beginning, as MIDI to hear and as a picture to look at."""
+"""Continuation of a piece with the model of a run, as MIDI, WAV and a piano-roll figure."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from linmem import data
 from linmem.data import midi
+from linmem.data.midi_file import write_score
+from linmem.music.audio import synthesize, write_wav
 from linmem.music.generate import continue_piece
+from linmem.music.voices import NAMES, voice_score
 from linmem.reporting import figures
 from linmem.reporting.output import figure, output_paths
-from linmem.runs.directory import (
-    load_run,
-)
+from linmem.runs.directory import load_run
+
+FILES = ("continuation.mid", "continuation.wav", "continuation.png")
 
 
 def generate(
@@ -25,51 +27,120 @@ def generate(
     prompt_length: int = 16,
     steps: int = 48,
     temperature: float = 1.0,
+    top_p: float = 1.0,
     voices: int | None = None,
+    max_voices: int | None = None,
     tempo: float = 90.0,
+    steps_per_quarter: int | None = None,
     seed: int = 0,
     device: str = "cpu",
     force: bool = False,
 ) -> list[Path]:
-    """Continue a piece with the model of a run; returns the files written, MIDI first.
+    """Continue a piece with the model of a run.
 
     Parameters
     ----------
-    run : folder of a run.
-    folder : where `continuation.mid` and `continuation.png` go.
-    piece : index of a piece of the run's test split, or the path of a MIDI file.
-    prompt_length : steps of the piece that the model reads before it continues.
-    steps, temperature, voices, seed : see `continue_piece`.
-    tempo : quarter notes a minute.
+    run : Path
+        The run directory.
+    folder : Path
+        Output folder for `continuation.mid`, `continuation.wav` and `continuation.png`.
+    piece : str
+        Index of a piece of the run's test split, or the path of a MIDI file.
+    prompt_length : int
+        Number of steps of the piece that the model reads first.
+    steps : int
+        Number of steps to sample.
+    temperature, top_p, voices, max_voices
+        See `linmem.music.sampling.SamplingOptions`. With `voices` or `max_voices`, MIDI has one track per voice if no
+        frame has more notes.
+    tempo : float
+        Quarter notes per minute.
+    steps_per_quarter : int, optional
+        Steps per quarter note; by default that of the run's data set.
+    seed : int
+        The same seed gives the same continuation.
+    device : str
+        Where the model runs.
+    force : bool
+        Whether an earlier continuation may be replaced.
+
+    Returns
+    -------
+    list of Path
+        The files: MIDI, WAV, figure.
 
     Raises
     ------
     ValueError
-        The piece is not there or too short, or a number is out of range.
+        The piece does not exist or is too short, or a number is out of range.
     FileExistsError
-        `folder` already holds a continuation, and `force` was not given.
+        `folder` already holds a continuation and `force` is false.
     """
     if prompt_length < 1:
-        raise ValueError(f"prompt_length must be at least 1, got {prompt_length}.")
+        raise ValueError(f"prompt_length must be at least 1, got {prompt_length}. Raise prompt_length.")
     options, model = load_run(run)
-    roll = _piece(piece, options.data)
+    resolution = steps_per_quarter
+    if piece.isdigit() or resolution is None:
+        splits = data.load(options.data)
+        resolution = resolution or splits.steps_per_quarter or 1
+    if piece.isdigit():
+        if int(piece) >= len(splits.test):
+            raise ValueError(
+                f"piece must be an index of the test split of {options.data}, which has pieces 0 to "
+                f"{len(splits.test) - 1}, got {piece}. Change piece."
+            )
+        roll = splits.test[int(piece)]
+    else:
+        roll = midi.piano_roll(piece, resolution, onsets=getattr(model, "input_size", None) == 2 * midi.NOTES)
     if len(roll) < prompt_length:
         raise ValueError(f"prompt_length must be at most the piece's {len(roll)} steps, got {prompt_length}. Lower it.")
     prompt = roll[:prompt_length].to(device)
-    drawn = continue_piece(model.to(device), prompt, steps, temperature=temperature, voices=voices, seed=seed)
-    sound, picture = output_paths(folder, ("continuation.mid", "continuation.png"), force)
-    whole = torch.cat([prompt, drawn]).cpu()
-    midi.write_midi(whole, sound, tempo=tempo)
-    with figure(picture, 1, width=10, height=4) as axes:
+    sampled = continue_piece(
+        model.to(device),
+        prompt,
+        steps,
+        temperature=temperature,
+        top_p=top_p,
+        voices=voices,
+        max_voices=max_voices,
+        seed=seed,
+    )
+    whole = torch.cat([prompt, sampled]).cpu()
+    paths = output_paths(folder, FILES, force)
+    write_music(whole, paths[0], paths[1], resolution, tempo, voices or max_voices)
+    with figure(paths[2], 1, width=10, height=4) as axes:
         figures.piano_roll(axes[0], whole, split_at=prompt_length)
-        axes[0].set_title(f"prompt of {prompt_length} steps, continuation of {steps}")
-    return [sound, picture]
+        axes[0].set_title(f"prompt of {prompt_length} steps, continuation of {steps} steps")
+    return paths
 
 
-def _piece(piece: str, name: str) -> Tensor:
-    if not piece.isdigit():
-        return midi.piano_roll(piece)
-    pieces = data.load(name).test
-    if int(piece) >= len(pieces):
-        raise ValueError(f"piece is {piece}, but the test split of {name} has pieces 0 to {len(pieces) - 1}")
-    return pieces[int(piece)]
+def write_music(
+    roll: torch.Tensor,
+    sound: Path,
+    audio: Path,
+    steps_per_quarter: int = 1,
+    tempo: float = 90.0,
+    voices: int | None = None,
+) -> None:
+    """Write a piano roll as MIDI and WAV.
+
+    Parameters
+    ----------
+    roll : Tensor
+        (T, 88), or (T, 176) with onsets.
+    sound, audio : Path
+        The MIDI and the WAV file.
+    steps_per_quarter : int
+        Rows per quarter note.
+    tempo : float
+        Quarter notes per minute.
+    voices : int, optional
+        Number of tracks, one per voice, if no frame has more notes; else one track.
+    """
+    if voices is not None and int(roll[:, : midi.NOTES].sum(1).max()) <= voices:
+        score = voice_score(roll, voices, steps_per_quarter)
+        names = NAMES if voices == len(NAMES) else [f"voice {i + 1}" for i in range(voices)]
+    else:
+        score, names = midi.to_score(roll, steps_per_quarter), ["piano roll"]
+    write_score(score, sound, tempo, names)
+    write_wav(synthesize(score, tempo), audio)

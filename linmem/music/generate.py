@@ -1,6 +1,6 @@
-"""Continue a piece: feed what was heard, then draw frame after frame, each note from its own probability.
+"""Continuation of a piece by a trained model: the prompt sets the model's state, then frames are sampled one by one.
 
-Letters: T frames heard, S frames to draw, a notes.
+Symbols: T frames of the prompt, S frames to sample, a notes.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from linmem.data.midi import NOTES
+from linmem.music.sampling import SamplingOptions, check_options, sample_frame
 from linmem.nn.sequence_model import SequenceModel
 
 
@@ -18,49 +20,73 @@ def continue_piece(
     steps: int,
     *,
     temperature: float = 1.0,
+    top_p: float = 1.0,
     voices: int | None = None,
+    max_voices: int | None = None,
     seed: int = 0,
 ) -> Tensor:
-    """Continue `prompt` by `steps` frames drawn from `model`.
+    """Continue a piano roll by frames sampled from a model.
 
     Parameters
     ----------
-    model : a `SequenceModel` trained to predict the next frame.
-    prompt : (T, a) piano roll, T ≥ 1, entries 0 or 1.
-    steps : S, frames to draw.
-    temperature : the logits are divided by it: below 1 bolder, above 1 more random, near 0 the likeliest frame.
-    voices : sound at most so many notes at once, the likeliest of those drawn.
-    seed : the same seed draws the same music.
+    model : SequenceModel
+        Trained to predict the logits of the next frame.
+    prompt : Tensor
+        (T, a) piano roll of 0 and 1, T ≥ 1. With 176 columns, the second half marks onsets.
+    steps : int
+        S, the number of frames to sample.
+    temperature, top_p, voices, max_voices
+        See `SamplingOptions`.
+    seed : int
+        The same seed gives the same continuation.
 
     Returns
     -------
     Tensor
-        (S, a) piano roll, the continuation alone.
+        (S, a), the continuation without the prompt.
+
+    Raises
+    ------
+    ValueError
+        The model has no state, or a number is out of range.
+
+    Examples
+    --------
+    >>> model = SequenceModel(nn.LSTM(88, 4, batch_first=True), nn.Linear(4, 88))
+    >>> continuation = continue_piece(model, torch.zeros(2, 88), steps=5, voices=4)
+    >>> continuation.shape, continuation.sum(1).tolist()
+    (torch.Size([5, 88]), [4.0, 4.0, 4.0, 4.0, 4.0])
     """
     if not isinstance(model, SequenceModel):
         raise ValueError(
-            f"a {type(model).__name__} carries no state from frame to frame: generate with a recurrent model"
+            f"model must carry a state between frames, got a {type(model).__name__}. Generate with a recurrent model."
         )
-    for name, value in (
-        ("steps", steps),
-        ("voices", 1 if voices is None else voices),
-        ("temperature", temperature),
-        ("prompt length", len(prompt)),
-    ):
-        if not value > 0:
-            raise ValueError(f"{name} is {value}: a number above 0 was wanted")
+    for name, value in (("steps", steps), ("prompt length", len(prompt))):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}. Raise it.")
+    onsets = prompt.shape[1] == 2 * NOTES
+    options = SamplingOptions(temperature, top_p, voices, max_voices)
+    check_options(options, NOTES if onsets else prompt.shape[1])
     generator = torch.Generator().manual_seed(seed)
     was_training = model.training
     model.eval()
     logits, state = model(prompt[None])
-    frames = []
+    frames = [prompt[-1]]
     for _ in range(steps):
-        probabilities = torch.sigmoid(logits[0, -1].cpu() / temperature)
-        frame = (torch.rand(probabilities.shape, generator=generator) < probabilities).to(prompt)
-        if voices is not None and frame.sum() > voices:
-            likeliest = (probabilities * frame.cpu()).topk(voices).indices
-            frame = torch.zeros_like(frame).index_fill_(0, likeliest.to(frame.device), 1.0)
-        frames.append(frame)
-        logits, state = model(frame[None, None], state)
+        last = logits[0, -1].cpu()
+        if onsets:
+            frame = _sample_with_onsets(last, frames[-1].cpu(), options, generator)
+        else:
+            frame = sample_frame(last, options, generator)
+        frames.append(frame.to(prompt))
+        logits, state = model(frames[-1][None, None], state)
     model.train(was_training)
-    return torch.stack(frames)
+    return torch.stack(frames[1:])
+
+
+def _sample_with_onsets(logits: Tensor, before: Tensor, options: SamplingOptions, generator: torch.Generator) -> Tensor:
+    """Sample active notes, then onsets among them; a note that was not active before always has an onset."""
+    active = sample_frame(logits[:NOTES], options, generator)
+    unrestricted = options._replace(voices=None, max_voices=None)
+    onset = sample_frame(logits[NOTES:], unrestricted, generator)
+    return torch.cat([active, active & (onset | (before[:NOTES] == 0))])
