@@ -10,6 +10,9 @@ from linmem import public_paths
 if TYPE_CHECKING:
     from linmem import data
     from linmem.autoencoder.estimator import LinearAutoencoder
+    from linmem.estimators.classifier import MemoryClassifier
+    from linmem.estimators.features import MemoryFeatures
+    from linmem.estimators.regressor import MemoryRegressor
     from linmem.nn import baselines, equivalence, initialize, multiscale
     from linmem.nn.lmn import LMN
     from linmem.nn.lmn_cell import LMNCell
@@ -28,6 +31,9 @@ _HOME = {
     "ExplicitMemoryNetwork": "linmem.nn.unfolded",
     "LMNCell": "linmem.nn.lmn_cell",
     "LinearAutoencoder": "linmem.autoencoder.estimator",
+    "MemoryClassifier": "linmem.estimators.classifier",
+    "MemoryFeatures": "linmem.estimators.features",
+    "MemoryRegressor": "linmem.estimators.regressor",
     "UnfoldedNetwork": "linmem.nn.unfolded",
     "parameter_groups": "linmem.nn.sequence_model",
     "pretrain": "linmem.training.pretraining",
@@ -39,6 +45,9 @@ __all__ = [
     "ExplicitMemoryNetwork",
     "LMNCell",
     "LinearAutoencoder",
+    "MemoryClassifier",
+    "MemoryFeatures",
+    "MemoryRegressor",
     "UnfoldedNetwork",
     "baselines",
     "data",

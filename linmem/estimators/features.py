@@ -1,0 +1,162 @@
+"""`MemoryFeatures`: a fixed number of features for series of any length, from solved memories.
+
+Symbols: n series, T_i steps of series i, a features (channels), d pooled features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from linmem.estimators.encoders import Encoder, fit_encoder
+from linmem.estimators.memories import MEMORIES
+from linmem.estimators.pooling import pooled_features
+from linmem.estimators.saving import Saved
+from linmem.estimators.series import read_series
+from linmem.estimators.views import Views, fit_views
+
+DECAYS = (0.3, 0.6, 0.8, 0.9, 0.97)
+
+
+class MemoryFeatures(Saved, TransformerMixin, BaseEstimator):
+    """Features of ragged multivariate series from linear memories solved in closed form.
+
+    Each view of a series (scaled, its differences, ...) is read by one memory per lag decay: the linear autoencoder
+    with lag decay, solved once. Random projections of the memory states are pooled over time.
+
+    Parameters
+    ----------
+    decays : sequence of float, default (0.3, 0.6, 0.8, 0.9, 0.97)
+        Lag decays γ, each between 0 and 1, one memory each. A memory reaches ⌈log 0.01 / log γ⌉ steps back.
+    memory_size : int, default 20
+        p, the most units of one memory.
+    n_projections : int, default 10000
+        Random projections in all, shared equally between the memories. Time and features are proportional to it.
+    max_lags : int, default 800
+        The most lags times features in a memory; the eigendecomposition costs its cube.
+    max_fit_steps : int, default 50000
+        Steps used for the second moments; every s-th step is taken where there are more.
+    memory : {"solved", "random", "delay"}, default "solved"
+        "random" and "delay" are controls: a random orthogonal echo state and the last values themselves.
+    views : "auto" or list of str, default "auto"
+        Some of "scaled", "scaled differences", "standardized", "standardized differences" and "padded".
+    layout : {"tc", "ct"}, default "tc"
+        (time, channels), or (channels, time) as in aeon and sktime.
+    random_state : int, RandomState or None, default 0
+        Seed of the projections.
+
+    Attributes
+    ----------
+    views_ : Views
+        Names and scales of the views.
+    encoders_ : list of Encoder
+        One per view.
+    n_features_in_ : int
+        Channels of a series.
+
+    Notes
+    -----
+    Nothing is trained by gradient. Time and memory are linear in the number of steps. The views "standardized" and
+    "standardized differences" need the whole series.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from linmem import MemoryFeatures
+    >>> series = [np.sin(0.3 * np.arange(length))[:, None] for length in (20, 35, 50)]
+    >>> MemoryFeatures(n_projections=100, views=["scaled"]).fit_transform(series).shape
+    (3, 448)
+    """
+
+    def __init__(
+        self,
+        decays: Sequence[float] = DECAYS,
+        memory_size: int = 20,
+        n_projections: int = 10_000,
+        max_lags: int = 800,
+        max_fit_steps: int = 50_000,
+        memory: str = "solved",
+        views: str | Sequence[str] = "auto",
+        layout: str = "tc",
+        random_state: Any = 0,
+    ) -> None:
+        self.decays = decays
+        self.memory_size = memory_size
+        self.n_projections = n_projections
+        self.max_lags = max_lags
+        self.max_fit_steps = max_fit_steps
+        self.memory = memory
+        self.views = views
+        self.layout = layout
+        self.random_state = random_state
+
+    views_: Views
+    encoders_: list[Encoder]
+
+    def fit(self, sequences: Any, y: Any = None) -> MemoryFeatures:
+        """Solve the memories of (T_i, a) series and draw the projections; `y` is ignored."""
+        check_memory_parameters(self)
+        series = read_series(sequences, self.layout)
+        rng = generator(self.random_state)
+        self.n_features_in_ = series[0].shape[1]
+        self.views_ = fit_views(series, self.views)
+        count = max(1, self.n_projections // (len(self.decays) * len(self.views_.names)))
+        limits = (self.max_lags, self.max_fit_steps, self.memory)
+        self.encoders_ = [
+            fit_encoder(
+                [self.views_.apply(x, name) for x in series], self.decays, self.memory_size, count, *limits, rng
+            )
+            for name in self.views_.names
+        ]
+        return self
+
+    def transform(self, sequences: Any) -> np.ndarray:
+        """Return the features (n, d), float32."""
+        return np.concatenate(self.transform_blocks(sequences), 1)
+
+    def transform_blocks(self, sequences: Any) -> list[np.ndarray]:
+        """Return the features (n, d_b) of each memory by itself, float32."""
+        check_is_fitted(self, "encoders_")
+        series, blocks = read_series(sequences, self.layout, self.n_features_in_), []
+        for name, encoder in zip(self.views_.names, self.encoders_, strict=True):
+            blocks += pooled_features([self.views_.apply(x, name) for x in series], encoder, share=name != "padded")
+        return blocks
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Name of every feature: view, decay and statistic."""
+        check_is_fitted(self, "encoders_")
+        names = []
+        for view, encoder in zip(self.views_.names, self.encoders_, strict=True):
+            for decay, one in zip(self.decays, encoder.projections, strict=True):
+                m, p = len(one.thresholds), one.stop - one.start
+                parts = {"positive": m, "positive mean": m, "sign changes": m, "last state": p, "mean state": p}
+                names += [f"{view} {decay} {part} {i}" for part, count in parts.items() for i in range(count)]
+        return np.array(names, dtype=object)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array, tags.input_tags.three_d_array = False, True
+        tags.target_tags.required = False
+        return tags
+
+
+def generator(random_state: Any) -> np.random.Generator:
+    """NumPy's generator of a scikit-learn `random_state`."""
+    if isinstance(random_state, np.random.RandomState):
+        random_state = random_state.randint(2**31 - 1)
+    return np.random.default_rng(random_state)
+
+
+def check_memory_parameters(parameters: Any) -> None:
+    """Refuse parameters of `MemoryFeatures` that have no meaning."""
+    if not len(parameters.decays) or not all(0 < decay < 1 for decay in parameters.decays):
+        raise ValueError(f"decays must be numbers between 0 and 1, got {parameters.decays}.")
+    for name in ("memory_size", "n_projections", "max_lags", "max_fit_steps"):
+        if not getattr(parameters, name) >= 1:
+            raise ValueError(f"{name} must be at least 1, got {getattr(parameters, name)!r}.")
+    if parameters.memory not in MEMORIES:
+        raise ValueError(f"memory must be one of {', '.join(map(repr, MEMORIES))}, got {parameters.memory!r}.")

@@ -1,0 +1,122 @@
+"""What the classifier and the regressor share: memory features, then the block ridge.
+
+Up to `n_landmarks` series the ridge is exact; above, and in `partial_fit`, it runs over chunks of series through
+landmarks, so that time is linear in the number of series and memory does not grow with it.
+
+Symbols: n series, o outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from linmem.estimators.block_ridge import BlockFit, BlockMap, Standardizer, fit_block_ridge
+from linmem.estimators.features import DECAYS, MemoryFeatures, generator
+from linmem.estimators.landmarks import LandmarkRidge, landmark_ridge
+from linmem.estimators.saving import Saved
+from linmem.estimators.series import read_series
+
+CHUNK_SERIES = 256  # series whose features are held at once
+
+
+class MemoryPredictor(Saved, BaseEstimator):
+    """Base of `MemoryClassifier` and `MemoryRegressor`; their docstrings list the parameters."""
+
+    def __init__(
+        self,
+        decays: Sequence[float] = DECAYS,
+        memory_size: int = 20,
+        n_projections: int = 10_000,
+        max_lags: int = 800,
+        max_fit_steps: int = 50_000,
+        memory: str = "solved",
+        views: str | Sequence[str] = "auto",
+        layout: str = "tc",
+        n_landmarks: int = 2000,
+        random_state: Any = 0,
+    ) -> None:
+        self.decays = decays
+        self.memory_size = memory_size
+        self.n_projections = n_projections
+        self.max_lags = max_lags
+        self.max_fit_steps = max_fit_steps
+        self.memory = memory
+        self.views = views
+        self.layout = layout
+        self.n_landmarks = n_landmarks
+        self.random_state = random_state
+
+    features_: MemoryFeatures
+    standardizer_: Standardizer
+    map_: BlockMap
+    sums_: LandmarkRidge | None
+
+    def _fit(self, sequences: Any, targets: np.ndarray) -> None:
+        """Fit to float64 targets (n, o)."""
+        series = self._read(sequences, targets)
+        self.sums_ = None
+        if len(series) <= self.n_landmarks:
+            self._fit_landmarks(series, targets, np.arange(len(series)))
+        else:
+            self._fit_sums(series, targets)
+
+    def _partial_fit(self, sequences: Any, targets: np.ndarray) -> None:
+        """Add series with float64 targets (n, o)."""
+        sums = getattr(self, "sums_", None)
+        series = self._read(sequences, targets, None if sums is None else self.features_.n_features_in_)
+        if sums is None:
+            self._fit_sums(series, targets)
+        else:
+            self._update(sums, series, targets)
+
+    def _read(self, sequences: Any, targets: np.ndarray, features: int | None = None) -> list[np.ndarray]:
+        if self.n_landmarks < 2:
+            raise ValueError(f"n_landmarks must be at least 2, got {self.n_landmarks}.")
+        series = read_series(sequences, self.layout, features)
+        if len(series) != len(targets):
+            raise ValueError(f"y must have one entry per series ({len(series)}), got {len(targets)}.")
+        return series
+
+    def _fit_landmarks(
+        self, series: list[np.ndarray], targets: np.ndarray, rows: np.ndarray
+    ) -> tuple[BlockFit, list[np.ndarray]]:
+        """Fit the features to all series, and scales, block weights and an exact ridge to some of them."""
+        if len(rows) < 2:
+            raise ValueError(f"the number of series must be at least 2, got {len(rows)}. Pass more series.")
+        parameters = {name: value for name, value in self.get_params().items() if name not in ("layout", "n_landmarks")}
+        self.features_ = MemoryFeatures(**parameters).fit(series)
+        self.n_features_in_ = self.features_.n_features_in_
+        blocks = self.features_.transform_blocks([series[i] for i in rows])
+        fit = fit_block_ridge(blocks, targets[rows])
+        self.standardizer_, self.map_ = fit.standardizer, fit.map
+        return fit, blocks
+
+    def _fit_sums(self, series: list[np.ndarray], targets: np.ndarray) -> None:
+        rows = np.sort(generator(self.random_state).permutation(len(series))[: self.n_landmarks])
+        fit, blocks = self._fit_landmarks(series, targets, rows)
+        self._update(landmark_ridge(fit, blocks, targets.shape[1]), series, targets)
+
+    def _update(self, sums: LandmarkRidge, series: list[np.ndarray], targets: np.ndarray) -> None:
+        for start in range(0, len(series), CHUNK_SERIES):
+            stop = start + CHUNK_SERIES
+            sums.update(self.features_.transform_blocks(series[start:stop]), targets[start:stop])
+        self.sums_, self.map_ = sums, sums.solve()
+
+    def _outputs(self, sequences: Any) -> np.ndarray:
+        """Outputs (n, o)."""
+        check_is_fitted(self, "map_")
+        series = read_series(sequences, self.layout, self.n_features_in_)
+        chunks = (series[start : start + CHUNK_SERIES] for start in range(0, len(series), CHUNK_SERIES))
+        return np.concatenate(
+            [self.map_.apply(self.standardizer_.apply(self.features_.transform_blocks(chunk))) for chunk in chunks]
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array, tags.input_tags.three_d_array = False, True
+        return tags

@@ -1,0 +1,73 @@
+"""`MemoryRegressor`: memory features, then ridge regression to one number, or several, per series.
+
+Symbols: n series, o outputs, d features.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import RegressorMixin
+
+from linmem.estimators.predictor import MemoryPredictor
+
+
+class MemoryRegressor(RegressorMixin, MemoryPredictor):
+    """Regressor from ragged multivariate series to numbers; everything is solved in closed form.
+
+    Parameters
+    ----------
+    decays, memory_size, n_projections, max_lags, max_fit_steps, memory, views, layout
+        As in `MemoryFeatures`.
+    n_landmarks : int, default 2000
+        The most series for which the ridge is solved exactly; see `MemoryClassifier`.
+    random_state : int, RandomState or None, default 0
+        Seed of the projections and the landmarks.
+
+    Attributes
+    ----------
+    features_ : MemoryFeatures
+        The fitted features.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from linmem import MemoryRegressor
+    >>> frequencies = np.linspace(0.2, 0.8, 40)
+    >>> series = [np.sin(frequency * np.arange(60)) for frequency in frequencies]
+    >>> regressor = MemoryRegressor(n_projections=500).fit(series[::2], frequencies[::2])
+    >>> regressor.score(series[1::2], frequencies[1::2]) > 0.99
+    True
+    """
+
+    single_: bool
+
+    def fit(self, sequences: Any, y: Any) -> MemoryRegressor:
+        """Fit to (T_i, a) series and (n,) or (n, o) numbers; earlier batches of `partial_fit` are forgotten."""
+        self._fit(sequences, self._targets(y))
+        return self
+
+    def partial_fit(self, sequences: Any, y: Any) -> MemoryRegressor:
+        """Add series to the fit.
+
+        The first call fits memories, scales and block weights to its series; they stay. The ridge is that of all
+        series so far, whatever the batches after the first. A call after `fit` starts anew.
+        """
+        self._partial_fit(sequences, self._targets(y))
+        return self
+
+    def predict(self, sequences: Any) -> np.ndarray:
+        """Return (n,) or (n, o) numbers, as in fit."""
+        outputs = self._outputs(sequences)
+        return outputs[:, 0] if self.single_ else outputs
+
+    def _targets(self, y: Any) -> np.ndarray:
+        targets = np.asarray(y, np.float64)
+        if targets.ndim not in (1, 2):
+            raise ValueError(f"y must have shape (n,) or (n, o), got {targets.shape}.")
+        if not np.isfinite(targets).all():
+            place = np.argwhere(~np.isfinite(targets))[0].tolist()
+            raise ValueError(f"y must be finite, got {targets[tuple(place)]} for series {place[0]}. Leave it out.")
+        self.single_ = targets.ndim == 1
+        return targets.reshape(len(targets), -1)

@@ -1,0 +1,110 @@
+"""Saves fitted estimators without pickle: arrays as tensors, everything else as JSON, in one checked file.
+
+A value is written as JSON with the arrays taken out; dataclasses are written by class name and fields, and only the
+classes that `linmem.estimators` defines are read back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from importlib import import_module
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from linmem.storage import tensor_file
+
+PACKAGE = "linmem.estimators."
+
+
+class Saved:
+    """Gives an estimator `save` and `load`: its parameters and its fitted attributes, those that end in "_"."""
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write parameters and fitted attributes to one file."""
+        tensors: dict[str, Tensor] = {}
+        description = pack(self, tensors)
+        tensor_file.write(str(path), tensors, description)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Any:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            The file is damaged or holds an estimator of another class.
+        """
+        tensors, description = tensor_file.read(str(path))
+        kind = str(description.get("object", "another kind of file")).rpartition(".")[2]
+        if kind != cls.__name__:
+            raise ValueError(f"{path} must hold a {cls.__name__}, got {kind}.")
+        return unpack(description, tensors)
+
+
+def pack(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """JSON for `value`; its numeric arrays are put into `tensors`."""
+    if isinstance(value, np.ndarray) and value.dtype.kind not in "OUS":
+        name = str(len(tensors))
+        tensors[name] = torch.from_numpy(value.copy())
+        return {"array": name}
+    if isinstance(value, np.ndarray):
+        return {"texts": value.tolist(), "dtype": value.dtype.str}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {"dict": [[key, pack(one, tensors)] for key, one in value.items()]}
+    if isinstance(value, tuple | list):
+        return {type(value).__name__: [pack(one, tensors) for one in value]}
+    if isinstance(value, Saved):
+        fitted = {name: one for name, one in vars(value).items() if name.endswith("_")}
+        parameters = value.get_params(deep=False)  # type: ignore[attr-defined]
+        return {"object": _path(value), "state": pack(parameters, tensors), "fitted": pack(fitted, tensors)}
+    if is_dataclass(value):
+        state = {field.name: getattr(value, field.name) for field in fields(value)}
+        return {"object": _path(value), "state": pack(state, tensors)}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError(
+        f"saved values must be numbers, texts or arrays, got a {type(value).__name__}. Set random_state to an integer."
+    )
+
+
+def unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """The value that `pack` wrote."""
+    if not isinstance(value, dict):
+        return value
+    if "array" in value:
+        return tensors[value["array"]].numpy()
+    if "texts" in value:
+        return np.array(value["texts"], dtype=value["dtype"])
+    if "dict" in value:
+        return {key: unpack(one, tensors) for key, one in value["dict"]}
+    if "object" in value:
+        result = _class(value["object"])(**unpack(value["state"], tensors))
+        for name, one in unpack(value["fitted"], tensors).items() if "fitted" in value else ():
+            setattr(result, name, one)
+        return result
+    ((kind, content),) = value.items()
+    return {"tuple": tuple, "list": list}[kind](unpack(one, tensors) for one in content)
+
+
+def _path(value: Any) -> str:
+    return f"{type(value).__module__.removeprefix(PACKAGE)}.{type(value).__name__}"
+
+
+def _class(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    if not module.isidentifier() or not name.isidentifier():
+        raise ValueError(f"saved classes must belong to {PACKAGE[:-1]}, got {path!r}.")
+    found = getattr(import_module(PACKAGE + module), name, None)
+    if not isinstance(found, type) or found.__module__ != PACKAGE + module or not _is_saved(found):
+        raise ValueError(f"saved classes must be dataclasses or estimators of {PACKAGE[:-1]}, got {path!r}.")
+    return found
+
+
+def _is_saved(kind: type) -> bool:
+    return is_dataclass(kind) or issubclass(kind, Saved)

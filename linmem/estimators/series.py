@@ -1,0 +1,82 @@
+"""Reads what users pass as series: lists of (T, a) or (channels, T) arrays, or one array of three dimensions.
+
+Symbols: n series, T_i steps of series i, a features (channels).
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from linmem.sequences import check_sequences
+
+LAYOUTS = ("tc", "ct")
+
+
+def read_series(sequences: Any, layout: str, features: int | None = None) -> list[np.ndarray]:
+    """Check series and return them as (T_i, a) float64 arrays.
+
+    Parameters
+    ----------
+    sequences : list of (T_i, a) arrays or tensors, or one (n, T, a) array or tensor
+        With `layout="ct"`, (a, T_i) and (n, a, T). A series of one dimension has one feature.
+    layout : "tc" or "ct"
+        Time first, or channels first as in aeon and sktime.
+    features : int, optional
+        The expected number of features; by default that of the first series.
+
+    Raises
+    ------
+    ValueError
+        The layout is unknown, or a series is empty, has another number of features, or holds NaN or infinity; the
+        message names the series and the step.
+    """
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout must be 'tc' or 'ct', got {layout!r}. 'tc' is (time, channels).")
+    if not isinstance(sequences, np.ndarray | Tensor) and hasattr(sequences, "__iter__"):
+        sequences = [_as_matrix(one, layout) for one in sequences]
+    if layout == "ct":
+        sequences = [_transposed(one) for one in sequences]
+    if isinstance(sequences, list) or getattr(sequences, "ndim", 0) == 3:
+        _check_orientation(list(sequences), layout)
+    checked = check_sequences(sequences, features=features)
+    return [tensor.cpu().numpy().astype(np.float64) for tensor in checked]
+
+
+def _as_matrix(series: Any, layout: str) -> Any:
+    """A series of one dimension as a matrix with one feature; everything else as it is."""
+    if not isinstance(series, Tensor):
+        try:
+            series = np.asarray(series)
+        except ValueError:
+            return series  # refused by check_sequences, which names its place
+        series = series.astype(np.float64) if series.dtype.kind in "iub" else series
+    if series.ndim != 1:
+        return series
+    return series[:, None] if layout == "tc" else series[None]
+
+
+def _transposed(series: Any) -> Any:
+    return series.T if getattr(series, "ndim", 0) == 2 else series
+
+
+def _check_orientation(series: list[Any], layout: str) -> None:
+    """Refuse series that agree in their number of steps but not of features, and warn where all are wider than long."""
+    shapes = {tuple(one.shape) for one in series if getattr(one, "ndim", 0) == 2}
+    other = "ct" if layout == "tc" else "tc"
+    if len({a for _, a in shapes}) > 1 and len({steps for steps, _ in shapes}) == 1:
+        steps, widths = next(iter(shapes))[0], sorted({a for _, a in shapes})
+        raise ValueError(
+            f"all series must have the same number of features, got {widths[0]} to {widths[-1]} features and {steps} "
+            f"steps each. Pass layout={other!r} if the arrays are transposed."
+        )
+    if shapes and all(a > 2 * steps for steps, a in shapes):
+        steps, a = max(shapes)
+        warnings.warn(
+            f"series have at most {steps} steps but {a} features; pass layout={other!r} if the arrays are transposed",
+            UserWarning,
+            stacklevel=3,
+        )

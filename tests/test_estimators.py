@@ -1,0 +1,385 @@
+"""Memory features, classifier and regressor: scikit-learn's contract on ragged series, and the readout's identities."""
+
+import doctest
+import io
+from importlib import import_module
+from itertools import pairwise
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import RidgeClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from linmem.estimators import block_ridge, landmarks, predictor
+from linmem.estimators.classifier import MemoryClassifier
+from linmem.estimators.features import MemoryFeatures
+from linmem.estimators.memories import lag_gram, lag_rows, memory_filters
+from linmem.estimators.pooling import pooled_features
+from linmem.estimators.regressor import MemoryRegressor
+from linmem.estimators.views import fit_views
+
+
+def waves(count=40, seed=0, features=1):
+    """Ragged noisy sines of two frequencies at any phase."""
+    rng = np.random.default_rng(seed)
+    labels = np.array(["slow", "fast"])[rng.integers(2, size=count)]
+    series = []
+    for label in labels:
+        t = np.arange(rng.integers(25, 50)) + rng.uniform(0, 20)
+        x = np.sin((0.3 if label == "slow" else 0.5) * t)[:, None] * np.ones(features)
+        series.append(x + 0.1 * rng.standard_normal(x.shape))
+    return series, labels
+
+
+def small(kind=MemoryClassifier, **parameters):
+    return kind(n_projections=300, **parameters)
+
+
+def relative(left, right):
+    return np.abs(left - right).max() / np.abs(right).max()
+
+
+# identities
+
+
+def test_the_order_of_series_does_not_matter_to_their_features():
+    series, _ = waves(features=2)
+    features = small(MemoryFeatures).fit(series)
+    order = np.random.default_rng(1).permutation(len(series))
+    found = features.transform([series[i] for i in order])
+    assert relative(found, features.transform(series)[order]) < 1e-5
+
+
+def test_pieces_and_single_series_give_the_features_of_the_whole_batch():
+    series, _ = waves(12)
+    features = small(MemoryFeatures).fit(series)
+    encoder = features.encoders_[0]
+    views = [features.views_.apply(x, "scaled") for x in series]
+    whole = np.concatenate(pooled_features(views, encoder, share=True, size=10_000), 1)
+    assert relative(np.concatenate(pooled_features(views, encoder, share=True, size=7), 1), whole) < 1e-5
+    single = np.concatenate([features.transform([x]) for x in series])
+    assert relative(single, features.transform(series)) < 1e-5
+
+
+def test_equal_series_have_equal_features_and_predictions():
+    series, labels = waves()
+    classifier = small().fit(series, labels)
+    values = classifier.decision_function([series[0], series[3], series[0]])
+    assert values[0] == pytest.approx(values[2], rel=1e-5)
+    assert values[0] != pytest.approx(values[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["lists", "torch", "channels first", "float32"])
+def test_kinds_of_input_agree(kind):
+    series, labels = waves(features=2)
+    expected = small().fit(series, labels).decision_function(series)
+    layout = "ct" if kind == "channels first" else "tc"
+    convert = {
+        "lists": lambda x: x.tolist(),
+        "torch": torch.from_numpy,
+        "channels first": np.transpose,
+        "float32": np.float32,
+    }[kind]
+    given = [convert(x) for x in series]
+    found = small(layout=layout).fit(given, labels).decision_function(given)
+    assert relative(found, expected) < 1e-3
+
+
+def test_an_array_of_three_dimensions_is_a_list_of_its_series():
+    series, labels = waves()
+    array = np.stack([x[:25] for x in series])
+    expected = small().fit(list(array), labels).decision_function(list(array))
+    assert (small().fit(array, labels).decision_function(array) == expected).all()
+    channels_first = small(layout="ct").fit(array.transpose(0, 2, 1), labels)
+    assert (channels_first.decision_function(array.transpose(0, 2, 1)) == expected).all()
+
+
+# oracles
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.9])
+def test_filters_are_those_of_the_dense_history_matrix(decay):
+    """The eigenvectors of Ξ_γᵀΞ_γ, weighted by lag; and their responses are those of A = U_0ᵀ, B = γ Σ U_{i+1}ᵀ U_i."""
+    series = [x.astype(np.float64) for x in waves(6, features=2)[0]]
+    lags, size = 12, 5
+    history = np.concatenate([lag_rows(x, 0, len(x), lags) for x in series])
+    weighted = history * np.repeat(decay ** np.arange(lags), 2)
+    used = min(lags, int(np.ceil(np.log(0.01) / np.log(decay)))) * 2
+    _, _, right = np.linalg.svd(weighted[:, :used], full_matrices=False)
+    states = weighted[:, :used] @ right[:size].T
+    states /= np.sqrt((states**2).mean(0))
+    gram = lag_gram(series, lags, 50_000)
+    found = history @ memory_filters(gram, decay, lags, size, "solved", np.random.default_rng(0))
+    signs = np.sign((found * states).sum(0))
+    assert np.abs(found * signs - states).max() < 1e-4 * np.abs(states).max()
+
+
+@pytest.mark.parametrize("memory", ["solved", "random", "delay"])
+def test_states_have_unit_variance(memory):
+    series = [x.astype(np.float64) for x in waves(6)[0]]
+    gram = lag_gram(series, 8, 50_000)
+    filters = memory_filters(gram, 0.8, 8, 4, memory, np.random.default_rng(0))
+    states = np.concatenate([lag_rows(x, 0, len(x), 8) for x in series]) @ filters
+    assert (states**2).mean(0) == pytest.approx(np.ones(4), rel=1e-4)
+
+
+def test_leave_one_out_is_the_ridge_fitted_without_each_row():
+    rng = np.random.default_rng(0)
+    Z, Y, strength = rng.standard_normal((15, 30)), rng.standard_normal((15, 2)), 0.3
+    found = block_ridge.kernel_ridge(block_ridge.center(Z @ Z.T), Y - Y.mean(0), [strength])
+    for i in range(15):
+        rest = np.delete(np.arange(15), i)
+        S, T = Z[rest] - Z[rest].mean(0), Y[rest] - Y[rest].mean(0)
+        W = np.linalg.solve(S.T @ S + 15 * strength * np.eye(30), S.T @ T)
+        expected = Y[i] - Y[rest].mean(0) - (Z[i] - Z[rest].mean(0)) @ W
+        assert found.residuals[i] == pytest.approx(expected, rel=1e-9)
+
+
+def blocks_and_targets(count, seed=0):
+    rng = np.random.default_rng(seed)
+    blocks = [rng.standard_normal((count, d)).astype(np.float32) for d in (6, 9)]
+    return blocks, blocks[0][:, :2] + 0.3 * rng.standard_normal((count, 2))
+
+
+def test_with_all_series_as_landmarks_the_ridge_is_the_exact_one():
+    blocks, targets = blocks_and_targets(14)
+    fit = block_ridge.fit_block_ridge(blocks, targets)
+    sums = landmarks.landmark_ridge(fit, blocks, 2)
+    sums.update(blocks, targets)
+    unseen = fit.standardizer.apply(blocks_and_targets(20, seed=1)[0])
+    found, expected = sums.solve([fit.strength]).apply(unseen), fit.map.apply(unseen)
+    assert relative(found, expected) < 1e-3
+
+
+def test_landmarks_give_the_primal_ridge_on_all_series_where_they_span_the_features():
+    blocks, targets = blocks_and_targets(60)
+    fit = block_ridge.fit_block_ridge([block[:30] for block in blocks], targets[:30])
+    sums = landmarks.landmark_ridge(fit, [block[:30] for block in blocks], 2)
+    for start, stop in pairwise([0, 7, 33, 60]):
+        sums.update([block[start:stop] for block in blocks], targets[start:stop])
+    parts = zip(fit.scales, fit.standardizer.apply(blocks), strict=True)
+    Z = np.concatenate([np.sqrt(scale) * z for scale, z in parts], 1).astype(np.float64)
+    S = Z - Z.mean(0)
+    W = np.linalg.solve(S.T @ S + 60 * 0.01 * np.eye(15), S.T @ (targets - targets.mean(0)))
+    found = sums.solve([0.01]).apply(fit.standardizer.apply(blocks))
+    assert relative(found, targets.mean(0) + S @ W) < 1e-3
+
+
+# known cases
+
+
+def test_two_frequencies_are_told_apart():
+    (series, labels), (unseen, expected) = waves(), waves(seed=1)
+    classifier = small().fit(series, labels)
+    assert classifier.score(unseen, expected) == 1
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_frequencies_are_regressed(outputs):
+    frequency = np.linspace(0.2, 0.8, 60)
+    series = [np.sin(f * np.arange(60)) for f in frequency]
+    targets = frequency if outputs == 1 else np.stack([frequency, -frequency], 1)
+    regressor = small(MemoryRegressor).fit(series[::2], targets[::2])
+    assert regressor.predict(series[1::2]).shape == targets[1::2].shape
+    assert regressor.score(series[1::2], targets[1::2]) > 0.99
+
+
+def test_constant_series_are_no_obstacle():
+    series, labels = waves()
+    constant = [np.zeros((5, 1))] * 4
+    assert np.isfinite(small(MemoryFeatures).fit_transform(constant)).all()
+    assert np.isfinite(small().fit(series, labels).decision_function([*constant, np.ones((1, 1))])).all()
+
+
+def test_views_that_repeat_another_are_left_out():
+    series, _ = waves()
+    assert fit_views(series).names[-1] == "padded"
+    equal = [x[:25] for x in series]
+    standard = [(x - x.mean(0)) / x.std(0) for x in equal]
+    assert fit_views(standard).names == ("scaled", "scaled differences")
+
+
+# many series
+
+
+def test_many_series_need_chunks_of_constant_size(monkeypatch):
+    """Twice the series are twice the chunks; no call sees more series than a chunk or the landmarks."""
+    monkeypatch.setattr(predictor, "CHUNK_SERIES", 16)
+    sizes, transform = [], MemoryFeatures.transform_blocks
+
+    def counted(self, sequences):
+        sizes.append(len(sequences))
+        return transform(self, sequences)
+
+    monkeypatch.setattr(MemoryFeatures, "transform_blocks", counted)
+    totals = []
+    for count in (160, 320):
+        sizes.clear()
+        classifier = small(n_landmarks=24).fit(*waves(count))
+        assert max(sizes) <= 24
+        totals.append(sum(sizes) - 24)
+        assert classifier.sums_.moments.shape[0] <= 24 + 1 + 2
+        assert classifier.score(*waves(seed=1)) == 1
+    assert totals == [160, 320]
+
+
+def test_partial_fit_does_not_depend_on_the_batches_after_the_first():
+    series, labels = waves(90)
+
+    def fitted(edges):
+        classifier = small(n_landmarks=30)
+        for start, stop in pairwise(edges):
+            classifier.partial_fit(series[start:stop], labels[start:stop])
+        return classifier.decision_function(series)
+
+    assert relative(fitted([0, 40, 55, 90]), fitted([0, 40, 90])) < 1e-4
+
+
+def test_partial_fit_learns_more_and_fit_forgets():
+    (series, labels), (unseen, expected) = waves(60), waves(seed=1)
+    classifier = small().partial_fit(series[:5], labels[:5], classes=["fast", "slow"])
+    classifier.partial_fit(series[5:], labels[5:])
+    assert classifier.score(unseen, expected) > 0.95
+    assert relative(classifier.fit(series, labels).decision_function(unseen), classifier.decision_function(unseen)) == 0
+    assert classifier.sums_ is None
+    regressor = small(MemoryRegressor).partial_fit(series[:20], np.arange(20.0)).partial_fit(series[20:], np.arange(40))
+    assert regressor.predict(unseen).shape == (40,)
+
+
+# scikit-learn's contract
+
+
+@pytest.mark.parametrize("kind", [MemoryFeatures, MemoryClassifier, MemoryRegressor])
+def test_parameters_are_cloned_and_kept_as_given(kind):
+    estimator = small(kind, decays=[0.5, 0.9])
+    copy = clone(estimator)
+    assert copy.get_params() == estimator.get_params()
+    assert copy.set_params(memory_size=3).memory_size == 3
+    series, labels = waves()
+    before = [x.copy() for x in series]
+    y = labels if kind is MemoryClassifier else np.arange(40.0)
+    assert estimator.fit(series, y) is estimator
+    assert estimator.get_params() == copy.set_params(memory_size=20).get_params()
+    assert all((x == y).all() for x, y in zip(series, before, strict=True))
+
+
+def test_pipelines_and_grid_search():
+    series, labels = waves()
+    pipeline = make_pipeline(MemoryFeatures(n_projections=100), StandardScaler(), RidgeClassifier())
+    assert pipeline.fit(series, labels).score(series, labels) > 0.9
+    search = GridSearchCV(small(), {"memory_size": [1, 10]}, cv=2).fit(series, labels)
+    assert search.best_score_ > 0.9
+
+
+def test_feature_names_match_the_features_and_set_output_uses_them():
+    series, _ = waves(6)
+    features = MemoryFeatures(n_projections=50, views=["scaled"]).fit(series)
+    names = features.get_feature_names_out()
+    assert len(set(names)) == features.transform(series).shape[1]
+    pandas = pytest.importorskip("pandas")
+    frame = features.set_output(transform="pandas").transform(series)
+    assert isinstance(frame, pandas.DataFrame)
+    assert list(frame.columns) == list(names)
+
+
+@pytest.mark.parametrize("kind", [MemoryFeatures, MemoryClassifier, MemoryRegressor])
+def test_joblib_and_saved_files_give_the_same_results(kind, tmp_path):
+    series, labels = waves()
+    estimator = small(kind).fit(series, labels if kind is MemoryClassifier else np.arange(40.0))
+    use = estimator.transform if kind is MemoryFeatures else estimator.predict
+    buffer = io.BytesIO()
+    joblib.dump(estimator, buffer)
+    buffer.seek(0)
+    estimator.save(tmp_path / "estimator")
+    for copy in (joblib.load(buffer), kind.load(tmp_path / "estimator")):
+        again = copy.transform if kind is MemoryFeatures else copy.predict
+        assert (again(series) == use(series)).all()
+        assert copy.get_params() == estimator.get_params()
+
+
+def test_a_saved_partial_fit_goes_on(tmp_path):
+    series, labels = waves(60)
+    classifier = small().partial_fit(series[:30], labels[:30])
+    classifier.save(tmp_path / "classifier")
+    copy = MemoryClassifier.load(tmp_path / "classifier")
+    for one in (classifier, copy):
+        one.partial_fit(series[30:], labels[30:])
+    assert (copy.decision_function(series) == classifier.decision_function(series)).all()
+
+
+def test_seeds_decide_the_projections():
+    series, _ = waves(8)
+    one, same, other = (small(MemoryFeatures, random_state=seed).fit_transform(series) for seed in (0, 0, 1))
+    assert (one == same).all()
+    assert (one != other).any()
+    assert small(MemoryFeatures, random_state=np.random.RandomState(0)).fit_transform(series).shape == one.shape
+
+
+@pytest.mark.parametrize("module", ["features", "classifier", "regressor"])
+def test_examples_in_docstrings(module):
+    assert doctest.testmod(import_module(f"linmem.estimators.{module}")).failed == 0
+
+
+# failures
+
+
+def test_bad_values_are_refused_with_their_place():
+    series, labels = waves()
+    series[3] = series[3].copy()
+    series[3][7] = np.nan
+    with pytest.raises(ValueError, match=r"sequence 3 .*step 7"):
+        small().fit(series, labels)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"decays": (0.5, 1.0)}, "decays must be numbers between 0 and 1"),
+        ({"memory_size": 0}, "memory_size must be at least 1"),
+        ({"memory": "none"}, "memory must be one of"),
+        ({"layout": "time"}, "layout must be 'tc' or 'ct'"),
+        ({"views": ["raw"]}, "views must be 'auto' or some of"),
+        ({"n_landmarks": 1}, "n_landmarks must be at least 2"),
+    ],
+)
+def test_bad_parameters_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        small(**change).fit(*waves(6))
+
+
+def test_transposed_arrays_are_noticed():
+    series, labels = waves(features=3)
+    with pytest.raises(ValueError, match="Pass layout='ct'"):
+        small().fit([x.T for x in series], labels)
+    with pytest.warns(UserWarning, match="layout='ct'"):
+        small(MemoryFeatures).fit(np.zeros((4, 3, 50)))
+
+
+def test_bad_labels_are_refused():
+    series, labels = waves()
+    with pytest.raises(ValueError, match="at least 2 classes"):
+        small().fit(series, np.zeros(40, int))
+    with pytest.raises(ValueError, match="one entry per series"):
+        small().fit(series[:5], labels)
+    with pytest.raises(ValueError, match="y must hold the classes"):
+        small().partial_fit(series, labels).partial_fit(series[:1], ["unknown"])
+    with pytest.raises(ValueError, match="got nan for series 1"):
+        small(MemoryRegressor).fit(series[:2], [0.0, np.nan])
+
+
+def test_other_numbers_of_features_and_unfitted_estimators_are_refused(tmp_path):
+    series, labels = waves()
+    with pytest.raises(NotFittedError):
+        small().predict(series)
+    classifier = small().fit(series, labels)
+    with pytest.raises(ValueError, match="features"):
+        classifier.predict(waves(features=2)[0])
+    classifier.save(tmp_path / "file")
+    with pytest.raises(ValueError, match="must hold a MemoryRegressor"):
+        MemoryRegressor.load(tmp_path / "file")
