@@ -14,6 +14,7 @@ SHAPES = {
     "functional, batch first": {"output": "functional", "batch_first": True},
     "stacked, deep, selu": {"num_layers": 2, "hidden_size": (4, 3), "nonlinearity": "selu", "dropout": 0.5},
     "bidirectional": {"bidirectional": True},
+    "diagonal": {"memory": "diagonal", "num_layers": 2},
     "another backend": {"backend": "recompute", "nonlinearity": "relu"},
 }
 needs_scan = pytest.mark.skipif(

@@ -33,6 +33,10 @@ SHAPES = {  # constructor arguments that change what the layer computes
     "deep": {"hidden_size": (6, 3, 5)},
     "no bias": {"bias": False, "hidden_size": (4, 2)},
     "selu": {"nonlinearity": "selu"},
+    "diagonal": {"memory": "diagonal"},
+    "diagonal, even, functional": {"memory": "diagonal", "memory_size": 6, "output": "functional"},
+    "diagonal, stacked, bidirectional": {"memory": "diagonal", "num_layers": 2, "bidirectional": True},
+    "diagonal, deep, no bias": {"memory": "diagonal", "hidden_size": (6, 3, 5), "bias": False},
 }
 
 
@@ -95,9 +99,10 @@ def test_steps_equal_the_sequence_equal_its_chunks(backend, arguments):
 
 @every_backend
 @pytest.mark.parametrize("output", ["memory", "functional"])
-def test_layer_equals_its_cell_in_a_loop(backend, output):
-    layer = layer_of(backend, hidden_size=(4, 2), output=output)
-    cell = LMNCell(3, (4, 2), 5, dtype=torch.float64)
+@pytest.mark.parametrize("memory", ["dense", "diagonal"])
+def test_layer_equals_its_cell_in_a_loop(backend, output, memory):
+    layer = layer_of(backend, hidden_size=(4, 2), output=output, memory=memory)
+    cell = LMNCell(3, (4, 2), 5, memory=memory, dtype=torch.float64)
     cell.load_state_dict({name.removesuffix("_l0"): value for name, value in layer.state_dict().items()})
     x = input_of(6, 2, 3)
     m, steps = None, []
@@ -216,9 +221,11 @@ def test_layouts_agree(backend, arguments):
 @pytest.mark.parametrize("backend", [b for b in BACKENDS if b is not TRITON])  # test_triton compares its gradients
 @pytest.mark.parametrize("size", [(1, 1, 1, 1, 1), (1, 2, 3, 1, 4), (4, 1, 1, 3, 1)], ids=str)
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu", "selu", "identity"])
-def test_gradcheck_of_the_whole_layer(backend, size, nonlinearity):
+@pytest.mark.parametrize("memory", ["dense", "diagonal"])
+def test_gradcheck_of_the_whole_layer(backend, size, nonlinearity, memory):
     steps, batch, a, f, p = size
-    layer = layer_of(backend, input_size=a, hidden_size=f, memory_size=p, num_layers=2, nonlinearity=nonlinearity)
+    sizes = {"input_size": a, "hidden_size": f, "memory_size": p, "num_layers": 2}
+    layer = layer_of(backend, nonlinearity=nonlinearity, memory=memory, **sizes)
     parameters = {n: p for n, p in layer.named_parameters() if backend != "parallel" or not n.startswith("weight_mh")}
 
     def function(x, m_0, *values):
@@ -618,6 +625,7 @@ def test_repr_shows_what_differs_from_the_default():
         ({"num_layers": 0}, ValueError, "num_layers must be greater than zero"),
         ({"output": "hidden"}, ValueError, "output must be one of 'memory', 'functional', got 'hidden'"),
         ({"nonlinearity": "gelu"}, ValueError, "nonlinearity must be one of 'tanh', .*got 'gelu'"),
+        ({"memory": "sparse"}, ValueError, "memory must be one of 'dense', 'diagonal', got 'sparse'"),
         ({"dropout": 1.5}, ValueError, r"dropout must be a probability in \[0, 1\], got 1.5"),
         ({"backend": "cudnn"}, ValueError, "backend must be one of 'auto', 'reference', .*got 'cudnn'"),
         ({"dropout": "half"}, ValueError, "dropout must be a probability.*got 'half'"),

@@ -22,8 +22,9 @@ from linmem.nn import scan
 from linmem.nn.scan.activations import activation
 from linmem.nn.scan.autocast import autocast_dtype, device_type
 from linmem.nn.scan.checks import check_choice, check_dtype_and_device, check_positive, check_tensor, functional_sizes
-from linmem.nn.scan.packing import Rows, packed_rows
-from linmem.nn.scan.parameters import RecurrentParameters
+from linmem.nn.scan.memory import as_matrix
+from linmem.nn.scan.packing import Rows, to_rows
+from linmem.nn.scan.parameters import MEMORIES, RecurrentParameters
 from linmem.nn.scan.reference import step as scan_step
 
 OUTPUTS = ("memory", "functional")
@@ -54,13 +55,17 @@ class LMN(RecurrentParameters):
         Whether a second LMN reads each sequence backward; the outputs of both are concatenated.
     backend : str
         The implementation of the recurrence, see :mod:`linmem.nn.scan`; ``"auto"`` selects one.
+    memory : {"dense", "diagonal"}
+        W_mm as a (p, p) matrix, or as p eigenvalues exp(−exp ν ± iθ) of modulus below 1 in conjugate pairs
+        (:mod:`linmem.nn.scan.memory`): stable for all parameter values, with fewer parameters and faster.
     device, dtype
         As in torch's layers.
 
     Attributes
     ----------
     weight_xh_l0 (f, a), weight_mh_l0 (f, p), weight_hm_l0 (p, f), weight_mm_l0 (p, p), bias_h_l0 (f), bias_m_l0 (p)
-        And so on for ``_l1`` …, each also with ``_reverse``. Several functional layers add ``weight_h1_l0``
+        And so on for ``_l1`` …, each also with ``_reverse``. A diagonal memory has ``log_decay_mm_l0`` (p) and
+        ``phase_mm_l0`` (p // 2 + 1) in place of ``weight_mm_l0``. Several functional layers add ``weight_h1_l0``
         (f_2, f_1) and ``bias_h1_l0`` (f_2), ``weight_h2_l0`` ….
 
     Raises
@@ -71,7 +76,7 @@ class LMN(RecurrentParameters):
     Notes
     -----
     One step takes (a + p) f + (f + p) p multiplications per sequence, about a fifth of those of an LSTM with f + p
-    units.
+    units; (a + 2p) f + 2p with a diagonal memory.
 
     Examples
     --------
@@ -81,6 +86,8 @@ class LMN(RecurrentParameters):
     >>> y.shape, m_n.shape
     (torch.Size([16, 160, 250]), torch.Size([1, 16, 250]))
     >>> y, m_n = lmn(torch.zeros(16, 40, 88), m_n)  # continue from the last state
+    >>> linmem.LMN(88, 100, 250, memory="diagonal")
+    LMN(88, 100, 250, memory='diagonal')
     """
 
     def __init__(
@@ -97,12 +104,14 @@ class LMN(RecurrentParameters):
         dropout: float = 0.0,
         bidirectional: bool = False,
         backend: str = "auto",
+        memory: str = "dense",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         check_positive(input_size=input_size, memory_size=memory_size, num_layers=num_layers)
         check_choice("output", output, OUTPUTS)
+        check_choice("memory", memory, MEMORIES)
         if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0.0 <= dropout <= 1.0:
             raise ValueError(f"dropout must be a probability in [0, 1], got {dropout!r}.")
         if dropout > 0 and num_layers == 1:
@@ -115,7 +124,7 @@ class LMN(RecurrentParameters):
         self.hidden_sizes = functional_sizes(hidden_size)
         self.num_layers, self.output, self.nonlinearity = num_layers, output, nonlinearity
         self.bias, self.batch_first, self.dropout = bool(bias), bool(batch_first), float(dropout)
-        self.bidirectional, self.backend = bool(bidirectional), scan.check_backend(backend)
+        self.bidirectional, self.backend, self.memory = bool(bidirectional), scan.check_backend(backend), memory
         device = torch.device(device) if isinstance(device, str) else device
         for layer in range(num_layers):
             for suffix in self._suffixes(layer):
@@ -175,7 +184,7 @@ class LMN(RecurrentParameters):
     def _forward(
         self, x: Tensor | PackedSequence, m_0: Tensor | None, product_dtype: torch.dtype | None
     ) -> tuple[Tensor | PackedSequence, Tensor]:
-        rows = self._rows(x)
+        rows = to_rows(x, self.batch_first)
         if isinstance(x, PackedSequence):
             return self._forward_packed(x, rows, m_0, product_dtype)
         batched = x.dim() == 3
@@ -183,19 +192,6 @@ class LMN(RecurrentParameters):
         if not batched:
             return y.squeeze(1), m_n.squeeze(1)
         return (y.transpose(0, 1) if self.batch_first else y), m_n
-
-    def _rows(self, x: Tensor | PackedSequence) -> Rows:
-        """The input in the layout of scans."""
-        if isinstance(x, PackedSequence):
-            return packed_rows(x)
-        check_tensor("input", x)
-        if x.dim() not in (2, 3):
-            raise ValueError(f"input must have 2 dimensions (unbatched) or 3, got shape {tuple(x.shape)}.")
-        if 0 in x.shape[:-1]:
-            raise ValueError(f"input must have at least one step and one sequence, got shape {tuple(x.shape)}.")
-        if x.dim() == 2:
-            return Rows(x.unsqueeze(1), None)
-        return Rows(x.transpose(0, 1) if self.batch_first else x, None)
 
     def _forward_packed(
         self, x: PackedSequence, rows: Rows, m_0: Tensor | None, product_dtype: torch.dtype | None
@@ -269,11 +265,6 @@ class LMN(RecurrentParameters):
         m : Tensor
             Memory after the step, in the layout of the input `m`.
 
-        Raises
-        ------
-        ValueError, TypeError
-            The layer is bidirectional, or `x` or `m` has the wrong shape, type, dtype or device.
-
         Examples
         --------
         >>> lmn, m = LMN(3, 4, 5), None
@@ -315,7 +306,7 @@ class LMN(RecurrentParameters):
         >>> lmn.backend_for(torch.zeros(7, 2, 3))
         BackendChoice(backend='reference', reason='set by the argument backend')
         """
-        rows, weights = self._rows(x), self._weights("_l0")
+        rows, weights = to_rows(x, self.batch_first), self._weights("_l0")
         if self.backend != "auto":
             return scan.BackendChoice(self.backend, "set by the argument backend")
         values = rows.values.to(weights.xh.dtype)
@@ -329,19 +320,30 @@ class LMN(RecurrentParameters):
 
         Below 1 the memory decays; above 1 it can grow. The loop m → h → m can grow in both cases.
 
-        Examples
-        --------
         >>> LMN(3, 4, 5).spectral_radii()
         {'weight_mm_l0': 0.99...}
         """
-        names = [f"weight_mm{suffix}" for layer in range(self.num_layers) for suffix in self._suffixes(layer)]
         with torch.no_grad():
-            return {name: float(torch.linalg.eigvals(getattr(self, name).double()).abs().max()) for name in names}
+            return {
+                f"weight_mm{suffix}": float(torch.linalg.eigvals(self.memory_matrix(suffix).double()).abs().max())
+                for layer in range(self.num_layers)
+                for suffix in self._suffixes(layer)
+            }
+
+    def memory_matrix(self, suffix: str = "_l0") -> Tensor:
+        """W_mm (p, p) of one layer and direction, for a diagonal memory too; `suffix` as in the parameter names.
+
+        Examples
+        --------
+        >>> LMN(3, 4, 5, memory="diagonal").memory_matrix().shape
+        torch.Size([5, 5])
+        """
+        return as_matrix(self._weights(suffix).mm)
 
     def extra_repr(self) -> str:
         """Sizes, then all options that differ from the default."""
         defaults = {
             "num_layers": 1, "output": "memory", "nonlinearity": "tanh", "bias": True, "batch_first": False,
-            "dropout": 0.0, "bidirectional": False, "backend": "auto",
+            "dropout": 0.0, "bidirectional": False, "backend": "auto", "memory": "dense",
         }  # fmt: skip
         return self._describe(defaults)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from linmem.nn.scan.activations import activation
 from linmem.nn.scan.autocast import autocast_dtype, device_type
-from linmem.nn.scan.checks import check_dtype_and_device, check_positive, check_tensor, functional_sizes
-from linmem.nn.scan.parameters import RecurrentParameters
+from linmem.nn.scan.checks import check_choice, check_dtype_and_device, check_positive, check_tensor, functional_sizes
+from linmem.nn.scan.parameters import MEMORIES, RecurrentParameters
 from linmem.nn.scan.reference import States
 from linmem.nn.scan.reference import step as scan_step
 
@@ -23,7 +23,7 @@ class LMNCell(RecurrentParameters):
 
     Parameters
     ----------
-    input_size, hidden_size, memory_size, nonlinearity, bias, device, dtype
+    input_size, hidden_size, memory_size, nonlinearity, bias, memory, device, dtype
         As in :class:`linmem.LMN`.
 
     Attributes
@@ -54,12 +54,14 @@ class LMNCell(RecurrentParameters):
         *,
         nonlinearity: str = "tanh",
         bias: bool = True,
+        memory: str = "dense",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         check_positive(input_size=input_size, memory_size=memory_size)
         activation(nonlinearity)
+        self.memory = check_choice("memory", memory, MEMORIES)
         self.input_size, self.hidden_size, self.memory_size = input_size, hidden_size, memory_size
         self.hidden_sizes, self.nonlinearity, self.bias = functional_sizes(hidden_size), nonlinearity, bool(bias)
         self._add_parameters("", input_size, torch.device(device) if isinstance(device, str) else device, dtype)
@@ -110,4 +112,4 @@ class LMNCell(RecurrentParameters):
 
     def extra_repr(self) -> str:
         """Sizes, then all options that differ from the default."""
-        return self._describe({"nonlinearity": "tanh", "bias": True})
+        return self._describe({"nonlinearity": "tanh", "bias": True, "memory": "dense"})

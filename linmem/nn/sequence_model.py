@@ -149,6 +149,6 @@ def parameter_groups(model: nn.Module, lr: float, memory_lr_scale: float = 0.1) 
     memory: list[nn.Parameter] = []
     other: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
-        (memory if "weight_mm" in name else other).append(parameter)
+        (memory if "_mm" in name else other).append(parameter)
     groups = [{"params": other, "lr": lr}, {"params": memory, "lr": lr * memory_lr_scale}]
     return [group for group in groups if group["params"]]

@@ -28,7 +28,7 @@ class Weights(NamedTuple):
     xh: Tensor  # (f, a)
     mh: Tensor  # (f, p)
     hm: Tensor  # (p, f), f of the last functional layer
-    mm: Tensor  # (p, p)
+    mm: Tensor  # (p, p), or (2p,) for a diagonal memory (linmem.nn.scan.memory)
     bias_h: Tensor | None  # (f,)
     bias_m: Tensor | None  # (p,)
     deep: tuple[tuple[Tensor, Tensor | None], ...] = ()  # (f_i, f_{i-1}), (f_i,) of each further functional layer

@@ -102,6 +102,38 @@ class Engine:
             blocks[kept_rows(sizes).to(blocks.device), p:] = grad_hidden
         return loops.backward(self, sizes, pieces, slopes, joined, array, p)
 
+    def forward_diagonal(
+        self,
+        nonlinearity: str,
+        sizes: Sequence[int],
+        before: Tensor,
+        memory: Tensor,
+        layers: list[Tensor],
+        step: loops.DiagonalStep,
+    ) -> None:
+        """The time loop with a diagonal memory over one chunk; see :func:`linmem.nn.scan.loops.forward_diagonal`."""
+        step = step._replace(own=self.array(step.own), other=self.array(step.other))
+        spaces = [self.array(torch.empty_like(t[: sizes[0]])) for t in (layers[0], memory)]
+        steps = [self.split(layer, sizes) for layer in layers]
+        loops.forward_diagonal(self, nonlinearity, self.array(before), self.split(memory, sizes), steps, step, *spaces)
+
+    def backward_diagonal(
+        self,
+        sizes: Sequence[int],
+        delta_before: Tensor,
+        delta_memory: Tensor,
+        deltas: list[Tensor],
+        grad_hidden: Tensor | None,
+        step: loops.DiagonalStep,
+    ) -> None:
+        """The backward time loop over one chunk; see :func:`linmem.nn.scan.loops.backward_diagonal`."""
+        step = step._replace(own=self.array(step.own), other=self.array(step.other))
+        spaces = [self.array(torch.empty_like(t[: sizes[0]])) for t in (*deltas, delta_memory, delta_memory)]
+        steps = [self.split(delta, sizes) for delta in deltas]
+        outside = None if grad_hidden is None else self.split(grad_hidden, sizes)
+        before, memory = self.array(delta_before), self.split(delta_memory, sizes)
+        loops.backward_diagonal(self, before, memory, steps, outside, step, spaces)
+
     def split_bias(self, joined: Linear) -> tuple[Linear, Tensor | None]:
         """A product without bias and the bias to add, or a product that adds its bias and None."""
         return joined, None

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from linmem.nn.scan.activations import activation
 from linmem.nn.scan.batch import Batch, Result
+from linmem.nn.scan.memory import as_matrix
 
 
 def scan(batch: Batch) -> Result:
@@ -23,12 +24,13 @@ def scan(batch: Batch) -> Result:
             "Pad it with torch.nn.utils.rnn.pad_packed_sequence; padding at the end changes no earlier output."
         )
     weights, sigma = batch.weights, activation(batch.nonlinearity).apply
+    W_mm = as_matrix(weights.mm)  # torch 2.13 cannot keep the batch dynamic with slices inside the operator
 
     def step(m: Tensor, projected: Tensor) -> tuple[Tensor, Tensor]:
         h = sigma(projected + F.linear(m, weights.mh))
         for weight, bias in weights.deep:
             h = sigma(F.linear(h, weight, bias))
-        m = F.linear(h, weights.hm, weights.bias_m) + F.linear(m, weights.mm)
+        m = F.linear(h, weights.hm, weights.bias_m) + F.linear(m, W_mm)
         return m, (h if batch.output == "functional" else m).clone()
 
     m_n, y = scan_operator(step, batch.m_0, F.linear(batch.x, weights.xh, weights.bias_h), dim=0)

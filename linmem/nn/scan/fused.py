@@ -40,8 +40,10 @@ from linmem.nn.scan.activations import activation
 from linmem.nn.scan.autocast import without_autocast
 from linmem.nn.scan.batch import Batch, Result, Weights
 from linmem.nn.scan.chunks import chunks_of
+from linmem.nn.scan.diagonal_passes import DiagonalBackward, DiagonalForward
 from linmem.nn.scan.engine import Engine, blas_threads
 from linmem.nn.scan.libraries import Libraries, choose_libraries
+from linmem.nn.scan.memory import is_diagonal
 from linmem.nn.scan.packing import last_rows
 from linmem.nn.scan.passes import Backward, Forward
 
@@ -70,7 +72,7 @@ class _Fused(torch.autograd.Function):
         states = [x.new_empty(rows if keep_states or i == returned else space, width) for i, width in enumerate(widths)]
         even, ends, m_n, starts = sizes[0] == sizes[-1], last_rows(sizes), torch.empty_like(m_0), []
         with blas_threads():
-            run = Forward(weights, nonlinearity, libraries, batch)
+            run = (DiagonalForward if is_diagonal(weights.mm) else Forward)(weights, nonlinearity, libraries, batch)
             after = run.start(m_0)
             for chunk in chunks:
                 if not keep_states:
@@ -102,8 +104,11 @@ class _Fused(torch.autograd.Function):
         x_grad = torch.empty_like(x) if ctx.needs_input_grad[1] else None
         # inside an autocast region, a backward pass would compute products in two types
         with blas_threads(), without_autocast(x):
-            again = Forward(weights, nonlinearity, libraries, sizes[0], matrix)
-            back = Backward(weights, nonlinearity, libraries, matrix, sizes[0])
+            forward_pass, backward_pass = (
+                (DiagonalForward, DiagonalBackward) if is_diagonal(weights.mm) else (Forward, Backward)
+            )
+            again = forward_pass(weights, nonlinearity, libraries, sizes[0], matrix)
+            back = backward_pass(weights, nonlinearity, libraries, matrix, sizes[0])
             for i, chunk in reversed(list(enumerate(chunks))):
                 here, n = chunk.rows, chunk.sizes[0]
                 if keep_states:
@@ -126,8 +131,9 @@ def choose_for(batch: Batch) -> Libraries:
     x, weights = batch.x, batch.weights
     if type(x) not in (Tensor, torch.nn.Parameter):  # fake tensors have no memory that other libraries can write to
         return Libraries(Engine(), Engine())
-    width = sum(weights.mh.shape)
-    return choose_libraries(batch.rows[0], width, width, x.dtype, x.device, step_by_step=bool(weights.deep))
+    f, p = weights.mh.shape
+    inputs, outputs = (p, f) if is_diagonal(weights.mm) else (p + f, p + f)
+    return choose_libraries(batch.rows[0], inputs, outputs, x.dtype, x.device, step_by_step=bool(weights.deep))
 
 
 def _add_last(grad: Tensor | None, last: Tensor | None, shape: tuple[int, int], sizes: Sequence[int]) -> Tensor | None:

@@ -59,6 +59,88 @@ def forward(
         block = after
 
 
+class DiagonalStep(NamedTuple):
+    """The operations of a step with diagonal memory; backward, those of the transposed matrices."""
+
+    to_hidden: Linear  # forward W_mh; backward W_hmᵀ
+    to_memory: Linear  # forward W_hm and b_m; backward W_mhᵀ
+    own: Any  # (p,) diagonal of W_mm
+    other: Any  # (p,) entries next to the diagonal, by row
+    deep: list[Linear]
+
+
+def add_decayed(engine: Arithmetic, out: Any, m: Any, step: DiagonalStep, space: Any) -> None:
+    """``out += W_mm m`` for a diagonal memory."""
+    pairs, multiply = m.shape[1] // 2 * 2, engine.multiply
+    multiply(m, step.own, out=space)
+    engine.add(out, space, out=out)
+    if pairs:
+        out, space = out[:, :pairs], space[:, :pairs]
+        multiply(m[:, 1:pairs:2], step.other[0:pairs:2], out=space[:, 0::2])
+        multiply(m[:, 0:pairs:2], step.other[1:pairs:2], out=space[:, 1::2])
+        engine.add(out, space, out=out)
+
+
+def forward_diagonal(
+    engine: Arithmetic,
+    nonlinearity: str,
+    before: Any,
+    memory: list[Any],
+    layers: list[list[Any]],
+    step: DiagonalStep,
+    hidden_space: Any,
+    memory_space: Any,
+) -> None:
+    """Diagonal memory: ``h_t = σ(x̂_t + W_mh m_{t-1})``, ``m_t = W_mm m_{t-1} + W_hm h_t + b_m``.
+
+    The first of `layers` holds the x̂_t on entry. `memory` and `layers` are filled.
+    """
+    sigma_ = engine.sigma_[nonlinearity]
+    for t, after in enumerate(memory):
+        rows = after.shape[0]
+        before, h = before[:rows], layers[0][t]
+        engine.add(h, step.to_hidden(before, hidden_space[:rows]), out=h)
+        sigma_(h)
+        for linear, layer in zip(step.deep, layers[1:], strict=True):
+            layer[t][:] = linear(h, layer[t])
+            h = sigma_(layer[t])
+        after[:] = step.to_memory(h, after)
+        add_decayed(engine, after, before, step, memory_space[:rows])
+        before = after
+
+
+def backward_diagonal(
+    engine: Arithmetic,
+    delta_before: Any,
+    delta_memory: list[Any],
+    deltas: list[list[Any]],
+    grad_hidden: list[Any] | None,
+    step: DiagonalStep,
+    spaces: list[Any],
+) -> None:
+    """Diagonal memory, backward: ``δv_t = (W_hmᵀ δm_t) σ'(v_t)``, ``δm_{t-1} += W_mmᵀ δm_t + W_mhᵀ δv_t``.
+
+    On entry `delta_memory` holds the gradients of m_t from the outputs, `deltas` the σ'(v_t) of each functional layer,
+    and `delta_before` zeros; they are filled with δm_t, δv_t and the gradient of m before the first step. `spaces` are
+    for each functional layer, then two for the memory.
+    """
+    add, multiply = engine.add, engine.multiply
+    for t in reversed(range(len(delta_memory))):
+        dm = delta_memory[t]
+        rows = dm.shape[0]
+        dh = step.to_hidden(dm, spaces[len(deltas) - 1][:rows])
+        if grad_hidden is not None:
+            add(dh, grad_hidden[t], out=dh)
+        for i in reversed(range(1, len(deltas))):
+            multiply(deltas[i][t], dh, out=deltas[i][t])
+            dh = step.deep[i - 1](deltas[i][t], spaces[i - 1][:rows])
+        dv = deltas[0][t]
+        multiply(dv, dh, out=dv)
+        target = (delta_memory[t - 1] if t else delta_before)[:rows]
+        add(target, step.to_memory(dv, spaces[-2][:rows]), out=target)
+        add_decayed(engine, target, dm, step, spaces[-1][:rows])
+
+
 def forward_deep(
     engine: Arithmetic,
     nonlinearity: str,

@@ -1,8 +1,8 @@
-/* The two time loops of the fused scan as one call each, float32; native.py compiles this on first use.
+/* The time loops of the fused scan as one call each, float32; compiled_library.py compiles this on first use.
  *
  * A product of n rows with a weight runs over panels of NR outputs, packed as (panel, input, NR), and keeps a tile of
- * rows x NR outputs in registers. Sequences do not meet, so a caller may give each thread some rows of every step.
- * Blocks and letters are those of chunks.py and loops.py.
+ * rows x NR outputs in registers. Sequences are independent, so a caller may give each thread some rows of every step.
+ * Blocks and symbols are those of chunks.py and loops.py.
  */
 #include <stdint.h>
 #include <string.h>
@@ -206,5 +206,70 @@ void lmn_backward(
             }
         }
         after = block;
+    }
+}
+
+/* out += W m for one row of a diagonal memory: own is the diagonal of W, other the entries next to it, by row */
+static inline void add_decayed(
+    int64_t p, float *restrict out, const float *restrict m, const float *restrict own, const float *restrict other) {
+    int64_t i = 0;
+    for (; i + 1 < p; i += 2) {
+        const float a = m[i], b = m[i + 1];
+        out[i] += own[i] * a + other[i] * b;
+        out[i + 1] += own[i + 1] * b + other[i + 1] * a;
+    }
+    if (i < p) out[i] += own[i] * m[i];
+}
+
+/* loops.forward_diagonal for rows first..last of every step; hidden holds x^ on entry and h on exit */
+void lmn_diagonal_forward(
+    int64_t kind, int64_t steps, const int64_t *sizes, int64_t first, int64_t last, int64_t f, int64_t p,
+    const float *before, float *memory, float *hidden, const float *packed_mh, const float *packed_hm,
+    const float *bias, const float *own, const float *other, float *space) {
+    for (int64_t t = 0; t < steps; t++) {
+        const int64_t end = last < sizes[t] ? last : sizes[t];
+        if (first < end) {
+            product(end - first, p, f, before + first * p, p, packed_mh, 0, space + first * f, f);
+            for (int64_t r = first; r < end; r++) nonlinear(kind, f, hidden + r * f, space + r * f);
+            product(end - first, f, p, hidden + first * f, f, packed_hm, bias, memory + first * p, p);
+            for (int64_t r = first; r < end; r++) add_decayed(p, memory + r * p, before + r * p, own, other);
+        }
+        before = memory;
+        memory += sizes[t] * p;
+        hidden += sizes[t] * f;
+    }
+}
+
+/* loops.backward_diagonal likewise; the arrays of all steps are given by their ends */
+void lmn_diagonal_backward(
+    int64_t steps, const int64_t *sizes, int64_t first, int64_t last, int64_t f, int64_t p,
+    const float *grad_hidden_end, float *delta_before, float *delta_memory_end, float *delta_end,
+    const float *packed_hm, const float *packed_mh, const float *own, const float *other, float *space_h,
+    float *space_m) {
+    const float *outside = grad_hidden_end;
+    float *dm = delta_memory_end, *dv = delta_end;
+    for (int64_t t = steps - 1; t >= 0; t--) {
+        const int64_t end = last < sizes[t] ? last : sizes[t];
+        dm -= sizes[t] * p;
+        dv -= sizes[t] * f;
+        if (outside) outside -= sizes[t] * f;
+        float *target = t ? dm - sizes[t - 1] * p : delta_before;
+        if (first >= end) continue;
+        product(end - first, p, f, dm + first * p, p, packed_hm, 0, space_h + first * f, f);
+        for (int64_t r = first; r < end; r++) {
+            float *restrict d = dv + r * f;
+            const float *restrict g = space_h + r * f;
+            if (outside)
+                for (int64_t i = 0; i < f; i++) d[i] *= g[i] + outside[r * f + i];
+            else
+                for (int64_t i = 0; i < f; i++) d[i] *= g[i];
+        }
+        product(end - first, f, p, dv + first * f, f, packed_mh, 0, space_m + first * p, p);
+        for (int64_t r = first; r < end; r++) {
+            float *restrict d = target + r * p;
+            const float *restrict g = space_m + r * p;
+            for (int64_t i = 0; i < p; i++) d[i] += g[i];
+            add_decayed(p, d, dm + r * p, own, other);
+        }
     }
 }

@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import cast
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from torch.nn import functional as F
 
 from linmem.nn.scan.compiled_library import library
 from linmem.nn.scan.engine import NumpyEngine
-from linmem.nn.scan.loops import Deep
+from linmem.nn.scan.loops import Deep, DiagonalStep
 
 KINDS = {"tanh": 0, "relu": 1, "selu": 2, "identity": 3}
 
@@ -95,6 +96,52 @@ class NativeEngine(NumpyEngine):
 
         self._share(run, sizes[0])
 
+    def forward_diagonal(
+        self,
+        nonlinearity: str,
+        sizes: Sequence[int],
+        before: Tensor,
+        memory: Tensor,
+        layers: list[Tensor],
+        step: DiagonalStep,
+    ) -> None:
+        """See :meth:`Engine.forward_diagonal`."""
+        rows, (f, p) = np.asarray(sizes, np.int64), (layers[0].shape[1], memory.shape[1])
+        W_mh, W_hm, space = (
+            cast(NativeLinear, step.to_hidden),
+            cast(NativeLinear, step.to_memory),
+            _space(layers[0], rows),
+        )
+
+        def run(first: int, last: int) -> None:
+            numbers = (KINDS[nonlinearity], len(rows), rows, first, last, f, p)
+            matrices = (W_mh.packed, W_hm.packed, W_hm.bias, step.own, step.other)
+            _call("lmn_diagonal_forward", *numbers, before, memory, layers[0], *matrices, space)
+
+        self._share(run, sizes[0])
+
+    def backward_diagonal(
+        self,
+        sizes: Sequence[int],
+        delta_before: Tensor,
+        delta_memory: Tensor,
+        deltas: list[Tensor],
+        grad_hidden: Tensor | None,
+        step: DiagonalStep,
+    ) -> None:
+        """See :meth:`Engine.backward_diagonal`."""
+        rows, (f, p) = np.asarray(sizes, np.int64), (deltas[0].shape[1], delta_memory.shape[1])
+        outside = None if grad_hidden is None else grad_hidden.contiguous()
+        W_hm, W_mh = cast(NativeLinear, step.to_hidden), cast(NativeLinear, step.to_memory)
+        spaces = _space(deltas[0], rows), _space(delta_memory, rows)
+
+        def run(first: int, last: int) -> None:
+            ends = (_end(outside), delta_before, _end(delta_memory), _end(deltas[0]))
+            matrices = (W_hm.packed, W_mh.packed, step.own, step.other)
+            _call("lmn_diagonal_backward", len(rows), rows, first, last, f, p, *ends, *matrices, *spaces)
+
+        self._share(run, sizes[0])
+
     def _share(self, run: Callable[[int, int], None], rows: int) -> None:
         """Give each thread some of the sequences, which are independent of each other in the loops."""
         threads = min(torch.get_num_threads(), rows)
@@ -103,6 +150,11 @@ class NativeEngine(NumpyEngine):
         bounds = [rows * i // threads for i in range(threads + 1)]
         list(_pool(threads, os.getpid()).map(run, bounds[:-1], bounds[1:]))
         return None
+
+
+def _space(like: Tensor, rows: np.ndarray) -> Tensor:
+    """Uninitialized memory for the rows of one step."""
+    return torch.empty_like(like[: int(rows[0])])
 
 
 def _end(tensor: Tensor | None) -> int | None:

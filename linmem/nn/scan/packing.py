@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from linmem.nn.scan.checks import check_tensor
+
 
 def step_starts(batch_sizes: Sequence[int]) -> list[int]:
     """First row of every step."""
@@ -74,8 +76,21 @@ class Rows(NamedTuple):
         return values[reversed_rows(self.batch_sizes).to(values.device)]
 
 
-def packed_rows(x: PackedSequence) -> Rows:
-    """The rows of a valid packed batch; ``ValueError`` otherwise."""
+def to_rows(x: Tensor | PackedSequence, batch_first: bool) -> Rows:
+    """The input of a layer in the layout of scans; ``ValueError`` or ``TypeError`` if it is not valid."""
+    if isinstance(x, PackedSequence):
+        return _packed_rows(x)
+    check_tensor("input", x)
+    if x.dim() not in (2, 3):
+        raise ValueError(f"input must have 2 dimensions (unbatched) or 3, got shape {tuple(x.shape)}.")
+    if 0 in x.shape[:-1]:
+        raise ValueError(f"input must have at least one step and one sequence, got shape {tuple(x.shape)}.")
+    if x.dim() == 2:
+        return Rows(x.unsqueeze(1), None)
+    return Rows(x.transpose(0, 1) if batch_first else x, None)
+
+
+def _packed_rows(x: PackedSequence) -> Rows:
     sizes = x.batch_sizes.tolist()
     if x.data.dim() != 2 or x.data.shape[0] == 0:
         raise ValueError(f"packed input must have data of shape (rows, features), got {tuple(x.data.shape)}.")

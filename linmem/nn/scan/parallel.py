@@ -26,17 +26,18 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from linmem.nn.scan.activations import activation
 from linmem.nn.scan.batch import Batch, Result, Weights
+from linmem.nn.scan.memory import multiply, square
 from linmem.nn.scan.packing import steps_and_sequences
 
 
-def linear_recurrence(u: Tensor, weight: Tensor) -> Tensor:
-    """``m_t = W m_{t-1} + u_t`` from m_{-1} = 0: u (T, B, p), W (p, p) to m (T, B, p)."""
+def linear_recurrence(u: Tensor, matrix: Tensor) -> Tensor:
+    """``m_t = W m_{t-1} + u_t`` from m_{-1} = 0: u (T, B, p), W dense or diagonal, to m (T, B, p)."""
     steps = u.shape[0]
     if steps == 1:
         return u
     even, odd = u[0::2], u[1::2]
-    at_odd = linear_recurrence(odd + F.linear(even[: len(odd)], weight), weight @ weight)
-    at_even = torch.cat([even[:1], even[1:] + F.linear(at_odd[: len(even) - 1], weight)])
+    at_odd = linear_recurrence(odd + multiply(even[: len(odd)], matrix), square(matrix))
+    at_even = torch.cat([even[:1], even[1:] + multiply(at_odd[: len(even) - 1], matrix)])
     pairs = torch.stack([at_even[: len(odd)], at_odd], 1).flatten(0, 1)
     return pairs if steps % 2 == 0 else torch.cat([pairs, at_even[-1:]])
 
@@ -84,5 +85,5 @@ def _memory(h: Tensor, m_0: Tensor, weights: Weights, sigma: Callable[[Tensor], 
     for weight, bias in weights.deep:
         h = sigma(F.linear(h, weight, bias))
     u = F.linear(h, weights.hm, weights.bias_m)
-    u = torch.cat([u[:1] + F.linear(m_0, weights.mm), u[1:]])
+    u = torch.cat([u[:1] + multiply(m_0, weights.mm), u[1:]])
     return h, linear_recurrence(u, weights.mm)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from linmem.nn.scan.activations import activation
 from linmem.nn.scan.batch import Batch, Result, Weights
+from linmem.nn.scan.memory import is_diagonal, multiply
 from linmem.nn.scan.packing import last_rows
 
 
@@ -30,7 +31,10 @@ def step(x: Tensor, m: Tensor, weights: Weights, nonlinearity: str) -> States:
     h = sigma(torch.addmm(F.linear(x, weights.xh, weights.bias_h), m, weights.mh.t()))
     for weight, bias in weights.deep:
         h = sigma(F.linear(h, weight, bias))
-    return States(h, torch.addmm(F.linear(h, weights.hm, weights.bias_m), m, weights.mm.t()))
+    written = F.linear(h, weights.hm, weights.bias_m)
+    if is_diagonal(weights.mm):
+        return States(h, written + multiply(m, weights.mm))
+    return States(h, torch.addmm(written, m, weights.mm.t()))
 
 
 def scan(batch: Batch) -> Result:
