@@ -1,6 +1,8 @@
-"""The command line as a user meets it: a whole session on small data, and bad input answered by one line."""
+"""The command line: all commands on small data, their help, and bad input, which gives one line."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +11,13 @@ import torch
 
 from linmem import cli
 from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.autoencoder.solvers import SOLVERS
+from linmem.cli.commands import COMMANDS
+from linmem.cli.main import parser
 from linmem.data import midi
 from linmem.experiments.harness import reproduction
-from linmem.runs.directory import (
-    load_run,
-)
+from linmem.runs.directory import load_run
+from linmem.runs.options import FIELDS, RunOptions, with_options
 
 SMALL = ["--hidden_size=6", "--memory_size=8", "--max_epochs=2", "--batch_size=4"]
 
@@ -45,7 +49,7 @@ def trained(pieces, tmp_path_factory):
     return folder
 
 
-def test_train_leaves_a_run_that_can_be_read(trained):
+def test_train_writes_a_run_directory(trained):
     assert {"config.json", "history.jsonl", "state.safetensors", "scores.json"} <= {f.name for f in trained.iterdir()}
     config = json.loads((trained / "config.json").read_text())
     assert config["model"]["hidden_size"] == 6
@@ -55,7 +59,7 @@ def test_train_leaves_a_run_that_can_be_read(trained):
     assert json.loads((trained / "scores.json").read_text())["baseline"]["nll"] > 0
 
 
-def test_evaluate_prints_persistence_first(trained, capsys):
+def test_evaluate_prints_the_baseline_first(trained, capsys):
     status, out, _ = run(capsys, "evaluate", trained)
     assert status == 0
     rows = [line.split("|")[1].strip() for line in out.splitlines()]
@@ -63,7 +67,7 @@ def test_evaluate_prints_persistence_first(trained, capsys):
     assert rows[2:] == ["persistence", "lmn-b, unfolded"]
 
 
-def test_generate_writes_music_that_opens_and_a_picture(trained, tmp_path, capsys):
+def test_generate_writes_midi_and_a_picture(trained, tmp_path, capsys):
     status, out, _ = run(
         capsys, "generate", trained, "--out", tmp_path / "a", "--prompt_length=5", "--steps=12", "--voices=3"
     )
@@ -85,7 +89,7 @@ def test_generate_writes_music_that_opens_and_a_picture(trained, tmp_path, capsy
     assert status == 0
 
 
-def test_fit_writes_what_load_reads(pieces, tmp_path, capsys):
+def test_fit_writes_an_autoencoder_that_load_reads(pieces, tmp_path, capsys):
     status, out, _ = run(capsys, "fit", pieces, "--out", tmp_path / "fit", "--memory_size=12")
     assert status == 0
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines() if line.startswith("|")]
@@ -99,7 +103,7 @@ def test_fit_writes_what_load_reads(pieces, tmp_path, capsys):
     assert "replace it (--force)" in err
 
 
-def test_a_run_that_is_made_longer_is_the_run_that_was_never_cut(pieces, tmp_path, capsys):
+def test_a_run_that_is_extended_equals_an_uninterrupted_run(pieces, tmp_path, capsys):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     short = [option for option in SMALL if "max_epochs" not in option]
     for command in (
@@ -167,8 +171,15 @@ def altered(run_folder, tmp_path):
             ["train", "{pieces}", "--out", "{trained}", "--resume", "--nonlinearity=relu"],
             "nonlinearity must be tanh as in",
         ),
-        (["fit", "{pieces}", "--device=toaster"], "device is 'toaster'"),
-        (["fit", "{pieces}", "--threads=0"], "threads is 0: at least 1"),
+        (
+            ["fit", "{pieces}", "--device=toaster"],
+            "device must be one that this machine has, as cpu or cuda, got 'toaster'",
+        ),
+        (["fit", "{pieces}", "--device=meta"], "device must be one that this machine has"),
+        (["fit", "{pieces}", "--threads=0"], "threads must be at least 1, got 0"),
+        (["train", "{pieces}", "--config={broken}/broken.npy"], "config must be YAML in UTF-8"),
+        (["train", "{pieces}", "--config={nested}"], "linmem train"),
+        (["train", "{pieces}", "--config={digits}"], "linmem train"),
         (["fit", "{pieces}", "--memory_size=1.0"], "memory_size is 1.0, wanted a positive integer"),
         (["generate", "{trained}", "--voices=-2"], "voices must be from 1 to the number of notes (88), got -2"),
         (["train", "{pieces}", "--out", "{trained}"], "with state.safetensors. Continue it (--resume)"),
@@ -187,32 +198,36 @@ def altered(run_folder, tmp_path):
         (["generate", "{trained}", "--temperature=0"], "temperature must be above 0, got 0.0"),
         (["reproduce", "table9"], "unknown experiment 'table9': the known ones are table1, "),
         (["reproduce", "parameters", "--grid=huge"], "grid is 'huge': those of parameters are smoke, paper"),
-        (["sweep", "{pieces}"], "give --space FILE or --grid NAME"),
-        (["sweep", "{pieces}", "--grid=huge"], "grid is 'huge': the known ones are smoke, small, paper"),
+        (["sweep", "{pieces}"], "either --space FILE or --grid NAME must be given"),
+        (["sweep", "{pieces}", "--grid=huge"], "grid must be one of smoke, small, paper, got 'huge'"),
         (["sweep", "{pieces}", "--space=nowhere.yaml"], "nowhere.yaml"),
         (["sweep", "{pieces}", "--space={pieces}/0.npy"], "must be YAML or JSON"),
         (["sweep", "{broken}", "--grid=smoke"], "broken.npy"),
         (["sweep", "{pieces}", "--grid=smoke", "--trials=0"], "trials must be at least 1, got 0"),
     ],
 )
-def test_bad_input_is_one_clear_line_and_status_2(arguments, message, pieces, trained, tmp_path, capsys, monkeypatch):
+def test_bad_input_gives_one_line_and_status_2(arguments, message, pieces, trained, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     broken = tmp_path / "pieces"
     broken.mkdir()
     for index in range(3):
         np.save(broken / f"{index}.npy", np.ones((4, 88)))
     (broken / "broken.npy").write_bytes(b"\x93NUMPY not really")
+    (tmp_path / "nested.yaml").write_text("[" * 20_000)
+    (tmp_path / "digits.yaml").write_text(f"hidden_size: {'9' * 5001}\n")
     places = {"pieces": pieces, "trained": trained, "broken": broken, "altered": altered(trained, tmp_path)}
+    places |= {name: tmp_path / f"{name}.yaml" for name in ("nested", "digits")}
     before = {path: path.stat().st_mtime_ns for path in trained.rglob("*")}
     status, out, err = run(capsys, *(argument.format(**places) for argument in arguments))
     assert status == 2
     assert out == ""
     assert message in err
     assert len(err.strip().splitlines()) == 1
+    assert len(err) < 400
     assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
 
 
-def test_sweep_does_a_space_once(pieces, tmp_path, capsys):
+def test_sweep_does_each_run_of_a_space_once(pieces, tmp_path, capsys):
     pytest.importorskip("optuna")
     (tmp_path / "space.yaml").write_text("model: [gru, lstm]\nhidden_size: 3\nmax_epochs: 1\n")
     command = ["sweep", pieces, "--space", tmp_path / "space.yaml", "--out", tmp_path / "out"]
@@ -225,7 +240,7 @@ def test_sweep_does_a_space_once(pieces, tmp_path, capsys):
     assert {path: path.stat().st_mtime_ns for path in files} == files
 
 
-def test_evaluate_keeps_its_table_and_scores_where_it_is_asked_to(trained, tmp_path, capsys):
+def test_evaluate_writes_table_and_scores_with_out(trained, tmp_path, capsys):
     command = ["evaluate", trained, "--split=valid"]
     status, out, _ = run(capsys, *command, "--out", tmp_path)
     assert status == 0
@@ -240,7 +255,7 @@ def test_evaluate_keeps_its_table_and_scores_where_it_is_asked_to(trained, tmp_p
     assert run(capsys, *command, "--out", tmp_path, "--force")[0] == 0
 
 
-def test_bench_prints_ratios_and_keeps_its_numbers(tmp_path, capsys):
+def test_bench_prints_ratios_and_writes_its_numbers(tmp_path, capsys):
     status, out, _ = run(capsys, "bench", "--sizes=1", "--rounds=1", "--clock=cpu", "--out", tmp_path)
     assert status == 0
     assert "LSTM(f+p) / LMN" in out
@@ -260,8 +275,7 @@ def test_reproduce_lists_and_runs(tmp_path, capsys):
     assert run(capsys, *command)[1].count("not run") == len(reproduction.EXPERIMENTS) - 1
 
 
-def test_resume_needs_no_option_twice_and_goes_on_with_the_same_network(pieces, tmp_path, capsys):
-    """Options that are not typed again are those of the run, not the defaults."""
+def test_resume_takes_options_that_are_not_given_from_the_run(pieces, tmp_path, capsys):
     unusual = [
         "--nonlinearity=relu",
         "--input_dropout=0.3",
@@ -278,7 +292,7 @@ def test_resume_needs_no_option_twice_and_goes_on_with_the_same_network(pieces, 
     assert configs[0]["model"] == configs[1]["model"]
     assert configs[0]["training"] == configs[1]["training"]
     status, _, err = run(capsys, "train", pieces, "--resume", "--nonlinearity=tanh", "--out", tmp_path / "cut")
-    assert status == 2  # a default, but typed
+    assert status == 2  # a default, but given
     assert "nonlinearity must be relu as in" in err
 
 
@@ -293,3 +307,55 @@ def test_a_failure_before_anything_was_trained_leaves_the_folder_free(pieces, tm
     command = ["train", pieces, *SMALL, "--out", tmp_path / "run", "--pretrain=inputs"]
     assert run(capsys, *command)[0] == 2
     assert run(capsys, *command, "--hidden_size=8")[0] == 0
+
+
+def test_help_lists_all_commands_with_one_example_each(capsys):
+    listing = run(capsys, "--help")[1]
+    assert set(listing.split()) >= set(COMMANDS)
+    for name in COMMANDS:
+        status, out, _ = run(capsys, name, "--help")
+        assert status == 0
+        (example,) = [line.strip() for line in out.splitlines() if line.startswith(f"  linmem {name}")]
+        parsed = parser(name).parse_args(example.split()[1:], defaults=False)
+        assert parsed.command == name
+        for option in ("--config", "--seed", "--device", "--out", "--threads"):
+            assert option in out
+
+
+def test_every_option_is_documented_and_has_the_default_of_its_dataclass(capsys):
+    for name in COMMANDS:
+        for action in parser(name)._subcommands_action._name_parser_map[name]._actions:
+            assert action.help, f"{name} {action.dest}"
+    defaults = parser("train").parse_args(["train", "chorales"]).train
+    assert with_options(RunOptions("chorales"), {name: defaults[name] for name in FIELDS}) == RunOptions("chorales")
+
+
+def test_help_names_every_solver(capsys):
+    out = run(capsys, "fit", "--help")[1]
+    assert all(name in out for name in SOLVERS)
+
+
+def test_flags_may_precede_the_data(pieces, tmp_path, capsys):
+    command = ["train", "--resume", "--skip_connection", pieces, *SMALL, "--out", tmp_path / "run"]
+    assert run(capsys, *command)[0] == 0
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["model"]["skip_connection"] is True
+
+
+FULL_DISK = """
+import resource, sys
+from linmem import cli
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("command", ["fit", "train"])
+def test_a_full_disk_gives_one_line_no_partial_files_and_a_run_that_resumes(pieces, tmp_path, command):
+    options = ["--memory_size=8", *(["--hidden_size=6", "--max_epochs=2"] if command == "train" else [])]
+    arguments = [command, str(pieces), *options, "--out", str(tmp_path / "out")]
+    full = subprocess.run([sys.executable, "-c", FULL_DISK, "2000", *arguments], capture_output=True, text=True)
+    assert full.returncode == 2, full.stderr
+    assert len(full.stderr.strip().splitlines()) == 1
+    assert "File too large" in full.stderr
+    assert not [path for path in (tmp_path / "out").iterdir() if path.suffix in (".partial", ".mid")]
+    assert cli.main([*arguments, "--resume" if command == "train" else "--force"]) == 0

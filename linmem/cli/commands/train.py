@@ -1,0 +1,74 @@
+"""`linmem train`: train a model in a run directory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from linmem.cli.data_argument import DataArgument
+from linmem.cli.default_folder import default_folder
+from linmem.cli.signature import Options
+from linmem.nn.registry import MODELS
+from linmem.runs.directory import CONFIG, read_options
+from linmem.runs.options import GROUPS, RunOptions, with_options
+
+
+def train(
+    data: DataArgument,
+    options: Annotated[Mapping[str, Any], Options(*GROUPS.values())],
+    *,
+    out: str | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+    force: bool = False,
+) -> None:
+    """Train a model on a data set, with or without pretraining; the data set defines the task.
+
+    Parameters
+    ----------
+    out : str
+        Run directory; by default runs/DATA-MODEL-…
+    resume : bool
+        Continue the run in the directory. Options that are not given are those of the run.
+    device : str
+        cpu, cuda, cuda:1, …
+    force : bool
+        Replace the run in the directory.
+
+    Examples
+    --------
+    ::
+
+        linmem train chorales --model lmn-b --hidden_size 100 --memory_size 250
+    """
+    from linmem.runs import runner
+    from linmem.training import distributed
+
+    run_options = with_options(RunOptions(data), options)
+    folder = Path(out) if out else _default_folder(run_options)
+    if resume and (folder / CONFIG).exists():
+        run_options = with_options(RunOptions(data, *_groups(read_options(folder))), options)
+    summary = runner.run(run_options, folder, resume=resume, force=force, device=device, progress=True)
+    if distributed.rank() > 0:
+        return
+    name = run_options.model.model
+    print(runner.scores_table({summary.baseline_name: summary.baseline, f"{name} (valid)": summary.scores}))
+    print(f"\n{folder}: best epoch {summary.best_epoch} of {summary.epochs}; next: linmem evaluate {folder}")
+
+
+train.__doc__ = (train.__doc__ or "").replace(
+    "the data set defines the task.",
+    "the data set defines the task.\n\n    models:\n"
+    + "\n".join(f"      {name:<{max(map(len, MODELS))}}  {line}" for name, (_, line) in MODELS.items()),
+)
+
+
+def _groups(options: RunOptions) -> list[Any]:
+    return [getattr(options, group) for group in GROUPS]
+
+
+def _default_folder(options: RunOptions) -> Path:
+    scheme = options.pretraining.pretrain
+    seed = f"seed{options.training.seed}"
+    return default_folder(options.data, options.model.model, "" if scheme == "none" else scheme, seed)
