@@ -141,8 +141,8 @@ def altered(run_folder, tmp_path):
     ("arguments", "message"),
     [
         (["fit", "no_such_set"], "Known: chorales, jsb_chorales"),
-        (["fit", "{pieces}", "--memory_size=5000"], "independent directions: lower memory_size"),
-        (["fit", "{pieces}", "--solver=magic"], "solver is 'magic'"),
+        (["fit", "{pieces}", "--memory_size=5000"], "memory_size must be at most the rank of the history matrix"),
+        (["fit", "{pieces}", "--solver=magic"], "solver must be one of 'auto', 'exact'"),
         (["train", "{pieces}", "--model=transformer"], "model must be one of lmn-a, lmn-b"),
         (["train", "{pieces}", "--pretrain=wishes"], "pretrain must be one of none, unfolded, inputs, got 'wishes'"),
         (
@@ -180,7 +180,7 @@ def altered(run_folder, tmp_path):
         (["train", "{pieces}", "--config={broken}/broken.npy"], "config must be YAML in UTF-8"),
         (["train", "{pieces}", "--config={nested}"], "linmem train"),
         (["train", "{pieces}", "--config={digits}"], "linmem train"),
-        (["fit", "{pieces}", "--memory_size=1.0"], "memory_size is 1.0, wanted a positive integer"),
+        (["fit", "{pieces}", "--memory_size=1.0"], "memory_size must be a positive integer"),
         (["generate", "{trained}", "--voices=-2"], "voices must be from 1 to the number of notes (88), got -2"),
         (["train", "{pieces}", "--out", "{trained}"], "with state.safetensors. Continue it (--resume)"),
         (

@@ -13,8 +13,11 @@ def generate(
     prompt_length: int = 16,
     steps: int = 48,
     temperature: float = 1.0,
+    top_p: float = 1.0,
     voices: int | None = None,
+    max_voices: int | None = None,
     tempo: float = 90.0,
+    steps_per_quarter: int | None = None,
     seed: int = 0,
     device: str = "cpu",
     force: bool = False,
@@ -35,10 +38,16 @@ def generate(
         Steps to generate.
     temperature : float
         Divides the logits: below 1 less random, above 1 more random.
+    top_p : float
+        Probability of the most likely notes that may be sampled.
     voices : int
+        Exact number of simultaneous notes.
+    max_voices : int
         Largest number of simultaneous notes.
     tempo : float
         Quarter notes per minute.
+    steps_per_quarter : int
+        Steps per quarter note; by default that of the run's data set.
     seed : int
         Seed of the sampling.
     device : str
@@ -61,8 +70,11 @@ def generate(
         prompt_length=prompt_length,
         steps=steps,
         temperature=temperature,
+        top_p=top_p,
         voices=voices,
+        max_voices=max_voices,
         tempo=tempo,
+        steps_per_quarter=steps_per_quarter,
         seed=seed,
         device=device,
         force=force,
