@@ -47,6 +47,13 @@ def test_a_damaged_file_is_named(tmp_path, name, content, message):
         mnist.read_idx(path)
 
 
+def test_a_compressed_file_beyond_the_limit_is_not_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("LINMEM_MAX_BYTES", "100000")
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(10**7), mtime=0))
+    with pytest.raises(ValueError, match=r"bomb.gz must need at most 100,000 bytes in memory, got 100,001"):
+        mnist.read_idx(tmp_path / "bomb.gz")
+
+
 def test_offline_one_line_says_what_to_do(tmp_path, monkeypatch):
     class Offline:
         def __init__(self, **_):

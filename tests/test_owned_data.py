@@ -108,7 +108,7 @@ def test_damaged_sounds_are_named(tmp_path, content, message):
         timit.read_sound(path)
 
 
-@pytest.mark.parametrize("line", ["0 800", "0 800 xx", "a 800 sh", ""])
+@pytest.mark.parametrize("line", ["0 800", "0 800 xx", "a 800 sh", "² 800 sh", f"{'9' * 400} 800 sh", ""])
 def test_damaged_phones_are_named(corpus, line):
     path = corpus / "timit/TRAIN/DR1/FCJF0/SX37.PHN"
     path.write_text(f"0 800 h#\n{line}\n800 900 sh\n")
@@ -116,6 +116,16 @@ def test_damaged_phones_are_named(corpus, line):
         data.load("timit", corpus)
     path.unlink()
     with pytest.raises(ValueError, match=r"SX37.PHN must exist"):
+        data.load("timit", corpus)
+
+
+def test_sounds_too_short_or_of_another_rate_are_named(corpus):
+    path = corpus / "timit/TRAIN/DR1/FCJF0/SX37.WAV"
+    path.write_bytes(sphere(speech(n=100)))
+    with pytest.raises(ValueError, match=r"SX37.WAV: samples must hold at least one window"):
+        data.load("timit", corpus)
+    path.write_bytes(sphere(speech()).replace(b"sample_rate -i 16000", b"sample_rate -i 00000"))
+    with pytest.raises(ValueError, match=r"SX37.WAV must have 16000 samples per second, got 0"):
         data.load("timit", corpus)
 
 
@@ -201,6 +211,7 @@ def test_handwriting_gives_steps_and_lifts(whiteboard):
         ("lineStrokes/a01/a01-000/a01-000u-01.xml", "<Stroke", "a01-000u-01.xml must be a readable file of strokes"),
         ("lineStrokes/a01/a01-000/a01-000u-01.xml", strokes_of([]), "a01-000u-01.xml must hold at least one point"),
         ("lineStrokes/a01/a01-000/a01-000u-01.xml", STROKES.format("<Stroke><Point x='1'/></Stroke>"), "'y'"),
+        ("lineStrokes/a01/a01-000/a01-000u-01.xml", strokes_of([("nan", 1)]), "must hold finite coordinates"),
         ("trainset.txt", "a01-000u nonsense", "must list forms such as a01-000u, got 'nonsense'"),
         ("trainset.txt", "a01-009u", "must hold the lines of form a01-009u, got none"),
         ("trainset.txt", "", "must list at least one form"),

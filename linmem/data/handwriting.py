@@ -22,9 +22,11 @@ from torch import Tensor
 
 from linmem.data.downloads import data_root
 from linmem.data.splits import SPLITS, Splits
+from linmem.storage.limits import require_size
 
 SOURCE = "https://fki.tic.heia-fr.ch/databases/iam-on-line-handwriting-database"
 LISTS = {"train": "trainset.txt", "valid": "testset_v.txt", "test": "testset_f.txt"}
+_BYTES_PER_BYTE = 32  # memory of the parsed XML per byte of text
 FORM = re.compile(r"((\w+)-\d+)\w?")
 
 
@@ -93,6 +95,7 @@ def lines_of(folder: Path, form: str) -> list[Path]:
 
 def read_strokes(path: Path) -> Tensor:
     """Read one line as float32 (T, 3); the differences of the first point are 0."""
+    require_size(_BYTES_PER_BYTE * path.stat().st_size, path)
     try:
         strokes = [
             [(float(point.attrib["x"]), float(point.attrib["y"])) for point in stroke.iter("Point")]
@@ -105,6 +108,8 @@ def read_strokes(path: Path) -> Tensor:
         raise ValueError(f"{path} must hold at least one point, got none. Restore the file.")
     points = np.concatenate([np.array(stroke) for stroke in strokes])
     lifted = np.concatenate([np.append(np.zeros(len(stroke) - 1), 1) for stroke in strokes])
+    if not np.isfinite(points).all() or np.abs(points).max() > 1e9:
+        raise ValueError(f"{path} must hold finite coordinates of at most 1e9, got others. Restore the file.")
     steps = np.diff(points, axis=0, prepend=points[:1])
     return torch.from_numpy(np.column_stack([steps, lifted]).astype(np.float32))
 

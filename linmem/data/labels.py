@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from linmem.data.csv_file import is_number, rows_of
+from linmem.storage.limits import require_size
 
 FILE = "labels.csv"
+_BYTES_PER_BYTE = 64  # memory of the cells per byte of text
 LAYOUT = (
     "Use one subfolder per class (DATA/CLASS/file), the same inside train, valid and test, or a file labels.csv with "
     "the columns file,label"
@@ -84,6 +86,7 @@ def read_labels(path: Path) -> tuple[dict[str, tuple[str, ...]], bool]:
     ValueError
         A row is incomplete or repeated, or several columns are not all numbers.
     """
+    require_size(_BYTES_PER_BYTE * path.stat().st_size, path)
     rows = list(rows_of(path))
     header = [cell.strip().lower() for cell in rows[0][1]] if rows else []
     if header[:1] in (["file"], ["filename"], ["path"]):

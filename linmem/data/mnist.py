@@ -20,6 +20,7 @@ from torch import Tensor
 
 from linmem.data.downloads import RemoteFile, fetch
 from linmem.data.splits import SPLITS, LabelledSplits
+from linmem.storage.limits import max_bytes, require_size
 
 SOURCE = "https://ossci-datasets.s3.amazonaws.com/mnist"
 FILES = {
@@ -128,9 +129,11 @@ def read_idx(path: Path) -> np.ndarray:
         The file has another format, or its size differs from its header.
     """
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            content = stream.read(max_bytes() + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} must be a readable gzip file, got: {error}. Restore the original.") from error
+    require_size(len(content), path)
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in IDX_TYPES:
         raise ValueError(
             f"{path} must be an IDX file, got one that begins with {content[:4].hex() or 'nothing'}. Restore it."

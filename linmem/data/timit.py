@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import wave
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from torch.nn.functional import one_hot
 from linmem.data.cepstra import HOP, WINDOW, mel_cepstra
 from linmem.data.downloads import data_root
 from linmem.data.splits import SPLITS, PairedSplits
+from linmem.storage.limits import require_size
 
 SOURCE = "https://catalog.ldc.upenn.edu/LDC93S1"
 NAMES = "iy ih eh ey ae aa aw ay ah oy ow uh uw er jh ch b d g p t k dx s sh z f th v dh m n ng l r w y hh sil"
@@ -41,6 +43,8 @@ VALID_SPEAKERS = """
     faks0 mmdb1 mbdg0 fedw0 mtdt0 fsem0 mdvc0 mrjm4 mjsw0 mteb0 fdac1 mmdm2 mbwm0 mgjf0 mthc0 mbns0 mers0 fcal1 mreb0
     mjfc0 fjem0 mpdf0 mcsh0 mglb0 mwjg0 mmjr0 fmah0 mmwh0 fgjd0 mrjr0 mgwt0 fcmh0 fadg0 mrtk0 fnmr0 mdls0 fdrw0 fjsj0
     fjmg0 fmml0 mjar0 fkms0 fdms0 mtaa0 frew0 mdlf0 mrcs0 majc0 mroa0 mrws1"""
+SAMPLES = re.compile(r"[0-9]{1,12} [0-9]{1,12}")  # first and last sample of a phone
+RATE = 16_000
 CORE_TEST, VALID = frozenset(CORE_SPEAKERS.split()), frozenset(VALID_SPEAKERS.split())
 
 
@@ -100,7 +104,12 @@ def sentences(folder: Path) -> dict[str, list[Path]]:
 def read_sentence(sound: Path) -> tuple[Tensor, Tensor]:
     """Read cepstra (T, 13) float64 and phones (T,) int64: the phone in the middle of each frame."""
     samples, rate = read_sound(sound)
-    cepstra = torch.from_numpy(mel_cepstra(samples, rate))
+    if rate != RATE:
+        raise ValueError(f"{sound} must have {RATE} samples per second, got {rate}. Resample it.")
+    try:
+        cepstra = torch.from_numpy(mel_cepstra(samples, rate))
+    except ValueError as error:
+        raise ValueError(f"{sound}: {error}") from None
     starts, phones = read_phones(sound)
     middle = (np.arange(len(cepstra)) * HOP + WINDOW / 2) * rate
     return cepstra, torch.from_numpy(phones[(np.searchsorted(starts, middle, side="right") - 1).clip(0)])
@@ -117,7 +126,7 @@ def read_phones(sound: Path) -> tuple[np.ndarray, np.ndarray]:
     for number, line in enumerate(beside[0].read_text(encoding="ascii", errors="replace").splitlines(), start=1):
         parts = line.split()
         phone = FOLDED.get(parts[-1], parts[-1]) if parts else ""
-        if len(parts) != 3 or not (parts[0] + parts[1]).isdigit() or phone not in PHONES:
+        if len(parts) != 3 or not SAMPLES.fullmatch(" ".join(parts[:2])) or phone not in PHONES:
             raise ValueError(
                 f"{beside[0]}, line {number} must be `first_sample last_sample phone`, got {line!r}. Restore the file."
             )
@@ -130,6 +139,7 @@ def read_phones(sound: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def read_sound(path: Path) -> tuple[np.ndarray, int]:
     """Read samples (n,) as float64 in [−1, 1) and their rate from a 16-bit mono NIST SPHERE or RIFF file."""
+    require_size(8 * path.stat().st_size, path)
     content = path.read_bytes()
     if content.startswith(b"NIST_1A\n"):
         return _read_sphere(path, content)
@@ -157,7 +167,9 @@ def _read_sphere(path: Path, content: bytes) -> tuple[np.ndarray, int]:
         raise ValueError(
             f"{path} must be 16-bit mono pcm, got {coding} of byte order {order}. Convert it with sph2pipe."
         )
+    if size < 0 or count < 0:
+        raise ValueError(f"{path} must have sizes of at least 0, got {size} and {count}. Restore the file.")
     samples = np.frombuffer(content[size : size + 2 * count], "<i2" if order == "01" else ">i2")
-    if len(samples) != count:
+    if len(samples) != count or count == 0:
         raise ValueError(f"{path} must hold the {count} samples of its header, got {len(samples)}. Restore the file.")
     return samples / 32768, rate
