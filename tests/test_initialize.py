@@ -8,12 +8,13 @@ from torch import nn
 
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.autoencoder.history.in_memory import InMemoryHistory
-from linmem.nn.initialize import answer_constant_, fit_readout_, from_autoencoder_, from_unfolded_
+from linmem.nn.initialize import fit_readout_, from_autoencoder_, from_unfolded_, set_output_bias_
 from linmem.nn.lmn import LMN
 from linmem.nn.registry import MODELS, ModelOptions, build_model
 from linmem.nn.unfolded import UnfoldedNetwork
 from linmem.training.loop import TrainingOptions
-from linmem.training.pretraining import hidden_states, pretrain
+from linmem.training.pretraining import hidden_states, pretrain, pretrain_on_inputs
+from linmem.training.tasks import GivenValues
 
 LENGTHS = (6, 9, 4, 9, 7)
 
@@ -66,6 +67,24 @@ def test_at_full_rank_the_lmn_is_the_unfolded_network(nonlinearity, lags, memory
             torch.testing.assert_close(readout(lmn(x)[0]), faded(x)[0], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("lag_decay", [0.9, 0.7, 0.5])
+@pytest.mark.parametrize(("nonlinearity", "lags"), [("tanh", 3), ("relu", 1), ("selu", 5)])
+def test_at_full_rank_the_lmn_is_the_unfolded_network_for_every_lag_decay(nonlinearity, lags, lag_decay):
+    torch.manual_seed(1)
+    unfolded = UnfoldedNetwork(3, 4, 2, lags=lags, nonlinearity=nonlinearity).double()
+    hidden = hidden_states(unfolded, sequences())
+    rank = int(torch.linalg.matrix_rank(InMemoryHistory(hidden).dense()))
+    autoencoder = LinearAutoencoder(rank, solver="exact", lag_decay=lag_decay).fit(hidden)
+    lmn = LMN(3, 4, rank, nonlinearity=nonlinearity, dtype=torch.float64)
+    readout = nn.Linear(rank, 2, dtype=torch.float64)
+    from_unfolded_(lmn, readout, unfolded, autoencoder)
+    # A singular direction of weight γ^i is known to ε / γ^i, and decoding divides by γ^i once more.
+    tolerance = 1e3 * torch.finfo(torch.float64).eps * lag_decay ** (-2 * max(LENGTHS))
+    with torch.no_grad():
+        for x in sequences():
+            torch.testing.assert_close(readout(lmn(x)[0]), unfolded(x)[0], rtol=tolerance, atol=tolerance)
+
+
 def test_the_readout_is_the_minimum_of_its_ridge_objective():
     S, Y = torch.cat(sequences(4)), torch.cat(sequences(2, seed=1))
     readout = nn.Linear(4, 2, dtype=torch.float64)
@@ -80,55 +99,72 @@ def test_the_readout_is_the_minimum_of_its_ridge_objective():
     assert all(float(gradient.abs().max()) < 1e-9 for gradient in gradients)
 
 
-def test_after_the_three_steps_the_lmn_approximates_the_unfolded_network():
-    x = [(roll > 0.4).float() for roll in sequences(5, (30, 25, 28, 31, 22, 27))]
+@pytest.mark.parametrize("lag_decay", [1.0, 0.8])
+def test_after_the_three_steps_at_full_rank_the_lmn_is_the_trained_unfolded_network(lag_decay):
+    x = [(roll > 0.4).double() for roll in sequences(5, (7, 5, 6))]
     inputs, targets = [roll[:-1] for roll in x], [roll[1:] for roll in x]
-    lmn, readout = LMN(5, 6, 60, nonlinearity="selu", batch_first=True), nn.Linear(60, 5)
+    rank = sum(map(len, inputs))  # of the history matrix, which has more columns than its 15 rows
+    kind = {"dtype": torch.float64}
+    lmn, readout = LMN(5, 6, rank, nonlinearity="selu", batch_first=True, **kind), nn.Linear(rank, 5, **kind)
     options = TrainingOptions(max_epochs=5, batch_size=2)
-    pretrained = pretrain(lmn, readout, inputs, targets, lags=3, options=options)
+    pretrained = pretrain(lmn, readout, inputs, targets, lags=3, lag_decay=lag_decay, options=options)
     assert len(pretrained.history.epochs) == 5
-    assert pretrained.autoencoder.training_error_ < 0.05
+    assert pretrained.autoencoder.lag_decay == lag_decay
     with torch.no_grad():
-        difference = torch.cat([readout(lmn(one[None])[0])[0] - pretrained.unfolded(one)[0] for one in inputs])
-        spread = torch.cat([pretrained.unfolded(one)[0] for one in inputs]).std()
-    assert float(difference.square().mean().sqrt()) < 0.3 * float(spread)
+        for one in inputs:
+            torch.testing.assert_close(readout(lmn(one[None])[0])[0], pretrained.unfolded(one)[0], rtol=1e-6, atol=1e-6)
+
+
+def test_pretraining_on_inputs_subtracts_their_mean():
+    x = [roll.double() + 3 for roll in sequences(3, (20, 25))]
+    targets = [roll[:, :2] for roll in x]
+    for center, expected in ((False, torch.zeros(3)), (True, torch.cat(x).mean(0))):
+        lmn, readout = LMN(3, 4, 4, dtype=torch.float64), nn.Linear(4, 2, dtype=torch.float64)
+        autoencoder = pretrain_on_inputs(lmn, readout, x, targets, task=GivenValues(), center=center)
+        offset = -torch.as_tensor(autoencoder.A_) @ expected.double()
+        torch.testing.assert_close(lmn.bias_m_l0.detach(), offset)
 
 
 def test_pretraining_checks_sizes_before_training():
     x = [torch.ones(5, 3), torch.ones(4, 3)]
     for layer, readout, options, message in (
-        (LMN(3, 4, 6), nn.Linear(5, 3), {}, "readout.in_features is 5, wanted 6"),
-        (LMN(3, 4, 6, output="functional"), nn.Linear(6, 3), {}, "output is 'functional'"),
-        (LMN(3, 4, 6), nn.Linear(6, 3), {"memory_decay": 2.0}, "memory_decay is 2.0"),
+        (LMN(3, 4, 6), nn.Linear(5, 3), {}, "readout.in_features must be 6, got 5"),
+        (LMN(3, 4, 6, output="functional"), nn.Linear(6, 3), {}, "output must be 'memory', got 'functional'"),
+        (
+            LMN(3, 4, 6),
+            nn.Linear(6, 3),
+            {"memory_decay": 2.0},
+            "memory_decay must be greater than 0 and at most 1, got 2.0",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             pretrain(layer, readout, x, x, options=TrainingOptions(max_epochs=10**6), **options)
-    with pytest.raises(ValueError, match="2 sequences came with 1 targets"):
+    with pytest.raises(ValueError, match="targets must have one entry per sequence \\(2\\), got 1"):
         pretrain(LMN(3, 4, 6), nn.Linear(6, 3), x, x[:1])
 
 
 def test_wrong_sizes_raise():
     autoencoder = LinearAutoencoder(5).fit(sequences())
     for layer, message in (
-        (LMN(4, 5, 5), "input_size is 4, wanted 3"),
-        (LMN(3, 6, 5), "hidden_size is 6, wanted 5"),
-        (LMN(3, 5, 6), "memory_size is 6, wanted 5"),
-        (nn.RNN(3, 4), "hidden_size is 4, wanted 5"),
+        (LMN(4, 5, 5), "input_size must be 3, got 4"),
+        (LMN(3, 6, 5), "hidden_size must be 5, got 6"),
+        (LMN(3, 5, 6), "memory_size must be 5, got 6"),
+        (nn.RNN(3, 4), "hidden_size must be 5, got 4"),
         (LMN(3, 5, 5, num_layers=2), "got num_layers=2"),
         (nn.RNN(3, 5, bidirectional=True), "bidirectional=True"),
     ):
         with pytest.raises(ValueError, match=message):
             from_autoencoder_(layer, autoencoder)
-    with pytest.raises(TypeError, match="autoencoder is a NoneType: a fitted linmem.LinearAutoencoder"):
+    with pytest.raises(TypeError, match="autoencoder must be a fitted linmem.LinearAutoencoder, got a NoneType"):
         from_autoencoder_(LMN(3, 5, 5), None)
-    with pytest.raises(TypeError, match="layer is a LSTM"):
+    with pytest.raises(TypeError, match="layer must be a linmem.LMN or torch.nn.RNN, got a LSTM"):
         from_autoencoder_(nn.LSTM(3, 5), autoencoder)
 
 
 def test_filling_a_parametrized_weight_raises():
     layer = LMN(3, 5, 5, dtype=torch.float64)
     nn.utils.parametrizations.orthogonal(layer, "weight_mm_l0")
-    with pytest.raises(ValueError, match="weight_mm_l0 is parametrized"):
+    with pytest.raises(ValueError, match="weight_mm_l0 must not be parametrized"):
         from_autoencoder_(layer, LinearAutoencoder(5).fit(sequences()))
 
 
@@ -145,15 +181,15 @@ def test_a_lossy_transfer_raises():
     nn.init.ones_(unfolded.bias_h)
     hidden = hidden_states(unfolded, [x.float() for x in sequences()])
     autoencoder, centred = (LinearAutoencoder(6, center=center).fit(hidden) for center in (False, True))
-    with pytest.raises(ValueError, match="output is 'functional'"):
+    with pytest.raises(ValueError, match="output must be 'memory', got 'functional'"):
         from_unfolded_(LMN(3, 4, 6, output="functional"), nn.Linear(6, 2), unfolded, autoencoder)
-    with pytest.raises(ValueError, match="fit it with center=False"):
+    with pytest.raises(ValueError, match="autoencoder must have center=False"):
         from_unfolded_(LMN(3, 4, 6), nn.Linear(6, 2), unfolded, centred)
-    with pytest.raises(ValueError, match=r"readout.out_features is 3, wanted 2"):
+    with pytest.raises(ValueError, match=r"readout.out_features must be 2, got 3"):
         from_unfolded_(LMN(3, 4, 6), nn.Linear(6, 3), unfolded, autoencoder)
-    with pytest.raises(ValueError, match="memory_decay is 0: a number above 0"):
+    with pytest.raises(ValueError, match="memory_decay must be greater than 0 and at most 1, got 0"):
         from_unfolded_(LMN(3, 4, 6), nn.Linear(6, 2), unfolded, autoencoder, memory_decay=0)
-    with pytest.raises(ValueError, match="built with bias=False"):
+    with pytest.raises(ValueError, match="got a layer built with bias=False"):
         from_unfolded_(LMN(3, 4, 6, bias=False), nn.Linear(6, 2), unfolded, autoencoder)
 
 
@@ -162,18 +198,18 @@ def test_the_output_bias_of_every_model_can_be_set(name):
     model = build_model(ModelOptions(name, 8, 8), 3, 4)
     x, constant = torch.zeros(2, 5, 3), torch.tensor([-3.0, 0.0, 1.0, 7.0])
     before = model(x)[0][..., :4]
-    answer_constant_(model, constant)
+    set_output_bias_(model, constant)
     change = model(x)[0][..., :4] - before  # the same everywhere, and the difference of the biases
     torch.testing.assert_close(change, change[0, 0].expand_as(change))
-    answer_constant_(model, constant + 1)
+    set_output_bias_(model, constant + 1)
     torch.testing.assert_close(model(x)[0][..., :4] - before, change + 1)
 
 
 def test_a_model_without_a_readout_bias_raises():
-    with pytest.raises(ValueError, match="a Linear with a readout bias of 4 was wanted, it has none"):
-        answer_constant_(nn.Linear(3, 4), torch.zeros(4))
-    with pytest.raises(ValueError, match="with a readout bias of 5 was wanted, it has one of 4"):
-        answer_constant_(build_model(ModelOptions("lstm", 6), 3, 4), torch.zeros(5))
+    with pytest.raises(ValueError, match="must have a readout bias of size 4, got a Linear with no readout bias"):
+        set_output_bias_(nn.Linear(3, 4), torch.zeros(4))
+    with pytest.raises(ValueError, match="a readout bias of size 5, got a SequenceModel with one of size 4"):
+        set_output_bias_(build_model(ModelOptions("lstm", 6), 3, 4), torch.zeros(5))
 
 
 def test_pretraining_with_truncation_equals_pretraining_on_the_pieces():

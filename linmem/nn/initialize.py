@@ -1,8 +1,9 @@
-"""Fill a network from what was solved: an autoencoder of its inputs, or an unfolded network and its autoencoder.
+"""Initialize a network from a solved memory: an autoencoder of its inputs, or an unfolded network and its autoencoder.
 
-Nothing is trained here. Letters: a inputs, f functional units, p memory units, k lags, o outputs; A (p, a) and B (p, p)
-encode, U (a·L, p) holds the right singular vectors, block i of f rows belonging to lag i.
-[P14; L18 §4.1; S20].
+These functions compute weights in closed form and train nothing. [P14; L18 §4.1; S20].
+
+Symbols: a inputs, f functional units, p memory units, k lags, L lags of the history, o outputs, γ lag decay. A (p, a)
+and B (p, p) encode. U (L, a, p) holds the right singular vectors of the history matrix, U_i its block of lag i.
 """
 
 from __future__ import annotations
@@ -24,58 +25,166 @@ from linmem.ridge import ridge_regression
 
 @torch.no_grad()
 def from_autoencoder_(layer: LMN | nn.RNN, autoencoder: LinearAutoencoder) -> None:
-    """Make `layer` start as the encoder of the autoencoder of its inputs.
+    """Initialize a layer as the encoder of the autoencoder of its inputs.
 
     RNN [P14]: `W_xh = A, W_hh = B, b = −A mean`. LMN [S20]: `W_xh = A, W_hm = I, W_mm = B, W_mh = 0, b_h = 0,
-    b_m = −A mean`, so f = p. With the identity as nonlinearity the states are the autoencoder's; a tanh relies on
-    `tanh(A x) ≈ A x`.
+    b_m = −A mean`, so f = p. With the identity as nonlinearity the states equal those of the autoencoder; tanh relies
+    on `tanh(A x) ≈ A x`.
 
     Parameters
     ----------
     layer : LMN or torch.nn.RNN
-        One unidirectional layer with the autoencoder's input and memory size.
+        One unidirectional layer with the autoencoder's input and memory size; changed in place.
     autoencoder : LinearAutoencoder
-        Fitted on sequences of the layer's inputs.
+        Fitted to sequences of the layer's inputs.
 
     Raises
     ------
     ValueError
-        The sizes do not fit.
+        The sizes do not match, or a weight is parametrized.
+    TypeError
+        `layer` or `autoencoder` has another type.
+
+    Examples
+    --------
+    >>> import linmem
+    >>> sequences = [torch.randn(20, 3, dtype=torch.float64) for _ in range(5)]
+    >>> autoencoder = linmem.LinearAutoencoder(8).fit(sequences)
+    >>> lmn = linmem.LMN(3, 8, 8, nonlinearity="identity", dtype=torch.float64)
+    >>> from_autoencoder_(lmn, autoencoder)
+    >>> bool(torch.allclose(lmn(sequences[0])[0], autoencoder.encode(sequences[:1])[0]))
+    True
     """
     if not isinstance(layer, LMN | nn.RNN):
-        raise TypeError(f"layer is a {type(layer).__name__}: linmem.LMN or torch.nn.RNN was wanted")
+        raise TypeError(f"layer must be a linmem.LMN or torch.nn.RNN, got a {type(layer).__name__}.")
     A, B = _encoder(autoencoder)
     p, a = A.shape
-    _check_sizes("input_size", layer.input_size, a)
+    _check_size("input_size", layer.input_size, a)
     check_single_layer(layer)
     offset = -(A @ torch.as_tensor(autoencoder.mean_, dtype=A.dtype))
-    _check_sizes("hidden_size", _width(layer.hidden_size), p)
+    _check_size("hidden_size", _single_size(layer.hidden_size), p)
     if isinstance(layer, nn.RNN):
         _fill(layer, weight_ih_l0=A, weight_hh_l0=B, bias_ih_l0=offset, bias_hh_l0=torch.zeros(p))
         return
-    _check_sizes("memory_size", layer.memory_size, p)
+    _check_size("memory_size", layer.memory_size, p)
     zeros, eye = torch.zeros(p, p), torch.eye(p)
     _fill(layer, weight_xh_l0=A, weight_mh_l0=zeros, weight_hm_l0=eye, weight_mm_l0=B)
     _fill(layer, bias_h_l0=torch.zeros(p), bias_m_l0=offset)
 
 
 @torch.no_grad()
-def answer_constant_(model: nn.Module, constant: Tensor) -> None:
-    """Let the bias of a model's readout start at `constant` (o,): what is best while nothing is known of the inputs.
+def from_unfolded_(
+    layer: LMN,
+    readout: nn.Linear,
+    unfolded: UnfoldedNetwork,
+    autoencoder: LinearAutoencoder,
+    memory_decay: float = 1.0,
+) -> None:
+    """Initialize an LMN-B and its readout from an unfolded network and the autoencoder of its hidden states [L18 §4.1].
 
-    With a bias near 0 it is the hidden units that learn first how rare things are, all in one direction. On JSB
-    Chorales that saturates the tanh of an LMN-A for good, at 11 nats a frame, what the notes' rates alone achieve.
+    `W_xh` and `b_h` are copied; `W_hm = A, W_mm = B, W_mh = Σ_{i=1..k} γ^{1−i} W_i^hh U_{i−1}, W_mo = Σ_{i=0..k}
+    γ^{−i} W_i^o U_i`, where γ is the autoencoder's `lag_decay`: lag i of the history is weighted by γ^i, so that
+    γ^{−i} U_i m_t decodes h_{t−i}. The readout reads m_t, which contains h_t, hence it starts at lag 0. With p = rank
+    and the same nonlinearity the LMN computes what the unfolded network does, for every γ.
+
+    Parameters
+    ----------
+    layer : LMN
+        One layer, `output="memory"`, with the unfolded network's input and hidden size; changed in place.
+    readout : Linear
+        Maps the p memory units to the unfolded network's outputs; changed in place.
+    unfolded : UnfoldedNetwork
+        Trained.
+    autoencoder : LinearAutoencoder
+        Fitted without centering to the hidden states of `unfolded`, (T_i, f) each.
+    memory_decay : float
+        Factor in (0, 1] on W_mm, after the solution. The LMN then computes what the unfolded network would with W_i^hh
+        scaled by `memory_decay`^{i−1} and W_i^o by `memory_decay`^i (exact where U is square). 1 in the paper. A
+        `lag_decay` in the autoencoder is the better way to weight the past, because it keeps the network's function.
+
+    Raises
+    ------
+    ValueError
+        The sizes do not match, the layer's output is not its memory, the autoencoder is centered, or `memory_decay` is
+        out of range.
+    """
+    check_transfer(layer, readout, unfolded.output_size, memory_decay)
+    A, B = _encoder(autoencoder)
+    p, f = A.shape
+    _check_size("input_size", layer.input_size, unfolded.input_size)
+    _check_size("hidden_size", _single_size(layer.hidden_size), unfolded.hidden_size)
+    _check_size("memory_size", layer.memory_size, p)
+    _check_size("the autoencoder's input size", f, unfolded.hidden_size)
+    if autoencoder.center:
+        raise ValueError("autoencoder must have center=False, because missing hidden states are zero, got center=True.")
+    k = unfolded.lags
+    decode = _lag_decoders(autoencoder, k + 1)
+    W_mh = torch.einsum("kgf,kfp->gp", unfolded.weight_hh.to(decode), decode[:k])
+    W_mo = torch.einsum("kof,kfp->op", unfolded.weight_ho.to(decode), decode)
+    _fill(layer, weight_xh_l0=unfolded.weight_xh, weight_mh_l0=W_mh, weight_hm_l0=A, weight_mm_l0=memory_decay * B)
+    _fill(layer, bias_h_l0=unfolded.bias_h, bias_m_l0=torch.zeros(p))
+    _fill(readout, weight=W_mo, bias=unfolded.bias_o)
+
+
+@torch.no_grad()
+def fit_readout_(readout: nn.Linear, states: Tensor, outputs: Tensor, ridge: float = 1e-3) -> None:
+    """Fit a readout by ridge regression from encoded states [P14, S20]; see :mod:`linmem.ridge`.
+
+    Parameters
+    ----------
+    readout : Linear
+        p → o; changed in place.
+    states : Tensor
+        S (M, p), the layer's outputs at the steps that have a target.
+    outputs : Tensor
+        Y (M, o), the targets of the readout.
+    ridge : float
+        Penalty relative to the energy of a state.
+    """
+    (solved,) = ridge_regression(states, outputs, [ridge])
+    _fill(readout, weight=solved.W.T, bias=solved.b)
+
+
+@torch.no_grad()
+def set_output_bias_(model: nn.Module, values: Tensor) -> None:
+    """Set the bias of a model's readout, usually to the best constant output.
+
+    Parameters
+    ----------
+    model : Module
+        A model of :mod:`linmem.nn.registry`.
+    values : Tensor
+        (o,).
 
     Raises
     ------
     ValueError
         The model has no readout bias of that size.
+
+    Notes
+    -----
+    With a bias near 0 the hidden units first learn the mean frequency of the targets, all in one direction. On JSB
+    Chorales that saturates the tanh of an LMN-A for good, at 11 nats per frame, the loss of the marginals.
     """
     bias = _readout_bias(model)
-    if bias is None or bias.shape != constant.shape:
-        found = "none" if bias is None else f"one of {len(bias)}"
-        raise ValueError(f"a {type(model).__name__} with a readout bias of {len(constant)} was wanted, it has {found}")
-    bias.copy_(constant)
+    if bias is None or bias.shape != values.shape:
+        found = "no readout bias" if bias is None else f"one of size {len(bias)}"
+        raise ValueError(
+            f"model must have a readout bias of size {len(values)}, got a {type(model).__name__} with {found}."
+        )
+    bias.copy_(values)
+
+
+def check_transfer(layer: LMN, readout: nn.Linear, outputs: int, memory_decay: float = 1.0) -> None:
+    """Raise ValueError unless `from_unfolded_` can fill `layer` and `readout` for that many outputs."""
+    check_single_layer(layer)
+    _single_size(layer.hidden_size)
+    _check_size("readout.in_features", readout.in_features, layer.memory_size)
+    _check_size("readout.out_features", readout.out_features, outputs)
+    if layer.output != "memory":
+        raise ValueError(f"output must be 'memory', got {layer.output!r}. The readout is solved for the memory.")
+    if not 0 < memory_decay <= 1:
+        raise ValueError(f"memory_decay must be greater than 0 and at most 1, got {memory_decay}.")
 
 
 def _readout_bias(model: nn.Module) -> Tensor | None:
@@ -90,124 +199,37 @@ def _readout_bias(model: nn.Module) -> Tensor | None:
             return None
 
 
-@torch.no_grad()
-def from_unfolded_(
-    layer: LMN,
-    readout: nn.Linear,
-    unfolded: UnfoldedNetwork,
-    autoencoder: LinearAutoencoder,
-    memory_decay: float = 1.0,
-) -> None:
-    """Turn an unfolded network and the autoencoder of its hidden states into an LMN-B and its readout [L18 §4.1].
-
-    `W_xh` and `b_h` as they are, `W_hm = A, W_mm = γ B, W_mh = [W_1^hh … W_k^hh] U_k, W_mo = [W_0^o … W_k^o] U_{k+1}`,
-    with `U_j` the first j blocks of U. The memory already holds h_t when the readout sees it, hence lag 0 first. With
-    p = rank, the same activation and γ = 1 the LMN computes what the unfolded network does; with γ < 1 what it would if
-    a hidden state counted γ^i for what it was i steps later: `W_i^hh` scaled by γ^{i-1} and `W_i^o` by γ^i (exact where
-    U is square).
-
-    Parameters
-    ----------
-    layer : LMN
-        One layer, `output="memory"`, with the unfolded network's input and hidden size.
-    readout : Linear
-        From the p memory units to the unfolded network's outputs.
-    unfolded : UnfoldedNetwork
-        Trained.
-    autoencoder : LinearAutoencoder
-        Fitted without centring on the hidden states of `unfolded`, (T_i, f) each.
-    memory_decay : float
-        γ in (0, 1]: a memory that keeps all of a long past overfits a small training set; 1 is the paper's.
-
-    Raises
-    ------
-    ValueError
-        The sizes do not fit, the layer is read from its functional part, the autoencoder was centred, or
-        `memory_decay` is out of range.
-    """
-    check_transfer(layer, readout, unfolded.output_size, memory_decay)
-    A, B = _encoder(autoencoder)
-    p, f = A.shape
-    _check_sizes("input_size", layer.input_size, unfolded.input_size)
-    _check_sizes("hidden_size", _width(layer.hidden_size), unfolded.hidden_size)
-    _check_sizes("memory_size", layer.memory_size, p)
-    _check_sizes("the autoencoder's input size", f, unfolded.hidden_size)
-    if autoencoder.center:
-        raise ValueError("the autoencoder is centred, but missing hidden states are zeros: fit it with center=False")
-    k = unfolded.lags
-    blocks = _lag_blocks(autoencoder, k + 1)
-    W_mh = torch.einsum("kgf,kfp->gp", unfolded.weight_hh.to(blocks), blocks[:k])
-    W_mo = torch.einsum("kof,kfp->op", unfolded.weight_ho.to(blocks), blocks)
-    _fill(layer, weight_xh_l0=unfolded.weight_xh, weight_mh_l0=W_mh, weight_hm_l0=A, weight_mm_l0=memory_decay * B)
-    _fill(layer, bias_h_l0=unfolded.bias_h, bias_m_l0=torch.zeros(p))
-    _fill(readout, weight=W_mo, bias=unfolded.bias_o)
-
-
-@torch.no_grad()
-def fit_readout_(readout: nn.Linear, states: Tensor, outputs: Tensor, ridge: float = 1e-3) -> None:
-    """Solve the readout by ridge least squares from encoded states [P14, S20].
-
-    `min ‖S W + b − Y‖² + ridge · N · (mean squared state) ‖W‖²`.
-
-    Parameters
-    ----------
-    readout : Linear
-        p → o, filled in place.
-    states : Tensor
-        S (M, p), what the layer returns where an answer is asked for.
-    outputs : Tensor
-        Y (M, o), what the readout should give there.
-    ridge : float
-        Penalty relative to the mean squared state.
-    """
-    (solved,) = ridge_regression(states, outputs, [ridge])
-    _fill(readout, weight=solved.W.T, bias=solved.b)
-
-
-def check_transfer(layer: LMN, readout: nn.Linear, outputs: int, memory_decay: float = 1.0) -> None:
-    """Raise ValueError unless `from_unfolded_` can fill `layer` and `readout` for that many outputs."""
-    check_single_layer(layer)
-    _width(layer.hidden_size)
-    _check_sizes("readout.in_features", readout.in_features, layer.memory_size)
-    _check_sizes("readout.out_features", readout.out_features, outputs)
-    if layer.output != "memory":
-        raise ValueError(
-            f"output is {layer.output!r}: the readout is solved for the memory, build LMN(output='memory')"
-        )
-    if not 0 < memory_decay <= 1:
-        raise ValueError(f"memory_decay is {memory_decay}: a number above 0 and up to 1 was wanted")
-
-
 def _encoder(autoencoder: LinearAutoencoder) -> tuple[Tensor, Tensor]:
     if not isinstance(autoencoder, LinearAutoencoder):
-        raise TypeError(f"autoencoder is a {type(autoencoder).__name__}: a fitted linmem.LinearAutoencoder was wanted")
+        raise TypeError(f"autoencoder must be a fitted linmem.LinearAutoencoder, got a {type(autoencoder).__name__}.")
     return torch.as_tensor(autoencoder.A_), torch.as_tensor(autoencoder.B_)
 
 
-def _lag_blocks(autoencoder: LinearAutoencoder, count: int) -> Tensor:
-    """First `count` blocks of U as (count, f, p); lags beyond the longest sequence are zero."""
-    A = torch.as_tensor(autoencoder.A_)
-    p, f = A.shape
-    U = torch.as_tensor(autoencoder.right_vectors_).reshape(-1, f, p)[:count]
-    return torch.cat([U, U.new_zeros(count - len(U), f, p)])
+def _lag_decoders(autoencoder: LinearAutoencoder, count: int) -> Tensor:
+    """Matrices γ^{−i} U_i, (count, f, p), that decode lags 0 … count − 1; zero for lags beyond the history."""
+    f = torch.as_tensor(autoencoder.A_).shape[1]
+    U = torch.as_tensor(autoencoder.right_vectors_)
+    U = U.reshape(-1, f, U.shape[-1])[:count]
+    weights = float(autoencoder.lag_decay) ** -torch.arange(len(U), dtype=U.dtype)
+    return torch.cat([U * weights[:, None, None].to(U), U.new_zeros(count - len(U), *U.shape[1:])])
 
 
 def _fill(module: nn.Module, **values: Tensor) -> None:
     for name, value in values.items():
         if parametrize.is_parametrized(module, name):
-            raise ValueError(f"{name} is parametrized, so what is copied into it is lost: fill first, constrain then")
+            raise ValueError(f"{name} must not be parametrized. Fill the layer first, then parametrize it.")
         if (parameter := getattr(module, name, None)) is not None:
             parameter.copy_(value)
         elif value.any():
-            raise ValueError(f"{name} must hold values, but the layer was built with bias=False")
+            raise ValueError(f"{name} must exist, got a layer built with bias=False. Build it with bias=True.")
 
 
-def _width(hidden_size: int | Sequence[int]) -> int:
+def _single_size(hidden_size: int | Sequence[int]) -> int:
     if isinstance(hidden_size, int):
         return hidden_size
-    raise ValueError(f"hidden_size is {hidden_size}: one functional layer was wanted")
+    raise ValueError(f"hidden_size must be an int (one functional layer), got {hidden_size}.")
 
 
-def _check_sizes(name: str, came: int, wanted: int) -> None:
-    if came != wanted:
-        raise ValueError(f"{name} is {came}, wanted {wanted}: build the layer with the sizes of what fills it")
+def _check_size(name: str, size: int, expected: int) -> None:
+    if size != expected:
+        raise ValueError(f"{name} must be {expected}, got {size}. Build the layer with the sizes of its source.")

@@ -15,7 +15,7 @@ from linmem import data
 from linmem.data import Splits
 from linmem.data.splits import SPLITS
 from linmem.nn.baselines import RNNRBM, Persistence, StochasticDetach
-from linmem.nn.initialize import answer_constant_
+from linmem.nn.initialize import set_output_bias_
 from linmem.nn.registry import build_model
 from linmem.nn.sequence_model import SequenceModel, parameter_count
 from linmem.reporting import tables
@@ -92,7 +92,7 @@ def run(
             write_config(folder, options, splits.features, prepared.output_size)
         distributed.wait()
         if options.pretraining.output_bias_init == "marginal":
-            answer_constant_(model, task.constant(torch.cat(training.targets), prepared.output_size))
+            set_output_bias_(model, task.constant(torch.cat(training.targets), prepared.output_size))
         model = model.to(device)
         if options.pretraining.pretrain != "none" and not (folder / STATE).exists():
             _pretrain(model, options, prepared, folder, progress)
@@ -208,6 +208,7 @@ def _pretrain(model: nn.Module, options: RunOptions, prepared: PreparedTask, fol
             lags=options.model.lags,
             nonlinearity=options.pretraining.unfolded_nonlinearity,
             dropout=(options.model.input_dropout, options.model.readout_dropout),
+            lag_decay=options.pretraining.lag_decay,
             memory_decay=options.pretraining.memory_decay,
             options=replace(
                 options.training,

@@ -1,10 +1,11 @@
-"""The papers' pretraining: solve the memory, then train.
+"""Pretraining: compute the initial memory in closed form, then train as usual.
 
-An LMN [L18 §4.1] in three steps: train an unfolded network, whose memory is the plain list of its last k hidden states;
-fit a linear autoencoder to its hidden-state sequences; move both into the LMN. An RNN or an LMN [P14, S20] from the
-autoencoder of the inputs, with a readout by least squares. Fine-tuning is `train`, as for any other model.
+`pretrain` initializes an LMN in the three steps of L18 §4.1: train an unfolded network, which reads its last k hidden
+states; fit a linear autoencoder to its hidden-state sequences; copy both into the LMN. `pretrain_on_inputs` initializes
+an RNN or an LMN from the autoencoder of the inputs, and fits the readout by ridge regression [P14, S20]. Both are
+followed by `train`.
 
-Letters: a inputs, f functional units, p memory units, k lags, o outputs.
+Symbols: a inputs, f functional units, p memory units, k lags, o outputs, γ lag decay.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from torch import Tensor, nn
 
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.data import PairedSplits
-from linmem.nn.initialize import answer_constant_, check_transfer, fit_readout_, from_autoencoder_, from_unfolded_
+from linmem.nn.initialize import check_transfer, fit_readout_, from_autoencoder_, from_unfolded_, set_output_bias_
 from linmem.nn.lmn import LMN
 from linmem.nn.unfolded import UnfoldedNetwork
 from linmem.sequences import check_sequences
 from linmem.training.loop import History, TrainingOptions, train
 from linmem.training.tasks import Examples, GivenFrames, Task
 
-ENCODED = 500  # sequences at once: all states of MNIST's 50,000 would take 20 GB at p = 128
+ENCODED = 500  # sequences encoded at once: all states of MNIST's 50,000 images take 20 GB at p = 128
 
 
 class Pretrained(NamedTuple):
-    """What the three steps leave behind besides the filled layer."""
+    """Intermediate results of the three steps."""
 
     unfolded: UnfoldedNetwork
     autoencoder: LinearAutoencoder  # of the unfolded network's hidden states on the training set
@@ -46,6 +47,7 @@ def pretrain(
     lags: int = 10,
     nonlinearity: str = "selu",
     dropout: tuple[float, float] = (0.0, 0.0),
+    lag_decay: float = 1.0,
     memory_decay: float = 1.0,
     options: TrainingOptions | None = None,
     task: Task | None = None,
@@ -53,7 +55,7 @@ def pretrain(
     checkpoint: Path | None = None,
     progress: bool = False,
 ) -> Pretrained:
-    """Fill `lmn` and `readout` by L18's three steps; fine-tune them with `train` afterwards.
+    """Initialize an LMN and its readout by L18's three steps; fine-tune them with `train` afterwards.
 
     Parameters
     ----------
@@ -62,28 +64,32 @@ def pretrain(
     readout : Linear
         p → o.
     sequences, targets : list of Tensor
-        The training set, (T_i, a) and (T_i, o); targets 0 or 1 unless `task` says otherwise.
+        The training set, (T_i, a) and (T_i, o); targets are 0 or 1 unless `task` is given.
     valid : two lists of Tensor, optional
-        The same for early stopping; by default every tenth training sequence is held out for it.
+        Validation set for early stopping; by default every tenth training sequence.
     lags : int
-        k, past hidden states that the unfolded network sees; 10 in the paper.
+        k, past hidden states that the unfolded network reads; 10 in the paper.
     nonlinearity : str
-        Of the unfolded network, SELU in the paper. With the LMN's own, p = rank and memory_decay 1 step 3 is exact.
+        Nonlinearity of the unfolded network, SELU in the paper. If it is the LMN's own, p = rank and `memory_decay` is
+        1, then step 3 is exact.
     dropout : two floats
-        Probability of zeroing an input, and a hidden unit that the readout sees, in step 1; none in the paper.
+        Probability of zeroing an input, and a hidden unit that the readout reads, in step 1; 0 in the paper.
+    lag_decay : float
+        γ in (0, 1], the weight of a lag in the autoencoder's history matrix. Below 1 the memory is most accurate for
+        the last steps, which the unfolded network reads, and the transfer loses less. 1 in the paper.
     memory_decay : float
-        See `initialize.from_unfolded_`; 1 in the paper.
+        Factor on W_mm, see `initialize.from_unfolded_`; 1 in the paper.
     options : TrainingOptions, optional
-        Of the unfolded network; with `truncate` it is trained on pieces of so many steps, and the autoencoder is fitted
-        to pieces as long: what lies further back, no gradient would reach later.
+        Of the unfolded network. With `truncate` the network is trained and the autoencoder fitted on pieces of that
+        many steps, because fine-tuning has no gradient beyond them.
     task : Task, optional
-        The loss; by default 0/1 targets behind a sigmoid.
+        The loss; by default cross-entropy of 0/1 targets with a sigmoid.
     autoencoder : LinearAutoencoder, optional
-        Unfitted; by default `LinearAutoencoder(p, decoder="tied")`, uncentred.
+        Not fitted, `center=False`; by default `LinearAutoencoder(p, decoder="tied", lag_decay=lag_decay)`.
     checkpoint : Path, optional
-        File in which the unfolded network's training is kept, and taken up again.
+        File of the unfolded network's training state, from which an interrupted training resumes.
     progress : bool
-        Show a progress bar, on a terminal.
+        Whether to show a progress bar on a terminal.
 
     Returns
     -------
@@ -92,24 +98,37 @@ def pretrain(
     Raises
     ------
     ValueError
-        The sizes of layer, readout and data do not fit, or there are too few sequences to hold any out.
+        The sizes of layer, readout and data do not match, or there are too few sequences to hold any out.
+
+    Examples
+    --------
+    >>> import linmem
+    >>> rolls = [(torch.rand(20, 5) > 0.5).float() for _ in range(6)]
+    >>> inputs, targets = [x[:-1] for x in rolls], [x[1:] for x in rolls]
+    >>> lmn, readout = LMN(5, 8, 16, batch_first=True), nn.Linear(16, 5)
+    >>> how = TrainingOptions(max_epochs=2)
+    >>> pretrained = pretrain(lmn, readout, inputs, targets, lags=3, lag_decay=0.8, options=how)
+    >>> len(pretrained.history.epochs)
+    2
     """
     options, task = options or TrainingOptions(), task or GivenFrames()
-    for name, module, wanted in (("lmn", lmn, LMN), ("readout", readout, nn.Linear)):
-        if not isinstance(module, wanted):
-            raise TypeError(f"{name} is a {type(module).__name__}: {wanted.__module__}.{wanted.__name__} was wanted")
+    for name, module, expected in (("lmn", lmn, LMN), ("readout", readout, nn.Linear)):
+        if not isinstance(module, expected):
+            raise TypeError(f"{name} must be a {expected.__name__}, got a {type(module).__name__}.")
     splits = _as_splits(sequences, targets, valid, readout.weight)
     check_transfer(lmn, readout, readout.out_features, memory_decay)
     unfolded = build_unfolded(lmn, readout, lags, nonlinearity, options.seed)
     if readout.bias is not None:
-        answer_constant_(unfolded, readout.bias)  # it answers for the readout at first, and gives back what it learnt
-    if autoencoder is None:  # only its encoder is needed
-        autoencoder = LinearAutoencoder(lmn.memory_size, decoder="tied", random_state=options.seed)
+        set_output_bias_(unfolded, readout.bias)  # `from_unfolded_` copies it back
+    if autoencoder is None:  # only its encoder is used
+        autoencoder = LinearAutoencoder(lmn.memory_size, decoder="tied", lag_decay=lag_decay, random_state=options.seed)
     steps = options.truncate
-    if steps:  # it looks k steps back, whatever was carried on
+    if steps:  # the unfolded network has no state to carry across pieces
         splits, options = _cut(splits, steps), replace(options, truncate=0)
-    model = _Dropping(unfolded, *dropout)
-    history = train(model, splits, cast(Task, _Given(task)), options, checkpoint=checkpoint, progress=progress)
+    model = _UnfoldedWithDropout(unfolded, *dropout)
+    history = train(
+        model, splits, cast(Task, _PreparedExamples(task)), options, checkpoint=checkpoint, progress=progress
+    )
     states = hidden_states(unfolded, check_sequences(sequences))
     autoencoder.fit([piece for whole in states for piece in (whole.split(steps) if steps else [whole])])
     from_unfolded_(lmn, readout, unfolded, autoencoder, memory_decay)
@@ -123,9 +142,10 @@ def pretrain_on_inputs(
     targets: list[Tensor],
     *,
     task: Task | None = None,
+    center: bool = True,
     seed: int = 0,
 ) -> LinearAutoencoder:
-    """Fill `layer` from the autoencoder of its inputs, `readout` by least squares [P14, S20]; returns the autoencoder.
+    """Initialize a layer from the autoencoder of its inputs, and its readout by ridge regression [P14, S20].
 
     Parameters
     ----------
@@ -134,27 +154,34 @@ def pretrain_on_inputs(
     readout : Linear
         p → o.
     sequences, targets : list of Tensor
-        The training set, (T_i, a) and (n_i, o), n_i answers in the last n_i steps; 0 or 1 unless `task` says otherwise.
+        The training set, (T_i, a) and (n_i, o), n_i targets for the last n_i steps; 0 or 1 unless `task` is given.
     task : Task, optional
-        What the readout should give for a target; by default 0/1 targets behind a sigmoid.
+        Turns targets into outputs of the readout; by default logits of 0/1 targets.
+    center : bool
+        Whether to subtract the mean of the inputs, as the papers do: `b = −A mean`.
     seed : int
         Of the autoencoder's solver.
+
+    Returns
+    -------
+    LinearAutoencoder
+        Fitted to `sequences`.
     """
     size = layer.memory_size if isinstance(layer, LMN) else layer.hidden_size
-    autoencoder = LinearAutoencoder(size, decoder="tied", random_state=seed).fit(sequences)
+    autoencoder = LinearAutoencoder(size, center=center, decoder="tied", random_state=seed).fit(sequences)
     from_autoencoder_(layer, autoencoder)
     states = []
     for start in range(0, len(sequences), ENCODED):
         part = slice(start, start + ENCODED)
         encoded = zip(autoencoder.encode(sequences[part]), targets[part], strict=True)
         states += [y[len(y) - len(z) :].clone() for y, z in encoded]
-    wanted = (task or GivenFrames()).as_outputs(torch.cat(targets), readout.out_features)
-    fit_readout_(readout, torch.cat(states), wanted)
+    outputs = (task or GivenFrames()).as_outputs(torch.cat(targets), readout.out_features)
+    fit_readout_(readout, torch.cat(states), outputs)
     return autoencoder
 
 
-class _Dropping(nn.Module):
-    """An unfolded network that drops inputs, and hidden units on their way to the readout."""
+class _UnfoldedWithDropout(nn.Module):
+    """An unfolded network with dropout of its inputs and of the readout's inputs."""
 
     def __init__(self, unfolded: UnfoldedNetwork, input_dropout: float, readout_dropout: float) -> None:
         super().__init__()
@@ -167,9 +194,9 @@ class _Dropping(nn.Module):
 
 
 def build_unfolded(lmn: LMN, readout: nn.Linear, lags: int, nonlinearity: str, seed: int) -> UnfoldedNetwork:
-    """Build the unfolded network that fits `lmn` and `readout`, on their device, its weights drawn from `seed`."""
+    """Build an unfolded network with the sizes and device of `lmn` and `readout`, and random weights from `seed`."""
     f = lmn.hidden_size
-    assert isinstance(f, int)  # checked before
+    assert isinstance(f, int)  # `check_transfer` has raised otherwise
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         unfolded = UnfoldedNetwork(lmn.input_size, f, readout.out_features, lags=lags, nonlinearity=nonlinearity)
@@ -178,12 +205,12 @@ def build_unfolded(lmn: LMN, readout: nn.Linear, lags: int, nonlinearity: str, s
 
 @torch.no_grad()
 def hidden_states(unfolded: UnfoldedNetwork, sequences: list[Tensor]) -> list[Tensor]:
-    """Run the network over each sequence (T_i, a) and keep its hidden states, (T_i, f) each."""
+    """Hidden states (T_i, f) of each sequence (T_i, a)."""
     return [unfolded(sequence.to(unfolded.weight_xh))[1] for sequence in sequences]
 
 
-class _Given:
-    """A task whose questions and answers are made already: (inputs, targets) in place of sequences."""
+class _PreparedExamples:
+    """A task whose inputs and targets are given instead of computed from sequences."""
 
     def __init__(self, task: Task) -> None:
         self.loss, self.count = task.loss, task.count
@@ -193,7 +220,7 @@ class _Given:
 
 
 def _cut(splits: PairedSplits, steps: int) -> PairedSplits:
-    """Training sequences in pieces of so many steps, where every step has its own target."""
+    """Split training sequences into pieces of `steps` steps, where every step has a target."""
     kept = [
         pair
         for x, y in zip(splits.train, splits.targets["train"], strict=True)
@@ -206,10 +233,10 @@ def _cut(splits: PairedSplits, steps: int) -> PairedSplits:
 def _as_splits(sequences: Any, targets: Any, valid: Any, like: Tensor) -> PairedSplits:
     sequences, targets = _pairs(sequences, targets, like)
     if valid is not None:
-        held, answers = _pairs(valid[0], valid[1], like)
-        return PairedSplits("pairs", sequences, held, [], targets={"train": targets, "valid": answers})
+        held_out, held_out_targets = _pairs(valid[0], valid[1], like)
+        return PairedSplits("pairs", sequences, held_out, [], targets={"train": targets, "valid": held_out_targets})
     if len(sequences) < 2:
-        raise ValueError(f"{len(sequences)} sequence(s) came: at least 2 are wanted to hold one out, or give valid=")
+        raise ValueError(f"sequences must have at least 2 entries to hold one out, got {len(sequences)}. Pass valid=.")
     kept, out = ([i for i in range(len(sequences)) if (i % 10 == 0) == held] for held in (False, True))
     parts = {"train": kept, "valid": out}
     return PairedSplits(
@@ -224,9 +251,9 @@ def _as_splits(sequences: Any, targets: Any, valid: Any, like: Tensor) -> Paired
 def _pairs(sequences: Any, targets: Any, like: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     sequences, targets = check_sequences(sequences), [torch.as_tensor(y) for y in targets]
     if len(sequences) != len(targets):
-        raise ValueError(f"{len(sequences)} sequences came with {len(targets)} targets: one for each was wanted")
+        raise ValueError(f"targets must have one entry per sequence ({len(sequences)}), got {len(targets)}.")
     for index, (x, y) in enumerate(zip(sequences, targets, strict=True)):
         if not 1 <= len(y) <= len(x):
-            raise ValueError(f"sequence {index} has {len(x)} steps but {len(y)} targets: at most one a step was wanted")
+            raise ValueError(f"targets[{index}] must have 1 to {len(x)} rows, at most one per step, got {len(y)}.")
     numbers = [y.to(like) if y.is_floating_point() else y.to(like.device) for y in targets]  # classes stay integers
     return [x.to(like) for x in sequences], numbers
