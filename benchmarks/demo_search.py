@@ -1,14 +1,15 @@
-"""How were the demo's models chosen? Twelve trials for each, on the chorales' validation split; the same for all.
+"""Choose the demo's models on the validation split of the chorales: twelve trials per model.
 
-Each model gets two learning rates, three dropouts, and two values of the one thing that matters to it most: an LSTM its
-units, an LMN-B its nonlinearity, a pretrained LMN-B how fast its memory fades. Everything else is the demo's EFFORT.
-Half an hour on two cores; a search that was cut goes on where it was: each trial is a run in its own folder.
+Each model gets two learning rates, three dropouts, and two values of one more option: an LSTM its units, an LMN-B its
+nonlinearity, a pretrained LMN-B its memory decay. Everything else is the demo's EFFORT, with a patience of 20. With
+`--rates` each of the demo's models is trained with these learning rates instead, everything else as in the demo. Half
+an hour on two cores; an interrupted search continues: each trial is a run in its own folder.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -19,14 +20,11 @@ from typing import Any
 
 import torch
 
-from linmem.experiments.demo import DATA, EFFORT
+from linmem.experiments.demo import DATA, EFFORT, MODELS
 from linmem.nn.registry import ModelOptions
 from linmem.reporting import tables
 from linmem.runs import runner
-from linmem.runs.directory import (
-    PretrainingOptions,
-    RunOptions,
-)
+from linmem.runs.directory import PretrainingOptions, RunOptions
 
 RATES = (1e-3, 3e-3)
 DROPOUTS = ((0.0, 0.0), (0.1, 0.3), (0.2, 0.5))
@@ -34,10 +32,16 @@ SIZES = {"hidden_size": 250, "memory_size": 200}
 PLAIN = PretrainingOptions(output_bias_init="default")
 
 
+def rate_trials(rates: Sequence[float]) -> Iterator[tuple[str, str, RunOptions]]:
+    """Yield the demo's models with other learning rates."""
+    for (name, options), rate in product(MODELS.items(), rates):
+        yield name, f"lr {rate:g}", replace(options, training=replace(options.training, learning_rate=rate))
+
+
 def trials() -> Iterator[tuple[str, str, RunOptions]]:
-    """Model, a name, and options of every trial."""
+    """Yield model, label and options of every trial."""
     for rate, (inputs, readout) in product(RATES, DROPOUTS):
-        training = replace(EFFORT, learning_rate=rate)
+        training = replace(EFFORT, learning_rate=rate, patience=20)
         dropout = {"input_dropout": inputs, "readout_dropout": readout}
         label = f"lr {rate:g}, dropout {inputs:g}/{readout:g}"
         for units in (100, 250):
@@ -62,7 +66,7 @@ def trials() -> Iterator[tuple[str, str, RunOptions]]:
 
 
 def trial(folder: Path, model: str, label: str, options: RunOptions) -> dict[str, Any] | None:
-    """Run one trial, or read it if it was run before; None where training diverged."""
+    """Run one trial, or read it if it is complete; return None if training diverged."""
     torch.set_num_threads(1)
     where = folder / f"{model} {label}".replace("/", "-").replace(",", "").replace(" ", "_")
     try:
@@ -84,10 +88,12 @@ def trial(folder: Path, model: str, label: str, options: RunOptions) -> dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/demo-search"))
-    parser.add_argument("--jobs", type=int, default=2, help="trials at once, one thread each")
+    parser.add_argument("--jobs", type=int, default=2, help="number of parallel trials, one thread each")
+    parser.add_argument("--rates", type=float, nargs="*", help="learning rates to try with the demo's models")
     arguments = parser.parse_args()
+    plan = rate_trials(arguments.rates) if arguments.rates else trials()
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
-        results = list(pool.map(partial(trial, arguments.out), *zip(*trials(), strict=True)))
+        results = list(pool.map(partial(trial, arguments.out), *zip(*plan, strict=True)))
     rows = sorted((row for row in results if row), key=lambda row: (row["model"], row["valid NLL"]))
     print(f"\nchorales, seed {EFFORT.seed}, one thread a trial, torch {torch.__version__}\n")
     print(tables.markdown(rows, {"valid NLL": 3}))

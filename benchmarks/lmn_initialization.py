@@ -23,11 +23,11 @@ from torch import nn
 
 from linmem import data
 from linmem.analysis.gradient_norms import spectrum
-from linmem.experiments.harness.jobs import shared
 from linmem.nn.lmn import LMN
 from linmem.nn.registry import ModelOptions, build_model
 from linmem.nn.sequence_model import SequenceModel
 from linmem.reporting import tables
+from linmem.runs.queue import run_jobs
 from linmem.training.loop import TrainingOptions, train
 from linmem.training.pretraining import pretrain
 from linmem.training.tasks import NextFrame
@@ -143,7 +143,7 @@ def main() -> None:
         for seed in range(arguments.seeds)
         for name, rate in cells
     }
-    found = list(shared(arguments.out, jobs, progress=True).values())
+    found = list(run_jobs(arguments.out, jobs, progress=True).values())
     rows = [row(*cell, found[index :: len(cells)]) for index, cell in enumerate(cells)]
     print(f"\nLMN-B(100, 250), chorales, {arguments.seeds} seeds, one thread, torch {torch.__version__}\n")
     print(tables.markdown(rows, {"best epoch": 0}))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from linmem.experiments.harness.jobs import trained
+from linmem.experiments.harness.training import train_all
 from linmem.reporting import tables
 from linmem.runs.sweep import space
 from linmem.runs.sweep.sweep import Outcome
@@ -59,7 +59,7 @@ def main() -> None:
         row(kind, one)
         for name in options.sets
         for kind, one_space in runs_on(name).items()
-        for one in trained(space.plan(name, one_space), options.out, progress=True)
+        for one in train_all(space.plan(name, one_space), options.out, progress=True)
     ]
     print(tables.markdown(rows, {"valid NLL": 3, "valid accuracy %": 2}))
 

@@ -15,7 +15,7 @@ from linmem.autoencoder.solvers import SOLVERS
 from linmem.cli.commands import COMMANDS
 from linmem.cli.main import parser
 from linmem.data import midi
-from linmem.experiments.harness import reproduction
+from linmem.experiments.harness.catalog import EXPERIMENTS
 from linmem.runs.directory import load_run
 from linmem.runs.options import FIELDS, RunOptions, with_options
 
@@ -268,11 +268,11 @@ def test_bench_prints_ratios_and_writes_its_numbers(tmp_path, capsys):
 
 def test_reproduce_lists_and_runs(tmp_path, capsys):
     command = ["reproduce", "--out", tmp_path, "--grid=smoke"]
-    assert run(capsys, *command)[1].count("not run") == len(reproduction.EXPERIMENTS)
+    assert run(capsys, *command)[1].count("not run") == len(EXPERIMENTS)
     status, out, _ = run(capsys, *command[:1], "parameters", *command[1:])
     assert status == 0
     assert "LSTM / LMN" in out
-    assert run(capsys, *command)[1].count("not run") == len(reproduction.EXPERIMENTS) - 1
+    assert run(capsys, *command)[1].count("not run") == len(EXPERIMENTS) - 1
 
 
 def test_resume_takes_options_that_are_not_given_from_the_run(pieces, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Encoding and reconstruction: memories hold what they should, readouts are solved, and errors are what they seem."""
+"""Encoding and reconstruction: memories against their definitions, readouts against solvers, errors against bounds."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -11,30 +11,34 @@ from linmem.autoencoder.coding import encode
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.data.splits import SPLITS
 from linmem.data.synthetic import waveform
-from linmem.experiments import encoding, reconstruction
-from linmem.experiments.encoding.models import ROWS, trained
-from linmem.experiments.encoding.tasks import Later, question
-from linmem.experiments.harness.diverging import train_while_finite
-from linmem.experiments.static.memories import KINDS, candidates, directions, solve, started
-from linmem.experiments.static.readouts import RIDGES, Answers, answers, best, logistic
+from linmem.experiments import encoding
+from linmem.experiments.encoding.grids import Config, NetworkConfig, TaskPlan
+from linmem.experiments.encoding.models import ROWS, train_row
+from linmem.experiments.encoding.tasks import Copy, FramesAgo, Generation, LaterSteps, MackeyGlass, NextFrames
+from linmem.experiments.harness.training import train_until_divergence
+from linmem.experiments.reconstruction import experiment as reconstruction
+from linmem.experiments.reconstruction import summary
+from linmem.experiments.static.memories import KINDS, candidates, directions, generators, solve
+from linmem.experiments.static.readouts import RIDGES, StatesAndTargets, choose, encode_split, logistic
 from linmem.nn.registry import ModelOptions, build_model
 from linmem.ridge import AffineMap, ridge_regression
 from linmem.training.loop import TrainingOptions, count
 from linmem.training.tasks import Classes, NextFrame, Recall
 
-SERIES = reconstruction.CONFIGS["smoke"]["sets"][reconstruction.SERIES]
-COPY = {"counts": [60, 20, 20], "symbols": 2, "length": 2, "blanks": 3}
+CHORALES, SERIES = reconstruction.GRIDS["smoke"].sets
+COPY = Copy((60, 20, 20), symbols=2, length=2, blanks=3)
+WAVE = Generation(steps=40, components=2, longest=20.0)
 
 
 def test_a_waveform_is_recalled_from_its_start_exactly_at_full_rank():
     wave = waveform(12, components=2, seed=3).double()
-    (memory,) = started("LAES as solved", wave, 12, 0)
+    (memory,) = generators("LAES as solved", wave, 12, 0)
     read = torch.as_tensor(solve([wave.flip(0)], 12, 0).C_)[:1]
-    state, said = memory.A, []
+    state, outputs = memory.A, []
     for _ in range(12):
-        said.append(read @ state)
+        outputs.append(read @ state)
         state = memory.B @ state
-    torch.testing.assert_close(torch.cat(said), wave)
+    torch.testing.assert_close(torch.cat(outputs), wave)
 
 
 def test_the_encoder_of_an_autoencoder_is_one_of_its_variants():
@@ -42,27 +46,27 @@ def test_the_encoder_of_an_autoencoder_is_one_of_its_variants():
     (memory,) = candidates("LAES as solved", x, 6, 0)
     for ours, theirs in zip(encode(x, memory.A, memory.B, None), solve(x, 6, 0).encode(x), strict=True):
         torch.testing.assert_close(ours, theirs)
-    assert any(memory.chosen == other.chosen for other in candidates("LAES", x, 6, 0))
+    assert any(memory.label == other.label for other in candidates("LAES", x, 6, 0))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_variant_has_the_units_asked_for_and_never_grows(kind):
     x = [torch.randn(40, 3, generator=torch.Generator().manual_seed(s)) for s in range(5)]
-    for memory in candidates(kind, x, 7, 0) + started(kind, x[0][:, :1].double(), 7, 0):
+    for memory in candidates(kind, x, 7, 0) + generators(kind, x[0][:, :1].double(), 7, 0):
         assert memory.A.shape[0] == 7 == len(memory.B)
         assert torch.linalg.eigvals(memory.B).abs().max() < 1 + 1e-9
 
 
 def test_a_delay_line_holds_the_last_inputs_and_recalls_when_it_is_long_enough():
-    asked = question("copy", COPY, 0)
-    inputs = asked.task.examples(asked.splits, "train").inputs
+    problem = COPY.draw("copy", 0)
+    inputs = problem.task.examples(problem.splits, "train").inputs
     rows = directions(inputs)
-    wait = COPY["length"] + COPY["blanks"] + 1  # steps from a symbol to its recall
-    enough = next(m for m in candidates("delay line", inputs, (wait + 1) * len(rows), 0) if str(len(rows)) in m.chosen)
+    wait = COPY.length + COPY.blanks + 1  # steps from a symbol to its recall
+    enough = next(m for m in candidates("delay line", inputs, (wait + 1) * len(rows), 0) if str(len(rows)) in m.label)
     held = encode([inputs[0].double()], enough.A, enough.B, None)[0][-1].view(wait + 1, len(rows))
     torch.testing.assert_close(held @ rows, inputs[0].double().flip(0)[: wait + 1])
-    assert best([enough], asked.splits, asked.task).test.accuracy == 1
-    short = best(candidates("delay line", inputs, wait - 1, 0), asked.splits, asked.task).test.accuracy
+    assert choose([enough], problem.splits, problem.task).test.accuracy == 1
+    short = choose(candidates("delay line", inputs, wait - 1, 0), problem.splits, problem.task).test.accuracy
     assert short < 0.8  # of the 2 symbols it holds neither
 
 
@@ -72,7 +76,7 @@ def test_the_logistic_readout_loses_what_an_independent_solver_does():
     classes = (S @ torch.randn(4, 3, generator=draw).double() + torch.randn(300, 3, generator=draw)).argmax(1)
     size = float((S - S.mean(0)).square().sum() / 300 / 4)
     start = AffineMap(torch.zeros(4, 3).double(), torch.zeros(3).double())
-    for penalty, found in logistic(Answers(S, classes), Classes(), start):
+    for penalty, found in logistic(StatesAndTargets(S, classes), Classes(), start):
         oracle = LogisticRegression(C=1 / (2 * penalty * size * 300), tol=1e-8, max_iter=5000).fit(S, classes)
         wanted = torch.from_numpy(S.numpy() @ oracle.coef_.T + oracle.intercept_)
         ours, theirs = (
@@ -83,18 +87,18 @@ def test_the_logistic_readout_loses_what_an_independent_solver_does():
 
 
 def test_recall_is_asked_only_at_the_end():
-    asked = question("copy", COPY, 0)
-    assert isinstance(asked.task, Later)
-    for split, size in zip(SPLITS, COPY["counts"], strict=True):
-        inputs, targets = asked.task.examples(asked.splits, split)
+    problem = COPY.draw("copy", 0)
+    assert isinstance(problem.task, LaterSteps)
+    for split, size in zip(SPLITS, COPY.counts, strict=True):
+        inputs, targets = problem.task.examples(problem.splits, split)
         assert len(inputs) == size
         for x, y in zip(inputs, targets, strict=True):
-            torch.testing.assert_close(y, x[: COPY["length"]].argmax(-1))
+            torch.testing.assert_close(y, x[: COPY.length].argmax(-1))
 
 
 def test_a_frame_of_the_past_is_asked_for_where_there_is_one_and_a_delay_line_has_it():
-    asked = question("chorales, 3 back", {"music": "chorales", "back": 3}, 0)
-    inputs, targets = asked.task.examples(asked.splits, "test")
+    problem = FramesAgo("chorales", 3).draw("chorales, 3 back", 0)
+    inputs, targets = problem.task.examples(problem.splits, "test")
     rows = directions(inputs)
     enough = candidates("delay line", inputs, 4 * len(rows), 0)[-1]
     held = encode([x.double() for x in inputs[:5]], enough.A, enough.B, None)
@@ -105,37 +109,37 @@ def test_a_frame_of_the_past_is_asked_for_where_there_is_one_and_a_delay_line_ha
 
 @pytest.mark.parametrize("label", ROWS)
 def test_a_network_starts_from_its_memory(label):
-    asked = question("generation", {"steps": 40, "components": 2, "longest": 20.0}, 0)
-    found = trained(ROWS[label], asked, 8, 40, {"max_epochs": 2, "learning_rate": 1e-6}, 0)
+    problem = WAVE.draw("generation", 0)
+    found = train_row(ROWS[label], problem, NetworkConfig(8, 40, max_epochs=2), 1e-6, 0)
     assert (found["test"]["accuracy"] > 0.9) == ("LAES of inputs" in label)
 
 
 def test_music_is_read_with_a_logistic_readout_that_beats_least_squares():
-    asked = question("chorales", {}, 0)
-    splits = replace(asked.splits, **{split: getattr(asked.splits, split)[:8] for split in SPLITS})
-    memory = candidates("delay line", asked.task.examples(splits, "train").inputs, 10, 0)[-1]
-    found = best([memory], splits, asked.task)
-    train, valid = (answers(memory, splits, asked.task, split) for split in ("train", "valid"))
-    solved = ridge_regression(train.states, asked.task.as_outputs(train.targets, 88), RIDGES)
-    losses = [asked.task.count(readout(valid.states), valid.targets).scores(0).nll for readout in solved]
+    problem = NextFrames("chorales").draw("chorales", 0)
+    splits = replace(problem.splits, **{split: getattr(problem.splits, split)[:8] for split in SPLITS})
+    memory = candidates("delay line", problem.task.examples(splits, "train").inputs, 10, 0)[-1]
+    found = choose([memory], splits, problem.task)
+    train, valid = (encode_split(memory, splits, problem.task, split) for split in ("train", "valid"))
+    solved = ridge_regression(train.states, problem.task.as_outputs(train.targets, 88), RIDGES)
+    losses = [problem.task.count(readout(valid.states), valid.targets).scores(0).nll for readout in solved]
     assert found.valid.nll < min(losses)
     assert 0 < found.test.threshold < 1
 
 
 def test_what_diverges_counts_by_its_best_epoch():
-    asked = question("generation", {"steps": 40, "components": 2, "longest": 20.0}, 0)
-    found = trained(ROWS["LMN, LAES of inputs"], asked, 8, 40, {"max_epochs": 9, "learning_rate": 1e30}, 0)
+    problem = WAVE.draw("generation", 0)
+    found = train_row(ROWS["LMN, LAES of inputs"], problem, NetworkConfig(8, 40, max_epochs=9), 1e30, 0)
     assert found["diverged"]
-    assert found["best epoch"] == 0
+    assert found["best_epoch"] == 0
     assert found["test"]["accuracy"] > 0.9  # as it was filled
-    numbers = reconstruction.sequences(reconstruction.SERIES, SERIES, 0)
+    numbers = reconstruction.load_sequences(SERIES, 0)
     with pytest.raises(ValueError, match="must have entries 0 and 1"):
-        train_while_finite(build_model(ModelOptions("rnn", 2), 1, 1), numbers, NextFrame(), TrainingOptions())
+        train_until_divergence(build_model(ModelOptions("rnn", 2), 1, 1), numbers, NextFrame(), TrainingOptions())
 
 
 def test_drawn_sets_hang_on_their_seed():
-    sizes = {"counts": [1, 1, 1], "tau": 17, "steps": 120, "ahead": 5}
-    one, same, other = (question("Mackey-Glass", sizes, seed).splits for seed in (0, 0, 1))
+    task = MackeyGlass((1, 1, 1), tau=17, steps=120, ahead=5)
+    one, same, other = (task.draw("Mackey-Glass", seed).splits for seed in (0, 0, 1))
     torch.testing.assert_close(one.train[0], same.train[0])
     assert not torch.equal(one.train[0], other.train[0])
     assert not torch.equal(one.train[0], one.test[0])
@@ -143,25 +147,24 @@ def test_drawn_sets_hang_on_their_seed():
 
 
 def test_an_unknown_memory_is_refused():
-    with pytest.raises(ValueError, match="unknown memory 'tape': the known ones are delay line"):
+    with pytest.raises(ValueError, match="kind must be one of delay line, .*, got 'tape'"):
         candidates("tape", [torch.ones(5, 2)], 2, 0)
 
 
 def test_what_was_solved_is_kept_and_any_part_of_it_can_be_shown(tmp_path, monkeypatch):
-    plan = {"sizes": {"steps": 40, "components": 2, "longest": 20.0}, "units": [8]}
-    config = {"seeds": 2, "rates": [1e-3], "sets": {"generation": plan}}
+    config = Config(2, (1e-3,), (TaskPlan("generation", WAVE, (8,)),))
     lines = list(encoding.run(config, 0, tmp_path))
     assert len(lines) == 2 * len(KINDS)
     scores = {kind: [li["test"]["accuracy"] for li in lines if li["memory"] == kind] for kind in KINDS}
     assert min(scores["LAES"]) > 0.9 > 0.5 > max(scores["orthogonal"] + scores["delay line"])
-    monkeypatch.setattr("linmem.experiments.encoding.experiment.best", lambda *_: pytest.fail("it was done again"))
+    monkeypatch.setattr("linmem.experiments.encoding.experiment.choose", lambda *_: pytest.fail("the job ran again"))
     assert list(encoding.run(config, 0, tmp_path)) == lines
     for first in (1, len(KINDS) + 1, len(lines)):
         assert "generation" in encoding.show(lines[:first], tmp_path)
-    reached = {target.claim.split(",")[0]: target.reached for target in encoding.targets(lines)}
+    reached = {target.statement.split(",")[0]: target.reached for target in encoding.targets(lines)}
     assert reached["generation: LAES ahead of the orthogonal at equal p"] is True
     assert reached["jsb_chorales: LAES ahead of the orthogonal at equal p"] is None
-    worse = [li | {"test": li["test"] | {"accuracy": 0.0}} if li["memory"] == "LAES" else li for li in lines]
+    worse = [li | {"test": li["test"] | {"accuracy": 0.0}} if "LAES" in li["memory"] else li for li in lines]
     assert encoding.targets(worse)[0].reached is False
 
 
@@ -174,52 +177,52 @@ def test_no_linear_code_of_whole_sequences_is_better_than_the_bound_and_principa
         bound = reconstruction.whole_bound(x, p)
         assert reconstruction.relative_error(list(rows), list(again)) == pytest.approx(bound, abs=1e-12)
         solved = LinearAutoencoder(p, decoder="tied").fit(x)
-        assert reconstruction.relative_error(x, reconstruction.decoded(solved, x)) >= bound
+        assert reconstruction.relative_error(x, reconstruction.decode_last_states(solved, x)) >= bound
     assert reconstruction.whole_bound(x, 6) == pytest.approx(0, abs=1e-12)
 
 
 def test_a_full_autoencoder_gives_back_whole_sequences_of_any_length():
     x = [waveform(steps, seed=steps).double() for steps in (3, 5, 6)]
     solved = LinearAutoencoder(6, decoder="tied").fit(x)
-    for truth, said in zip(x, reconstruction.decoded(solved, x), strict=True):
-        torch.testing.assert_close(said, truth)
+    for truth, decoded in zip(x, reconstruction.decode_last_states(solved, x), strict=True):
+        torch.testing.assert_close(decoded, truth)
 
 
 class Echo(torch.nn.Module):
-    """Gives back the inputs, the last step first, without a memory to speak of; logits where they are notes."""
+    """Outputs the inputs of the first half, the last step first; logits where they are notes."""
 
     def __init__(self, notes):
         super().__init__()
-        self.register_buffer("nothing", torch.zeros(()))  # says where the model is
+        self.register_buffer("nothing", torch.zeros(()))  # has the model's device
         self.notes = notes
 
     def forward(self, x):
-        heard = x[:, : x.shape[1] // 2, :-1]
-        again = torch.cat([torch.zeros_like(heard), heard.flip(1)], 1)
-        return (100 * (again - 0.5) if self.notes else again), None
+        inputs = x[:, : x.shape[1] // 2, :-1]
+        outputs = torch.cat([torch.zeros_like(inputs), inputs.flip(1)], 1)
+        return (100 * (outputs - 0.5) if self.notes else outputs), None
 
 
-@pytest.mark.parametrize("name", ["chorales", reconstruction.SERIES])
-def test_a_network_that_echoes_has_no_error(name):
-    splits = reconstruction.sequences(name, reconstruction.CONFIGS["smoke"]["sets"][name], 0)
+@pytest.mark.parametrize("plan", [CHORALES, SERIES], ids=lambda plan: plan.name)
+def test_a_network_that_echoes_has_no_error(plan):
+    splits = reconstruction.load_sequences(plan, 0)
     notes = splits.kind == "piano_roll"
     task = Recall() if notes else reconstruction.RecallValues()
-    said = reconstruction.recalled(Echo(notes), task, splits, "test")
-    assert reconstruction.relative_error(splits.test, said) < 1e-12
+    outputs = reconstruction.reconstruct(Echo(notes), task, splits, "test")
+    assert reconstruction.relative_error(splits.test, outputs) < 1e-12
     counts = count(Echo(notes), task.examples(splits, "test"), task, batch_size=1)
     assert counts.scores(counts.choice()).loss < 1e-9
 
 
 def test_reconstruction_goes_on_and_any_part_of_it_can_be_shown(tmp_path, monkeypatch):
-    config = {**reconstruction.CONFIGS["smoke"], "sets": {reconstruction.SERIES: SERIES}}
+    config = replace(reconstruction.GRIDS["smoke"], sets=(SERIES,))
     lines = list(reconstruction.run(config, 0, tmp_path))
     solved = [line for line in lines if line["method"] == "LAES"]
     for small, large in pairwise(solved):
-        assert large["all pasts"] < small["all pasts"]
-    assert all(li["all pasts"] >= li["all pasts, bound"] and li["train"] >= li["bound"] for li in solved)
-    monkeypatch.setattr(reconstruction, "train_while_finite", lambda *_: pytest.fail("it was done again"))
+        assert large["all_pasts"] < small["all_pasts"]
+    assert all(li["all_pasts"] >= li["all_pasts_bound"] and li["train"] >= li["bound"] for li in solved)
+    monkeypatch.setattr(reconstruction, "train_until_divergence", lambda *_: pytest.fail("the job ran again"))
     assert list(reconstruction.run(config, 0, tmp_path)) == lines
     for first in (1, 4, len(lines)):
-        assert "LAES" in reconstruction.show(lines[:first], tmp_path)
-    assert [target.reached for target in reconstruction.targets(lines)] == [None, True]
-    assert [target.reached for target in reconstruction.targets([])] == [None, None]
+        assert "LAES" in summary.show(lines[:first], tmp_path)
+    assert [target.reached for target in summary.targets(lines)] == [None, True]
+    assert [target.reached for target in summary.targets([])] == [None, None]

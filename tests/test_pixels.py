@@ -1,20 +1,20 @@
 """Pixels: the kernel is the recurrence, readouts are chosen on valid alone, and what the smoke run must have found."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from linmem import data
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.experiments import psmnist, smnist
-from linmem.experiments.harness.jobs import trained
+from linmem.experiments.harness.training import train_all
 from linmem.experiments.pixels import experiment as pixels
 from linmem.experiments.pixels.summary import targets
 from linmem.experiments.static import last_state
 from linmem.nn.initialize import from_autoencoder_
 from linmem.nn.lmn import LMN
-from linmem.runs.directory import (
-    RunOptions,
-)
+from linmem.runs.directory import RunOptions
 from linmem.training.loop import TrainingOptions
 
 SPLITS = data.load("digits:200:50:50")
@@ -52,18 +52,20 @@ def test_it_is_the_memory_of_an_lmn_whose_functional_part_is_linear(autoencoder,
 
 def test_a_readout_is_chosen_on_valid_and_test_cannot_be_seen(found):
     grid = {"alpha": [1e9, 1.0]}
-    line = last_state.solved("ridge", found, grid, None, 0)
+    line = last_state.fit_classifier("ridge", found, grid, None, 0)
     shuffled = found._replace(labels=found.labels | {"test": found.labels["test"].flip(0)})
-    other = last_state.solved("ridge", shuffled, grid, None, 0)
-    assert line["chosen"] == {"alpha": 1.0}
-    assert {name: line[name] for name in ("chosen", "valid %")} == {name: other[name] for name in ("chosen", "valid %")}
-    assert line["test %"] > 70 > other["test %"]
-    assert last_state.solved("ridge", found, grid, 30, 0)["pictures"] == 30
+    other = last_state.fit_classifier("ridge", shuffled, grid, None, 0)
+    assert line["hyperparameters"] == {"alpha": 1.0}
+    assert {name: line[name] for name in ("hyperparameters", "valid_accuracy")} == {
+        name: other[name] for name in ("hyperparameters", "valid_accuracy")
+    }
+    assert line["test_accuracy"] > 70 > other["test_accuracy"]
+    assert last_state.fit_classifier("ridge", found, grid, 30, 0)["images"] == 30
 
 
 def deep(found, path, **options):
-    variant = {"widths": [30], "input_dropout": 0.1, "dropout": 0.1}
-    return last_state.deep(found, variant, TrainingOptions(batch_size=20, **options), path)
+    variant = last_state.DeepVariant((30,), 0.1, 0.1)
+    return last_state.train_deep(found, variant, TrainingOptions(batch_size=20, **options), path)
 
 
 def test_a_deep_readout_is_the_same_for_the_same_seed_and_goes_on_where_it_was(found, tmp_path):
@@ -77,7 +79,7 @@ def test_a_deep_readout_is_the_same_for_the_same_seed_and_goes_on_where_it_was(f
     assert other.valid_loss != once.valid_loss
 
 
-def test_several_readouts_answer_by_their_mean_probability(found):
+def test_several_readouts_predict_by_their_mean_probability(found):
     class Fixed(torch.nn.Module):
         def __init__(self, logits):
             super().__init__()
@@ -88,27 +90,29 @@ def test_several_readouts_answer_by_their_mean_probability(found):
 
     classes = found._replace(labels={"test": torch.tensor([0, 1, 1, 2])}, states={"test": torch.zeros(4, 12)})
     sure, torn = Fixed([9.0, 0.0, 0.0]), Fixed([0.0, 1.0, 0.0])
-    assert last_state.right([sure], [classes], "test") == 25
-    assert last_state.right([torn], [classes], "test") == 50
-    assert last_state.right([sure, torn], [classes] * 2, "test") == 25  # 0.5 + 0.1 against 0.3
+    assert last_state.accuracy_percent([sure], [classes], "test") == 25
+    assert last_state.accuracy_percent([torn], [classes], "test") == 50
+    assert last_state.accuracy_percent([sure, torn], [classes] * 2, "test") == 25  # 0.5 + 0.1 against 0.3
 
 
 @pytest.fixture(scope="module")
 def lines(tmp_path_factory):
     work = tmp_path_factory.mktemp("work")
-    found = list(psmnist.run(psmnist.CONFIGS["smoke"], 0, work))
-    assert list(psmnist.run(psmnist.CONFIGS["smoke"], 0, work)) == found  # from what is kept
+    found = list(psmnist.run(psmnist.GRIDS["smoke"], 0, work))
+    assert list(psmnist.run(psmnist.GRIDS["smoke"], 0, work)) == found  # from what is kept
     return found
 
 
 def test_the_smoke_run_learns(lines):
-    tests = {(line["readout"], line["p"]): line["test %"] for line in lines if line["part"] == "readout"}
+    tests = {(line["readout"], line["p"]): line["test_accuracy"] for line in lines if line["part"] == "readout"}
     assert tests["ridge", 16] > tests["ridge", 6] > 50
     for line in lines:
         if line["part"] == "memory":
             assert 0 < line["bound"] <= line["error"] < 1
     networks = {line["model"]: line for line in lines if line["part"] == "network"}
-    assert networks["LMN-B, LAES, detach"]["test %"] > 50  # after one epoch of 100 pictures: the LAES's own readout
+    assert (
+        networks["LMN-B, LAES, detach"]["test_accuracy"] > 50
+    )  # after one epoch of 100 pictures: the LAES's own readout
     assert networks["LSTM"]["parameters"] == 4 * (1 + 8 + 2) * 8 + 9 * 10
 
 
@@ -116,44 +120,46 @@ def test_the_smoke_run_learns(lines):
 def test_any_beginning_of_the_lines_is_shown(lines, module, tmp_path):
     for count in (1, 3, len(lines) // 2, len(lines)):
         text = module.show(lines[:count], tmp_path)
-        module.targets(lines[:count])
+        measured = [target.reached is not None for target in module.targets(lines[:count])]
+        networks = {line["model"] for line in lines[:count] if line["part"] == "network"}
+        assert measured == [{"LSTM", name} <= networks for name in ("LMN-B, LAES", "LMN-B, LAES, detach")]
     assert "LMN-B, LAES, detach" in text
     assert (tmp_path / f"{module.__name__.split('.')[-1]}.png").exists()
 
 
 def test_targets_are_computed():
     def network(model, test):
-        return {"part": "network", "set": "psmnist", "model": model, "seed": 0, "test %": test, "tried": []}
+        return {"part": "network", "set": "psmnist", "model": model, "seed": 0, "test_accuracy": test, "tried": []}
 
     assert {one.reached for one in targets([])} == {None}
     lstm, ours = network("LSTM", 80.0), network("LMN-B, LAES", 81.0)
     first, second, third = targets([lstm, ours])
     assert (first.reached, second.reached, third.reached) == (True, None, None)
-    assert first.found == "81.00 against 80.00"
-    assert targets([lstm, ours | {"test %": 80.0}])[0].reached is False
-    deep = {"part": "deep", "set": "psmnist", "valid %": 97.0, "seed": 0, "p": 128}
-    good = deep | {"p": 468, "valid %": 96.0, "test %": 99.0}  # not what valid chooses
-    assert targets([deep | {"test %": 97.1}, good])[-1].reached is False
-    assert targets([deep | {"test %": 97.2}, good])[-1].reached is True
+    assert first.found == "81.00, 80.00"
+    assert targets([lstm, ours | {"test_accuracy": 80.0}])[0].reached is False
+    deep = {"part": "deep", "set": "psmnist", "valid_accuracy": 97.0, "seed": 0, "p": 128}
+    good = deep | {"p": 468, "valid_accuracy": 96.0, "test_accuracy": 99.0}  # not what valid chooses
+    assert targets([deep | {"test_accuracy": 97.1}, good])[-1].reached is False
+    assert targets([deep | {"test_accuracy": 97.2}, good])[-1].reached is True
 
 
 def test_what_diverges_in_a_search_is_said_and_does_not_end_it(tmp_path):
-    config = psmnist.CONFIGS["smoke"]["networks"] | {"data": "digits:20:10:10", "rates": [1e30]}
-    (line,) = pixels._networks(config, "LMN-B", 0, tmp_path)
-    assert [one["valid NLL"] for one in line["tried"]] == [None]
-    assert "test %" not in line
-    (line,) = pixels._networks(config | {"rates": [1e30, 1e-3]}, "LMN-B", 0, tmp_path)
-    assert line["rate"] == 1e-3
+    config = replace(psmnist.GRIDS["smoke"].networks, data="digits:20:10:10", learning_rates=(1e30,))
+    (line,) = pixels.train_networks(config, "LMN-B", 0, tmp_path)
+    assert [one["valid_nll"] for one in line["tried"]] == [None]
+    assert "test_accuracy" not in line
+    (line,) = pixels.train_networks(replace(config, learning_rates=(1e30, 1e-3)), "LMN-B", 0, tmp_path)
+    assert line["learning_rate"] == 1e-3
     assert "0.001" in psmnist.show([line | {"part": "network", "set": "digits", "model": "LMN-B"}], tmp_path)
-    plan = pixels._options(config, "LMN-B", 0)
+    plan = pixels.search_plan(config, "LMN-B", 0)
     with pytest.raises(RuntimeError, match="Lower learning_rate"):
-        trained(plan, tmp_path)
+        train_all(plan, tmp_path)
 
 
 def test_orthogonality_is_searched_where_the_paper_grid_has_it():
-    plan = pixels._options(psmnist.CONFIGS["paper"]["networks"], "LMN-B, LAES", 0)
+    plan = pixels.search_plan(psmnist.GRIDS["paper"].networks, "LMN-B, LAES", 0)
     assert len(plan) == 10
     assert all(isinstance(options, RunOptions) and options.pretraining.pretrain == "inputs" for options in plan)
     assert {options.training.orthogonality for options in plan} == {0.0, 1e-4, 1e-3, 1e-2, 1e-1}
-    detaching = pixels._options(psmnist.CONFIGS["paper"]["networks"], "LMN-B, detach", 0)
+    detaching = pixels.search_plan(psmnist.GRIDS["paper"].networks, "LMN-B, detach", 0)
     assert {options.model.detach for options in detaching} == {0.1, 0.25, 0.5, 1.0}

@@ -1,4 +1,4 @@
-"""Readouts without backpropagation: each is the classifier of scikit-learn upon the autoencoder's states."""
+"""Readouts without backpropagation: each is scikit-learn's classifier on the autoencoder's states."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def encoder(size=6):
 
 
 @pytest.mark.parametrize("name", READOUTS)
-def test_a_readout_is_its_classifier_upon_scaled_states(name):
+def test_a_readout_is_its_classifier_on_scaled_states(name):
     (sequences, labels), (unseen, _) = waves(), waves(seed=1)
     found = readout(name, encoder()).fit(sequences, labels).predict(unseen)
     autoencoder = encoder().fit(sequences)
@@ -39,13 +39,13 @@ def test_a_readout_is_its_classifier_upon_scaled_states(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted"), [("ridge", 0.8), ("logistic", 0.85), ("linear_svm", 0.8), ("svm", 0.9), ("mlp", 0.85)]
+    ("name", "least"), [("ridge", 0.8), ("logistic", 0.85), ("linear_svm", 0.8), ("svm", 0.9), ("mlp", 0.85)]
 )
-def test_digits_are_read_from_the_last_state(name, wanted):
+def test_digits_are_read_from_the_last_state(name, least):
     """Chance is 0.1; the state after 64 pixels holds the image, compressed to 40 numbers."""
     splits = data.load("digits")
     pipeline = readout(name, encoder(40)).fit(splits.train, splits.labels["train"].numpy())
-    assert pipeline.score(splits.test, splits.labels["test"].numpy()) > wanted
+    assert pipeline.score(splits.test, splits.labels["test"].numpy()) > least
 
 
 @pytest.mark.parametrize("name", READOUTS)
@@ -77,7 +77,7 @@ def test_an_echo_state_network_is_read_by_the_same_classifiers():
 
 
 def test_an_unknown_readout_lists_the_known_ones():
-    with pytest.raises(ValueError, match="readout is 'forest', but it must be one of 'ridge', 'logistic'"):
+    with pytest.raises(ValueError, match="name must be one of ridge, logistic, .*, got 'forest'"):
         readout("forest", encoder())
 
 

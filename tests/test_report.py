@@ -1,4 +1,4 @@
-"""The report: a page says what the lines say, loses nothing to what is damaged, and needs nothing but itself."""
+"""The report: the page shows what the records hold, tolerates damaged ones, and loads nothing from the network."""
 
 import json
 import runpy
@@ -11,7 +11,9 @@ import pytest
 
 from linmem import cli
 from linmem.experiments import capacity, parameters
-from linmem.experiments.harness import reproduction
+from linmem.experiments.harness import catalog, reproduce
+from linmem.experiments.harness.catalog import load_experiment
+from linmem.experiments.harness.records import require_records
 from linmem.experiments.report import page
 from linmem.experiments.report.markup import html, picture
 from linmem.reporting.output import figure
@@ -53,19 +55,25 @@ class Page(HTMLParser):
             self._cell = None
 
 
+def set_experiments(monkeypatch, names):
+    """Let the catalogue hold these experiments alone."""
+    for module in (catalog, reproduce):
+        monkeypatch.setattr(module, "EXPERIMENTS", names)
+
+
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
     """Results of two quick experiments."""
     folder = tmp_path_factory.mktemp("smoke")
     for name in NAMES[1:]:
-        reproduction.reproduce(name, folder, grid="smoke")
+        reproduce.reproduce(name, folder, grid="smoke")
     return folder
 
 
 @pytest.fixture
 def results(smoke, tmp_path, monkeypatch):
     """A copy of them, of which only the lines are there."""
-    monkeypatch.setattr(reproduction, "EXPERIMENTS", NAMES)
+    set_experiments(monkeypatch, NAMES)
     for path in smoke.glob("*.jsonl"):
         shutil.copy(path, tmp_path)
     return tmp_path
@@ -74,7 +82,7 @@ def results(smoke, tmp_path, monkeypatch):
 @pytest.fixture
 def without_pictures(results, monkeypatch):
     """The same without the experiment that draws, which takes most of the time."""
-    monkeypatch.setattr(reproduction, "EXPERIMENTS", NAMES[:2])
+    set_experiments(monkeypatch, NAMES[:2])
     (results / "capacity.jsonl").unlink()
     return results
 
@@ -124,10 +132,11 @@ def test_the_page_has_every_cell_of_the_tables_and_needs_only_the_lines(results)
     rendered = page.rendered(results)
     found = Page(rendered)
     for name in NAMES[1:]:
-        shown = cells_of_markdown(reproduction.shown(name, results).split("\n\nTargets:")[0])
+        shown = cells_of_markdown(reproduce.show(name, results).split("\n\nTargets:")[0])
         assert found.cells[name] == shown
         assert [row["target"] for row in page.part(name, results).targets] == [
-            one.claim for one in reproduction.targets_of(name, reproduction.read(results / f"{name}.jsonl"))
+            one.statement
+            for one in load_experiment(name).targets([r["result"] for r in require_records(name, results)])
         ]
     assert page.rendered(results) == rendered  # now that there are tables and pictures beside the lines
     assert [section for section, _ in found.images] == ["capacity"]
@@ -149,22 +158,24 @@ def test_every_experiment_says_where_it_stands(results):
     parts = {name: page.part(name, results) for name in NAMES}
     assert {name: one.state for name, one in parts.items()} == {
         "table1": "not run",
-        "parameters": "finished",
-        "capacity": "not finished",
+        "parameters": "complete",
+        "capacity": "incomplete",
     }
-    assert all("so far" in row["reached"] for row in parts["capacity"].targets if row["reached"] != "not measured")
+    assert all(
+        "incomplete run" in row["reached"] for row in parts["capacity"].targets if row["reached"] != "not measured"
+    )
     assert f"linmem reproduce table1 --out {results}" in parts["table1"].commands.values()
     assert f"linmem reproduce capacity --out {results}" in parts["capacity"].commands.values()
     assert parts["parameters"].facts["grid"] == "smoke"
     assert parts["parameters"].facts["seeds"] == "0"
     rendered = page.rendered(results)
-    assert "1 finished, 1 not finished, 1 not run" in rendered
-    assert "0 reached, 0 not reached, 0 not measured, 7 of runs that are not the last word" in rendered
+    assert "1 complete, 1 incomplete, 1 not run" in rendered
+    assert "0 reached, 0 not reached, 5 not measured, 7 of incomplete or smoke runs" in rendered
 
 
 def test_commands_of_the_usual_folder_need_no_folder():
     lines = [{"grid": "small"}]
-    found = page._commands("table2", "finished", lines, {"smoke": {}, "small": {}, "paper": {}}, Path("results"))
+    found = page._commands("table2", "complete", lines, load_experiment("table2"), Path("results"))
     assert list(found.values()) == [
         "linmem reproduce table2",
         "linmem reproduce table2 --force",
@@ -180,10 +191,10 @@ def test_a_damaged_line_takes_a_line_of_the_page_and_no_more(without_pictures, b
     path.write_bytes(b"\n".join([whole[0], broken.encode("latin-1"), *whole[1:]]) + b"\n")
     one = page.part("parameters", results)
     assert one.state == "damaged"
-    assert one.trouble == "parameters.jsonl is damaged: line 2 of 3 cannot be read"
+    assert one.problem == "parameters.jsonl is damaged: invalid lines 2 of 3"
     assert "--force" in " ".join(one.commands.values())
     rendered = page.rendered(results)
-    assert rendered.count("line 2 of 3 cannot be read") == 2  # in the overview, and with the experiment
+    assert rendered.count("invalid lines 2 of 3") == 2  # in the overview, and with the experiment
     assert Page(rendered).cells["parameters"] == cells_of_markdown(
         parameters.show([json.loads(line)["result"] for line in whole], results)
     )
@@ -194,9 +205,9 @@ def test_a_damaged_line_takes_a_line_of_the_page_and_no_more(without_pictures, b
 def test_a_file_without_any_line_is_named(results, content):
     (results / "capacity.jsonl").write_bytes(content)
     one = page.part("capacity", results)
-    assert (one.state, one.trouble) == ("damaged", "capacity.jsonl is damaged: it holds no line of an experiment")
+    assert (one.state, one.problem) == ("damaged", "capacity.jsonl is damaged: it has no valid record")
     assert all(row["reached"] == "not measured" for row in one.targets)
-    assert "capacity.jsonl is damaged" in reproduction.listing(results)
+    assert "capacity.jsonl is damaged" in reproduce.list_experiments(results)
 
 
 def test_lines_that_the_module_cannot_show_are_given_as_they_are(results, monkeypatch):
@@ -204,10 +215,10 @@ def test_lines_that_the_module_cannot_show_are_given_as_they_are(results, monkey
     monkeypatch.setattr(capacity, "targets", lambda *_: {}["gone, too"])
     one = page.part("capacity", results)
     assert one.state == "damaged"
-    assert one.trouble == (
-        "its targets cannot be computed (KeyError: 'gone, too'); its lines cannot be shown (KeyError: 'gone')"
+    assert one.problem == (
+        "its targets cannot be computed (KeyError: 'gone, too'); its records cannot be shown (KeyError: 'gone')"
     )
-    assert one.body.count("&quot;capacity&quot;") == len(reproduction.read(results / "capacity.jsonl"))
+    assert one.body.count("&quot;capacity&quot;") == len(require_records("capacity", results))
     assert "resonant noise" in page.rendered(results)
 
 
@@ -222,7 +233,7 @@ def test_the_command_replaces_its_own_page_and_no_other(without_pictures, tmp_pa
     for _ in range(2):
         assert cli.main(arguments) == 0
         assert capsys.readouterr().out == f"{folder / 'index.html'}\n"
-    (folder / "index.html").write_text("a page of somebody's own")
+    (folder / "index.html").write_text("another page")
     assert cli.main(arguments) == 2
     assert "--force" in capsys.readouterr().err
     assert cli.main([*arguments, "--force"]) == 0
@@ -243,5 +254,5 @@ def test_the_docs_have_the_tables_of_the_kept_lines():
 
 def test_without_results_there_is_one_line(tmp_path, capsys):
     assert cli.main(["report", "--results", str(tmp_path / "nowhere"), "--out", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.startswith("linmem report: there is no folder")
+    assert capsys.readouterr().err.startswith("linmem report: results must be an existing folder")
     assert not list(tmp_path.iterdir())

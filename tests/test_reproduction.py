@@ -1,4 +1,4 @@
-"""Experiments: each runs at its smallest, is shown from its lines alone, and says what is known to be true."""
+"""Experiments: each runs its smoke grid, is shown from its records alone, and agrees with known facts."""
 
 import json
 import os
@@ -10,65 +10,88 @@ import pytest
 
 from linmem import data
 from linmem.experiments import parameters, table1
-from linmem.experiments.harness import reproduction
+from linmem.experiments.harness import reproduce
+from linmem.experiments.harness.catalog import EXPERIMENTS, load_experiment
+from linmem.experiments.harness.records import require_records, write_records
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
-    return folder, {name: reproduction.reproduce(name, folder, grid="smoke") for name in reproduction.EXPERIMENTS}
+    return folder, {name: reproduce.reproduce(name, folder, grid="smoke") for name in EXPERIMENTS}
 
 
 def lines_of(results, name):
-    return [line["result"] for line in reproduction.read(results[0] / f"{name}.jsonl")]
+    return [record["result"] for record in require_records(name, results[0])]
 
 
-@pytest.mark.parametrize("name", reproduction.EXPERIMENTS)
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_what_was_run_is_shown_from_its_lines_and_not_run_again(results, name, monkeypatch):
     folder, texts = results
-    monkeypatch.setattr(reproduction, "_measure", lambda *_: pytest.fail("it was run again"))
+    monkeypatch.setattr(reproduce, "_measure", lambda *_: pytest.fail("the experiment ran again"))
     before = (folder / f"{name}.jsonl").read_bytes()
-    assert reproduction.reproduce(name, folder, grid="smoke") == texts[name]
+    assert reproduce.reproduce(name, folder, grid="smoke") == texts[name]
     assert (folder / f"{name}.md").read_text() == texts[name] + "\n"
     assert (folder / f"{name}.jsonl").read_bytes() == before
     head = json.loads(before.splitlines()[0])
     assert {"config", "seed", "versions", "commit", "machine", "threads", "seconds"} <= head.keys()
 
 
-@pytest.mark.parametrize("name", reproduction.EXPERIMENTS)
-def test_any_part_of_a_run_says_how_its_targets_stand(results, name):
-    lines = reproduction.read(results[0] / f"{name}.jsonl")
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_any_beginning_of_a_run_evaluates_its_targets(results, name):
+    lines, targets = lines_of(results, name), load_experiment(name).targets
+    measured = set()
     for length in range(len(lines) + 1):
-        for one in reproduction.targets_of(name, lines[:length]):
-            assert one.claim
-            assert one.wanted
-            assert one.reached in (True, False, None)
+        found = targets(lines[:length])
+        assert found
+        for one in found:
+            assert one.statement
+            assert one.expected
+            assert (one.found == "–") == (one.reached is None), one  # a figure where it is measured, and only there
+        now = {one.statement for one in found if one.reached is not None}
+        assert length > 0 or not now
+        assert measured <= now or name in ("smnist", "psmnist")  # what was measured stays measured
+        measured = now
+
+
+def test_the_smoke_run_reaches_or_misses_the_targets_that_follow_from_definitions(results):
+    found = {
+        one.statement: one
+        for name in ("parameters", "figure4")
+        for one in load_experiment(name).targets(lines_of(results, name))
+    }
+    fifth = found["LMN(h/2, h/2) has at most one fifth of the weights of LSTM(h)"]
+    lines = lines_of(results, "parameters")
+    assert fifth.reached == all(5 * line["lmn"] <= line["lstm"] for line in lines)
+    for line in lines_of(results, "figure4"):
+        if line["part"] == "c":
+            half = len(line["errors"]) // 2
+            one = next(one for statement, one in found.items() if statement.startswith(line["source"]))
+            assert one.reached == (sum(line["errors"][:half]) > sum(line["errors"][half:]))
 
 
 def test_the_listing_says_what_was_run(results, tmp_path):
-    assert reproduction.listing(results[0]).count("grid smoke, seed 0") == len(reproduction.EXPERIMENTS)
-    assert reproduction.listing(tmp_path).count("not run") == len(reproduction.EXPERIMENTS)
+    assert reproduce.list_experiments(results[0]).count("grid smoke, seed 0") == len(EXPERIMENTS)
+    assert reproduce.list_experiments(tmp_path).count("not run") == len(EXPERIMENTS)
 
 
 def test_force_runs_again(results, tmp_path):
-    reproduction.reproduce("parameters", tmp_path, grid="smoke")
-    with pytest.raises(ValueError, match="holds grid smoke with seed 0"):
-        reproduction.reproduce("parameters", tmp_path, grid="paper")
-    assert "5.61" in reproduction.reproduce("parameters", tmp_path, grid="paper", force=True)
+    reproduce.reproduce("parameters", tmp_path, grid="smoke")
+    with pytest.raises(ValueError, match="must hold grid paper with seed 0, got grid smoke with seed 0"):
+        reproduce.reproduce("parameters", tmp_path, grid="paper")
+    assert "5.61" in reproduce.reproduce("parameters", tmp_path, grid="paper", force=True)
 
 
 def test_lines_of_a_grid_that_was_changed_are_not_gone_on_with(tmp_path, monkeypatch):
-    reproduction.reproduce("parameters", tmp_path, grid="smoke")
-    path = tmp_path / "parameters.jsonl"
-    lines = reproduction.read(path)
-    begun = [{key: value for key, value in line.items() if key != "last"} for line in lines[:1]]
-    path.write_text("".join(json.dumps(line) + "\n" for line in begun))
-    monkeypatch.setitem(parameters.CONFIGS, "smoke", {**parameters.CONFIGS["smoke"], "new": 1})
-    with pytest.raises(ValueError, match="was begun when grid smoke of parameters was another"):
-        reproduction.reproduce("parameters", tmp_path)
-    assert len(reproduction.read(path)) == 1
-    reproduction.reproduce("parameters", tmp_path, grid="smoke", force=True)
-    assert reproduction.read(path)[0]["config"]["new"] == 1
+    reproduce.reproduce("parameters", tmp_path, grid="smoke")
+    first = {key: value for key, value in require_records("parameters", tmp_path)[0].items() if key != "last"}
+    write_records("parameters", tmp_path, [first])
+    monkeypatch.setitem(parameters.GRIDS, "smoke", parameters.Config(5, (8, 30)))
+    with pytest.raises(ValueError, match="must have the configuration of the current grid smoke"):
+        reproduce.reproduce("parameters", tmp_path)
+    assert require_records("parameters", tmp_path) == [first]
+    reproduce.reproduce("parameters", tmp_path, grid="smoke", force=True)
+    assert require_records("parameters", tmp_path)[0]["config"]["units"] == [8, 30]
 
 
 def test_table1_counts_what_is_there(results):
@@ -76,7 +99,7 @@ def test_table1_counts_what_is_there(results):
     for line in lines_of(results, "table1"):
         rolls = getattr(splits, line["split"])
         assert (line["sequences"], line["steps"]) == (len(rolls), sum(map(len, rolls)))
-        assert line["notes a frame"] == pytest.approx(
+        assert line["notes_per_frame"] == pytest.approx(
             sum(float(roll.sum()) for roll in rolls) / line["steps"], rel=1e-5
         )
 
@@ -86,17 +109,17 @@ def test_table1_finds_the_known_accuracy_of_persistence():
     if not os.environ.get("LINMEM_DATA"):
         pytest.skip("LINMEM_DATA names no folder with the polyphonic sets")
     found = {
-        (line["set"], line["split"]): line["persistence %"]
-        for line in table1.run({"sets": ["jsb_chorales"]}, 0, Path())
+        (line["set"], line["split"]): line["persistence_accuracy"]
+        for line in table1.run(table1.Config(("jsb_chorales",)), 0, Path())
     }
     assert found["jsb_chorales", "test"] == pytest.approx(table1.PERSISTENCE["jsb_chorales"], abs=0.005)
 
 
 def test_parameters_formulas_count_weights_and_peak_where_they_should():
-    lines = {line["units"]: line for line in parameters.run(parameters.CONFIGS["paper"], 0, Path())}
+    lines = {line["units"]: line for line in parameters.run(parameters.GRIDS["paper"], 0, Path())}
     for h, line in lines.items():
-        assert all(line[name] == line[f"{name} counted"] for name in ("lstm", "lmn", "peak"))
-        assert line["peak at p"] == min(h - 44, h - 1)
+        assert all(line[name] == line[f"{name}_counted"] for name in ("lstm", "lmn", "peak"))
+        assert line["peak_memory_size"] == min(h - 44, h - 1)
     assert lines[500]["lstm"] / lines[500]["lmn"] == pytest.approx(5.6, abs=0.05)
 
 
@@ -112,7 +135,7 @@ def test_capacity_of_independent_input_is_the_number_of_units_and_structure_favo
 def test_figure4_errors_lie_above_the_bound_and_fall_with_memory(results):
     lines = lines_of(results, "figure4")
     for of in ("inputs", "hidden states"):
-        points = [line for line in lines if line["part"] == "a" and line["of"] == of]
+        points = [line for line in lines if line["part"] == "a" and line["source"] == of]
         for small, large in pairwise(points):
             assert large["memory_size"] > small["memory_size"]
             assert large["bound"] < small["bound"]
@@ -124,18 +147,18 @@ def test_figure4_errors_lie_above_the_bound_and_fall_with_memory(results):
 KEPT = Path(__file__).parent.parent / "results"
 
 
-@pytest.mark.parametrize("name", reproduction.EXPERIMENTS)
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_kept_tables_are_those_of_the_kept_lines(name, tmp_path):
     if not KEPT.is_dir():
         pytest.skip("only a checkout has the kept results")
     if not (KEPT / f"{name}.jsonl").exists():
         pytest.skip(f"{name} has not been run: results/ holds no lines of it")
     shutil.copy(KEPT / f"{name}.jsonl", tmp_path)
-    assert reproduction.shown(name, tmp_path) + "\n" == (KEPT / f"{name}.md").read_text()
+    assert reproduce.show(name, tmp_path) + "\n" == (KEPT / f"{name}.md").read_text()
 
 
 @pytest.mark.parametrize("content", ["", "no json\n", '{"other": 1}\n'])
 def test_a_damaged_file_says_so(tmp_path, content):
     (tmp_path / "table1.jsonl").write_text(content)
-    with pytest.raises(ValueError, match="holds no results of an experiment"):
-        reproduction.reproduce("table1", tmp_path, grid="smoke")
+    with pytest.raises(ValueError, match="table1.jsonl must hold valid records"):
+        reproduce.reproduce("table1", tmp_path, grid="smoke")

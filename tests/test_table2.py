@@ -1,22 +1,26 @@
-"""Table 2 and figure 3: equal effort for every model, choice on valid alone, verdicts that can go either way."""
+"""Table 2 and figure 3: equal numbers of trials, choice on valid alone, targets that can be reached or missed."""
+
+from dataclasses import replace
 
 import pytest
 
 from linmem.experiments import figure3, table2
-from linmem.experiments.harness import reproduction
-from linmem.experiments.table2 import grids, summary
+from linmem.experiments.table2 import grids, published
+from linmem.experiments.table2.targets import targets
+from linmem.reporting import tables
 from linmem.runs.sweep import space
 
 
 def part(grid, protocol, name="jsb_chorales"):
-    found = grids.parts(table2.CONFIGS[grid])
-    return next(one for one in found if (one["set"], one["protocol"]) == (name, protocol))
+    return next(one for one in table2.GRIDS[grid].parts if (one.data, one.protocol) == (name, protocol))
 
 
 @pytest.mark.parametrize("grid", ["small", "paper"])
-@pytest.mark.parametrize("protocol", ["plain", "ours"])
+@pytest.mark.parametrize("protocol", grids.PROTOCOLS)
 def test_every_row_gets_as_many_trials_but_for_the_shapes_of_a_memory(grid, protocol):
-    counts = {row: len(space.plan("jsb_chorales", one)) for row, one in grids.rows(part(grid, protocol)).items()}
+    counts = {
+        row: len(space.plan("jsb_chorales", one)) for row, one in grids.search_spaces(part(grid, protocol)).items()
+    }
     networks = {n for row, n in counts.items() if "LMN" not in row}
     memories = {n for row, n in counts.items() if "LMN" in row}
     assert len(networks) == len(memories) == 1
@@ -27,7 +31,7 @@ def test_every_row_gets_as_many_trials_but_for_the_shapes_of_a_memory(grid, prot
 
 
 def test_protocols_differ_where_they_say_and_the_rnn_rbm_is_in_the_plain_one_alone():
-    plain, ours = (grids.rows(part("small", protocol)) for protocol in ("plain", "ours"))
+    plain, ours = (grids.search_spaces(part("small", protocol)) for protocol in grids.PROTOCOLS)
     assert plain.keys() - ours.keys() == {"RNN-RBM"}
     assert "memory_decay" not in plain["pret-LMN-B"]
     assert ours["pret-LMN-B"]["memory_decay"] < 1
@@ -39,9 +43,9 @@ def test_protocols_differ_where_they_say_and_the_rnn_rbm_is_in_the_plain_one_alo
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
     folder = tmp_path_factory.mktemp("table2")
-    config = {**table2.CONFIGS["smoke"], "parts": [{"set": "chorales", "protocol": "plain"}], "seeds": 2}
-    config |= {"without": ["pret-RNN", "GRU", "RNN-RBM", "LMN-A", "RNN"], "units": [2, 40]}
-    return list(table2.run(config, 5, folder / "table2"))
+    excluded = ("pret-RNN", "GRU", "RNN-RBM", "LMN-A", "RNN")
+    plain = replace(table2.GRIDS["smoke"].parts[0], seeds=2, units=(2, 40), excluded_rows=excluded)
+    return list(table2.run(grids.Config((plain,)), 5, folder / "table2"))
 
 
 def test_the_trial_with_the_best_nll_on_valid_is_run_from_every_seed(smoke):
@@ -58,15 +62,30 @@ def test_the_small_lmn_has_at_most_a_fifth_of_the_lstms_parameters(smoke):
     assert counts["pret-LMN-B, a fifth"] <= counts["LSTM"] / 5
 
 
-def test_any_beginning_of_the_lines_can_be_shown(smoke, tmp_path):
+def test_any_beginning_of_a_run_shows_its_rows_and_measures_a_target_once_its_rows_are_there(smoke, tmp_path):
     for count in range(1, len(smoke) + 1):
-        assert "persistence" in table2.show(smoke[:count], tmp_path)
-        table2.targets(smoke[:count])
+        rows = {one["row"] for one in smoke[:count]}
+        table = [line for line in table2.show(smoke[:count], tmp_path).splitlines() if line.startswith("| ")]
+        assert [line.split("|")[1].strip() for line in table[1:]] == list(
+            dict.fromkeys(o["row"] for o in smoke[:count])
+        )
+        order, likelihood, persistence, gain = targets(smoke[:count])
+        complete = {"persistence", "LSTM", "LMN-B", "pret-LMN-B"} <= rows
+        assert [order.reached is not None, likelihood.reached is not None] == [complete, complete]
+        assert persistence.reached is None  # the smoke part has the plain protocol alone
+        assert (gain.reached is not None) == ({"LSTM", grids.SMALL_LMN} <= rows)
+
+
+def test_the_figures_shown_are_those_measured(smoke, tmp_path):
+    accuracies = [100 * one["test"]["accuracy"] for one in smoke if one["row"] == "LSTM"]
+    row = next(line for line in table2.show(smoke, tmp_path).splitlines() if line.startswith("| LSTM"))
+    assert row.split("|")[6].strip() == tables.mean_std(accuracies)
+    assert row.split("|")[3].strip() == f"{next(one for one in smoke if one['row'] == 'LSTM')['parameters']:,}"
 
 
 def line(row, accuracy, nll, seed=0, name="jsb_chorales"):
     test = {"accuracy": accuracy / 100, "nll": nll}
-    return {"set": name, "protocol": "ours", "row": row, "seed": seed, "test": test, "valid": {"nll": nll}}
+    return {"set": name, "protocol": "regularized", "row": row, "seed": seed, "test": test, "valid": {"nll": nll}}
 
 
 def good(name="jsb_chorales"):
@@ -81,7 +100,7 @@ def good(name="jsb_chorales"):
 
 def verdicts(lines):
     """Of what is measured, in order."""
-    return [one.reached for one in table2.targets(lines) if one.reached is not None]
+    return [one.reached for one in targets(lines) if one.reached is not None]
 
 
 def test_verdicts_follow_the_figures():
@@ -98,14 +117,14 @@ def test_verdicts_follow_the_figures():
 
 
 def test_persistence_has_to_be_beaten_on_all_four_sets():
-    names = list(summary.PUBLISHED)
+    names = list(published.ACCURACY)
     lines = [one for name in names for one in good(name)]
-    claim = next(one for one in table2.targets(lines) if "persistence" in one.claim)
+    claim = next(one for one in targets(lines) if "persistence" in one.statement)
     assert claim.reached
-    assert next(one for one in table2.targets(lines[:15]) if "persistence" in one.claim).reached is None
+    assert next(one for one in targets(lines[:15]) if "persistence" in one.statement).reached is None
     lines[10]["test"]["accuracy"] = 0.35
-    assert next(one for one in table2.targets(lines) if "persistence" in one.claim).reached is False
-    assert next(one for one in table2.targets(lines[:15]) if "persistence" in one.claim).reached is False
+    assert next(one for one in targets(lines) if "persistence" in one.statement).reached is False
+    assert next(one for one in targets(lines[:15]) if "persistence" in one.statement).reached is False
 
 
 def test_seeds_are_averaged_and_their_spread_is_shown(tmp_path):
@@ -126,9 +145,8 @@ def test_figure3_takes_the_better_of_two_shapes_with_as_many_units(tmp_path):
 
 
 def test_runs_that_table_and_figure_both_ask_for_are_the_same(tmp_path):
-    small = figure3.CONFIGS["small"]
-    table = grids.rows(part("small", "plain"))
-    figure = figure3.spaces(small)
+    small = figure3.GRIDS["small"]
+    table = grids.search_spaces(part("small", "plain"))
+    figure = figure3.search_spaces(small)
     shared = set(space.plan("jsb_chorales", figure["LSTM"])) & set(space.plan("jsb_chorales", table["LSTM"]))
     assert {options.model.hidden_size for options in shared} == {100, 250}
-    assert "figure3" in reproduction.EXPERIMENTS

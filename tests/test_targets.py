@@ -1,14 +1,13 @@
-"""Targets: computed from whatever lines there are, shown below the table, and never more certain than the run."""
+"""Targets: computed from any beginning of a run, shown below the table, with the caveat of an incomplete run."""
 
 import json
 
 import pytest
 
 from linmem.experiments import capacity, parameters
-from linmem.experiments.harness import reproduction
-from linmem.experiments.harness.targets import Target, table, verdict
-
-STATING = [name for name in reproduction.EXPERIMENTS if hasattr(reproduction.experiment_named(name), "targets")]
+from linmem.experiments.harness import reproduce
+from linmem.experiments.harness.catalog import EXPERIMENTS, load_experiment
+from linmem.experiments.harness.targets import Target, target_table, verdict
 
 
 def pair(kind, p, series, ours, theirs):
@@ -18,9 +17,9 @@ def pair(kind, p, series, ours, theirs):
     return [*others, head | {"memory": "LAES", "capacity": ours}]
 
 
-@pytest.mark.parametrize("name", STATING)
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_without_lines_nothing_is_measured(name):
-    found = reproduction.targets_of(name, [])
+    found = load_experiment(name).targets([])
     assert found
     assert all(one.reached is None for one in found)
 
@@ -31,8 +30,8 @@ def test_one_series_behind_is_enough_to_miss():
     (first, *_), (mixed, *_) = (
         capacity.targets(lines) for lines in (ahead, ahead + pair(kind, 10, 1, 4.0, 4.0) + pair(kind, 25, 0, 9.0, 3.0))
     )
-    assert (first.found, first.reached) == ("1 of 1; × 2.000 at p = 10", True)
-    assert (mixed.found, mixed.reached) == ("2 of 3; × 1.500, 3.000 at p = 10, 25", False)
+    assert (first.found, first.reached) == ("1 of 1; ratio 2.000 at p = 10", True)
+    assert (mixed.found, mixed.reached) == ("2 of 3; ratio 1.500, 3.000 at p = 10, 25", False)
     assert all(one.reached is None for one in capacity.targets(pair(capacity.INDEPENDENT, 10, 0, 8.0, 4.0)))
 
 
@@ -42,16 +41,19 @@ def test_a_fifth_is_a_fifth():
 
 
 def test_a_run_that_is_not_finished_says_so(tmp_path):
-    text = reproduction.reproduce("parameters", tmp_path, grid="smoke")
+    text = reproduce.reproduce("parameters", tmp_path, grid="smoke")
     assert "Targets:" in text
-    assert "so far" not in text
+    assert "incomplete run" not in text
     path = tmp_path / "parameters.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     path.write_text("".join(json.dumps({k: v for k, v in line.items() if k != "last"}) + "\n" for line in lines[:1]))
-    assert "so far" in reproduction.shown("parameters", tmp_path)
+    assert "incomplete run" in reproduce.show("parameters", tmp_path)
 
 
 def test_verdicts():
     assert verdict(Target("", "")) == "not measured"
     assert verdict(Target("", "", "", False)) == "NO"
-    assert table([Target("a", "b", "c", True)], "so far").splitlines()[2].split("|")[4].strip() == "yes, so far"
+    assert (
+        target_table([Target("a", "b", "c", True)], "smoke grid").splitlines()[2].split("|")[4].strip()
+        == "yes, smoke grid"
+    )

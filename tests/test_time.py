@@ -1,17 +1,15 @@
-"""Time to a score: read off histories that are known, and the kept runs are read again, not trained."""
+"""Time to a score: computed from known histories; existing runs are read, not trained again."""
 
 import json
 
 import pytest
 
 from linmem.experiments import time
-from linmem.runs.directory import (
-    HISTORY,
-)
+from linmem.runs.directory import HISTORY
 from linmem.runs.sweep.sweep import Outcome
 from linmem.storage.atomic import read_lines
 
-LSTM = {"NLL": [9.0, 8.0, 8.5], "accuracy %": [20.0, 25.0, 26.0], "CPU s": [10.0, 20.0, 30.0]}
+LSTM = {"nll": [9.0, 8.0, 8.5], "accuracy": [20.0, 25.0, 26.0], "cpu_seconds": [10.0, 20.0, 30.0]}
 
 
 def line(model, seed=0, **values):
@@ -21,44 +19,44 @@ def line(model, seed=0, **values):
         "seed": seed,
         "parameters": 7,
         "dropout": [0.1, 0.3],
-        "pretraining CPU s": 0.0,
+        "pretraining_seconds": 0.0,
     }
     return known | LSTM | values
 
 
 def test_a_model_is_as_fast_as_itself():
-    for score, seconds in (("NLL", 20.0), ("accuracy %", 30.0)):
+    for score, seconds in (("nll", 20.0), ("accuracy", 30.0)):
         itself = time.reached(LSTM, LSTM, score)
         assert (itself.seconds, itself.ratio) == (seconds, 1.0)
 
 
 def test_the_first_epoch_that_is_good_enough_counts_and_one_that_never_is_has_no_time():
-    other = {"NLL": [8.1, 8.0, 7.0], "accuracy %": [20.0, 25.0, 25.9], "CPU s": [6.0, 8.0, 12.0]}
-    assert time.reached(LSTM, other, "NLL") == (8.0, 20.0, 8.0)
-    assert time.reached(LSTM, other, "NLL").ratio == 2.5
-    assert time.reached(LSTM, other, "accuracy %") == (26.0, 30.0, None)
-    assert time.reached(LSTM, other, "accuracy %").ratio is None
+    other = {"nll": [8.1, 8.0, 7.0], "accuracy": [20.0, 25.0, 25.9], "cpu_seconds": [6.0, 8.0, 12.0]}
+    assert time.reached(LSTM, other, "nll") == (8.0, 20.0, 8.0)
+    assert time.reached(LSTM, other, "nll").ratio == 2.5
+    assert time.reached(LSTM, other, "accuracy") == (26.0, 30.0, None)
+    assert time.reached(LSTM, other, "accuracy").ratio is None
 
 
 def test_nearly_as_good_is_reached_earlier_by_both():
-    other = {"NLL": [8.1, 8.0, 7.0], "accuracy %": [20.0, 25.0, 25.9], "CPU s": [6.0, 8.0, 12.0]}
-    assert time.reached(LSTM, other, "NLL", 0.1)[1:] == (20.0, 6.0)
-    assert time.reached(LSTM, other, "NLL", 1.0)[1:] == (10.0, 6.0)
-    assert time.reached(LSTM, other, "accuracy %", 1.0)[1:] == (20.0, 8.0)
+    other = {"nll": [8.1, 8.0, 7.0], "accuracy": [20.0, 25.0, 25.9], "cpu_seconds": [6.0, 8.0, 12.0]}
+    assert time.reached(LSTM, other, "nll", 0.1)[1:] == (20.0, 6.0)
+    assert time.reached(LSTM, other, "nll", 1.0)[1:] == (10.0, 6.0)
+    assert time.reached(LSTM, other, "accuracy", 1.0)[1:] == (20.0, 8.0)
 
 
 def test_seeds_are_compared_with_their_own_lstm_and_one_miss_is_a_miss():
-    lines = [line("LSTM"), line("LMN-B", NLL=[8.5, 8.5, 7.9]), line("LSTM", 1, NLL=[9.0, 8.9, 8.6])]
-    lines.append(line("LMN-B", 1, NLL=[8.7, 8.6, 8.0]))
-    assert [one.ratio for one in time.compared(lines, "jsb_chorales", "LMN-B", "NLL")] == [20 / 30, 30 / 20]
-    verdicts = {one.claim: (one.reached, one.found) for one in time.targets(lines)}
-    assert verdicts["LMN-B has the LSTM's best valid NLL on jsb_chorales in less time"] == (
+    lines = [line("LSTM"), line("LMN-B", nll=[8.5, 8.5, 7.9]), line("LSTM", 1, nll=[9.0, 8.9, 8.6])]
+    lines.append(line("LMN-B", 1, nll=[8.7, 8.6, 8.0]))
+    assert [one.ratio for one in time.compare(lines, "jsb_chorales", "LMN-B", "nll")] == [20 / 30, 30 / 20]
+    verdicts = {one.statement: (one.reached, one.found) for one in time.targets(lines)}
+    assert verdicts["jsb_chorales: LMN-B reaches the LSTM's best NLL on valid in less CPU time"] == (
         False,
         "1.08 (0.67 … 1.50), 2 of 2 seeds",
     )
-    lines[1]["NLL"] = [8.5, 8.5, 8.1]
+    lines[1]["nll"] = [8.5, 8.5, 8.1]
     assert time.targets(lines)[0].reached is False
-    lines[1]["NLL"] = [7.9, 8.5, 8.1]
+    lines[1]["nll"] = [7.9, 8.5, 8.1]
     assert time.targets(lines)[0].reached is True
     assert time.targets([])[0].reached is None
 
@@ -78,25 +76,25 @@ def test_the_dropout_with_the_lowest_loss_of_the_first_seed_is_taken_for_all(tmp
             for one in plan
         ]
 
-    monkeypatch.setattr(time, "trained", trained)
-    config = time.CONFIGS["small"]
+    monkeypatch.setattr(time, "train_all", trained)
+    config = time.GRIDS["small"]
     lines = list(time.run(config, 5, tmp_path))
     assert [line["seed"] for line in lines] == [5] * 3 + [6] * 3 + [7] * 3
     assert all(line["dropout"] == [0.2, 0.5] and line["trials"] == 2 for line in lines)
 
 
 def test_runs_are_kept_and_any_part_of_the_lines_is_shown(tmp_path, monkeypatch):
-    config = time.CONFIGS["smoke"]
+    config = time.GRIDS["smoke"]
     lines = list(time.run(config, 0, tmp_path))
     assert [one["model"] for one in lines] == ["LSTM", "LMN-B", "pretrained LMN-B"]
-    assert [one["pretraining CPU s"] > 0 for one in lines] == [False, False, True]
+    assert [one["pretraining_seconds"] > 0 for one in lines] == [False, False, True]
     for one in lines:
-        assert one["CPU s"] == sorted(one["CPU s"])
-        assert one["CPU s"][0] > one["pretraining CPU s"]
+        assert one["cpu_seconds"] == sorted(one["cpu_seconds"])
+        assert one["cpu_seconds"][0] > one["pretraining_seconds"]
     kept = [read_lines(path) for path in tmp_path.glob(f"*/{HISTORY}")]
     spent = sum(row["cpu_seconds"] for rows in kept for row in rows)
-    assert sum(one["CPU s"][-1] - one["pretraining CPU s"] for one in lines) == pytest.approx(spent, abs=0.02)
-    monkeypatch.setattr("linmem.runs.runner.run", lambda *_, **__: pytest.fail("it was trained again"))
+    assert sum(one["cpu_seconds"][-1] - one["pretraining_seconds"] for one in lines) == pytest.approx(spent, abs=0.02)
+    monkeypatch.setattr("linmem.runs.runner.run", lambda *_, **__: pytest.fail("the model was trained again"))
     assert list(time.run(config, 0, tmp_path)) == lines
     for count in (1, 3):
         assert time.show(lines[:count], tmp_path).count("| chorales") == 2 * count

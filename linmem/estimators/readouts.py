@@ -1,9 +1,9 @@
-"""Readouts without backpropagation: what a classifier can read from the states of an autoencoder [S20].
+"""Classifiers of sequences without backpropagation: scikit-learn classifiers on the states of an autoencoder. [S20]
 
-A pipeline of the autoencoder, a scaling, and a classifier of scikit-learn: sequences go in, classes come out, and
-`GridSearchCV` searches the grid that S20 does, C and γ in 4^−4 … 4^3.
+A pipeline of the autoencoder, a scaler and a classifier. `READOUTS[name].grid` is S20's grid for `GridSearchCV`: C and
+γ in 4^−4 … 4^3.
 
-    readout("svm", LinearAutoencoder(50)).fit(sequences, labels).score(unseen, their_labels)
+    readout("svm", LinearAutoencoder(50)).fit(sequences, labels).score(test_sequences, test_labels)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ POWERS = [4.0**power for power in range(-4, 4)]
 
 
 class Readout(NamedTuple):
-    """How a classifier is built from a seed, what a search should try, and one line about it."""
+    """A classifier: how to build it from a seed, its search grid, and a one-line description."""
 
     build: Callable[[int], Any]
     grid: dict[str, list[Any]]
@@ -38,36 +38,44 @@ READOUTS: dict[str, Readout] = {
         lambda seed: LogisticRegression(max_iter=1000), {"classifier__C": POWERS}, "multinomial logistic regression"
     ),
     "linear_svm": Readout(
-        lambda seed: LinearSVC(dual=False, random_state=seed), {"classifier__C": POWERS}, "linear SVM, one against all"
+        lambda seed: LinearSVC(dual=False, random_state=seed), {"classifier__C": POWERS}, "linear SVM, one versus rest"
     ),
     "svm": Readout(
         lambda seed: SVC(random_state=seed),
         {"classifier__C": POWERS, "classifier__gamma": ["scale", *POWERS]},
-        "SVM with a Gaussian kernel, one against one",
+        "SVM with a Gaussian kernel, one versus one",
     ),
     "mlp": Readout(
         lambda seed: MLPClassifier((100,), early_stopping=True, max_iter=500, random_state=seed),
         {"classifier__hidden_layer_sizes": [(100,), (100, 100), (100, 100, 100)]},
-        "1 to 3 hidden layers of 100 units, stopped early",
+        "1 to 3 hidden layers of 100 units, early stopping",
     ),
 }
 
 
 def readout(name: str, autoencoder: LinearAutoencoder, *, seed: int = 0) -> Pipeline:
-    """A scikit-learn pipeline: sequences → states after the last step → scaled → classes.
+    """Return a pipeline that maps sequences to the states after their last step, scales them and classifies them.
 
     Parameters
     ----------
-    name : a name of READOUTS; `READOUTS[name].grid` is the parameter grid for `GridSearchCV`.
-    autoencoder : fitted with the pipeline, on the training sequences alone.
-    seed : of the classifier, where it draws anything.
+    name : str
+        A name of READOUTS; `READOUTS[name].grid` is the parameter grid for `GridSearchCV`.
+    autoencoder : LinearAutoencoder
+        Is fitted with the pipeline, on the training sequences alone.
+    seed : int
+        Seed of a classifier with random initialisation or order.
+
+    Returns
+    -------
+    sklearn.pipeline.Pipeline
+        Its input is a list of sequences (T_i, a).
 
     Raises
     ------
     ValueError
-        The name is unknown; the known ones are listed.
+        The name is unknown.
     """
     if name not in READOUTS:
-        raise ValueError(f"readout is {name!r}, but it must be one of {', '.join(map(repr, READOUTS))}")
+        raise ValueError(f"name must be one of {', '.join(READOUTS)}, got {name!r}. Choose one of these.")
     steps = [("autoencoder", autoencoder), ("scaler", StandardScaler()), ("classifier", READOUTS[name].build(seed))]
     return Pipeline(steps)

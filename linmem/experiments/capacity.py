@@ -1,159 +1,154 @@
-"""Capacity: how much of its past a memory of p units tells: LAES, delay line, orthogonal, LMU. [E21; Jaeger 2001.]
+"""Memory capacity of a LAES, a delay line, an orthogonal memory and an LMU with p units. [E21; Jaeger 2001.]
 
-MC = Σ_k ρ² between the input k steps back and the best linear readout of the state. On independent input no memory
-exceeds p and a delay line attains it; a memory that is fitted has something to gain only where the input has structure.
-Each memory is linear, m_t = A u_t + B m_{t-1}, and read by least squares on half of a series it was not fitted to. The
-orthogonal memory's radius and the LMU's window are those that score best, of several; the LAES has nothing to choose.
+MC = Σ_k ρ²(k), with ρ the correlation between the input k steps back and its best linear estimate from the state. On
+independent input no memory exceeds p and a delay line attains it; a fitted memory can gain only where the input has
+structure. Each memory is linear, m_t = A u_t + B m_{t-1}. The estimates are fitted by least squares on half of a series
+that no memory was fitted to. The orthogonal memory's radius and the LMU's window are the best of several on the
+measured series; a LAES has nothing to choose.
 
-Letters: u one input, p memory units.
+Symbols: u one input, p memory units.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from statistics import mean
 
 import torch
 from torch import Tensor
 
 from linmem.analysis.memory_capacity import memory_capacity
-from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.autoencoder.coding import encode
 from linmem.data.synthetic import mackey_glass, noise, waveform
+from linmem.experiments.harness.catalog import Result, Results
+from linmem.experiments.harness.summarize import column, group_by, mean_range, select
 from linmem.experiments.harness.targets import Target
-from linmem.nn.baselines import orthogonal_
-from linmem.nn.baselines.lmu import legendre_system, zero_order_hold
-from linmem.nn.lmn import LMN
+from linmem.experiments.static import memories
+from linmem.experiments.static.memories import Memory
 from linmem.reporting import figures, tables
 from linmem.reporting.output import figure
 
 TITLE = "Memory capacity, Σρ² over lags"
-CONFIGS: Mapping[str, Mapping[str, Any]] = {
-    "smoke": {"units": [6], "steps": 600, "lags": 40, "length": 60, "series": 2},
-    "paper": {"units": [10, 25, 50], "steps": 8000, "lags": 200, "length": 200, "series": 3},
-}
 RADII = (1.0, 0.99, 0.97, 0.95, 0.9)
-WINDOWS = (1.0, 1.5, 2.0, 4.0, 8.0)  # of the LMU, in multiples of p
 INDEPENDENT = "independent"  # the one kind of input without structure
 STRUCTURED = ("resonant noise", "five sines + 5 % noise", "Mackey-Glass, τ = 17")
-FITTED = 5000  # steps that a LAES is fitted to, at most those it is measured on
+FITTED_STEPS = 5000  # the largest part of the first half of a series that a LAES is fitted to
 
 
-def run(config: Mapping[str, Any], seed: int, work: Path) -> Iterator[dict[str, Any]]:
-    """A line a series, kind of input, number of units and memory."""
-    for series in range(config["series"]):
-        own = 100 * seed + series
-        for kind, values in inputs(config["steps"], own).items():
-            for p in config["units"]:
-                for name, candidates in memories(p, values[: config["steps"]][:FITTED], config["length"], own).items():
-                    heard = values[config["steps"] :]
-                    found = [(w, memory_capacity(states(A, B, heard), heard, config["lags"])) for w, A, B in candidates]
-                    what, best = max(found, key=lambda one: one[1].total)
+@dataclass(frozen=True)
+class Config:
+    """Memory sizes, steps of half a series, lags of the sum, steps of a fitted piece, and number of series."""
+
+    units: tuple[int, ...]
+    steps: int
+    lags: int
+    length: int
+    series: int
+
+
+GRIDS = {"smoke": Config((6,), 600, 40, 60, 2), "paper": Config((10, 25, 50), 8000, 200, 200, 3)}
+
+
+def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
+    """One result per series, kind of input, number of units and memory."""
+    for series in range(config.series):
+        own_seed = 100 * seed + series
+        for kind, values in inputs(config.steps, own_seed).items():
+            fitted, measured = values[: config.steps][:FITTED_STEPS], values[config.steps :]
+            for p in config.units:
+                for name, variants in variants_by_memory(p, fitted, config.length, own_seed).items():
+                    capacities = [
+                        (one.label, memory_capacity(states(one, measured), measured, config.lags)) for one in variants
+                    ]
+                    label, best = max(capacities, key=lambda one: one[1].total)
                     yield {
                         "series": series,
                         "input": kind,
                         "units": p,
                         "memory": name,
-                        "chosen": what,
+                        "variant": label,
                         "capacity": best.total,
                         "curve": [round(rho, 3) for rho in best.curve.tolist()] if series == 0 else None,
                     }
 
 
 def inputs(steps: int, seed: int) -> dict[str, Tensor]:
-    """Series of 2 × `steps` values, mean 0: the first half to fit to, the second to measure on; float64."""
+    """Draw series of 2 × `steps` values with mean 0: the first half to fit to, the second to measure on; float64."""
     white = noise(2 * steps, seed=seed).double().flatten()
     structured = (
         _resonant(noise(2 * steps + 500, seed=seed + 1).double().flatten())[500:],
         waveform(2 * steps, seed=seed).double().flatten() + 0.05 * white,
         mackey_glass(2 * steps, seed=seed).double().flatten(),
     )
-    made = {INDEPENDENT: white} | dict(zip(STRUCTURED, structured, strict=True))
-    return {name: series - series[:steps].mean() for name, series in made.items()}
+    kinds = {INDEPENDENT: white} | dict(zip(STRUCTURED, structured, strict=True))
+    return {name: series - series[:steps].mean() for name, series in kinds.items()}
 
 
-Candidates = list[tuple[str, Tensor, Tensor]]  # what was chosen, A (p,), B (p, p)
-
-
-def memories(p: int, fitted: Tensor, length: int, seed: int) -> dict[str, Candidates]:
-    """Every kind of memory of p units, with the variants of which the best counts."""
-    first = torch.eye(p, dtype=torch.float64)[0]
-    shift = torch.diag(torch.ones(p - 1, dtype=torch.float64), -1)
-    layer = orthogonal_(LMN(1, 1, p, dtype=torch.float64), seed=seed)
-    rotation = layer.get_parameter("weight_mm_l0").detach()
-    write = torch.randn(p, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    pieces = [piece[:, None] for piece in fitted.split(length)]
-    solved = LinearAutoencoder(p, decoder="tied", random_state=seed).fit(pieces)
-    systems = {scale * p: zero_order_hold(legendre_system(p, scale * p)) for scale in WINDOWS}
+def variants_by_memory(p: int, fitted: Tensor, length: int, seed: int) -> dict[str, list[Memory]]:
+    """Return the variants of every memory of p units; a LAES is fitted to pieces of `length` steps."""
+    one_input = torch.ones(1, 1, dtype=torch.float64)
     return {
-        "delay line": [("", first, shift)],
-        "orthogonal": [(f"radius {radius:g}", write, radius * rotation) for radius in RADII],
-        "LMU": [(f"window {window:g}", system.B, system.A) for window, system in systems.items()],
-        "LAES": [("", torch.as_tensor(solved.A_)[:, 0], torch.as_tensor(solved.B_))],
+        "delay line": memories.delay_line(one_input, p),
+        "orthogonal": memories.orthogonal(1, p, seed, RADII),
+        "LMU": memories.legendre(one_input, p),
+        "LAES": memories.fitted([fitted[:, None]], p, length, seed, (1.0,)),
     }
 
 
-def states(A: Tensor, B: Tensor, series: Tensor) -> Tensor:
-    """m_t = A u_t + B m_{t-1} after every step, (T, p)."""
-    m, kept = torch.zeros_like(A), []
-    for u in series:
-        m = A * u + B @ m
-        kept.append(m)
-    return torch.stack(kept)
+def states(memory: Memory, series: Tensor) -> Tensor:
+    """Return m_t = A u_t + B m_{t-1} after every step, (T, p)."""
+    return encode([series[:, None]], memory.A, memory.B, None)[0]
 
 
-def show(lines: Sequence[dict[str, Any]], folder: Path) -> str:
-    """Mean over the series, and the range; a picture of ρ² against lag, of the first series at the largest size."""
-    found: dict[tuple[str, int], dict[str, list[float]]] = {}
-    for line in lines:
-        row = found.setdefault((line["input"], line["units"]), {})
-        row.setdefault(line["memory"], []).append(line["capacity"])
-    largest, kinds = max(line["units"] for line in lines), list(dict.fromkeys(line["input"] for line in lines))
+def show(results: Results, folder: Path) -> str:
+    """Mean and range over the series; a figure of ρ² against the lag, for the first series and the largest size."""
+    largest, kinds = max(one["units"] for one in results), list(group_by(results, "input"))
     with figure(folder / "capacity.png", len(kinds), width=4.0) as axes:
         for panel, kind in zip(axes, kinds, strict=True):
-            place = (0, kind, largest)
-            curves = {li["memory"]: li["curve"] for li in lines if (li["series"], li["input"], li["units"]) == place}
-            figures.capacity_by_lag(panel, curves)
+            shown = select(results, series=0, input=kind, units=largest)
+            figures.capacity_by_lag(panel, {one["memory"]: one["curve"] for one in shown})
             panel.set_title(f"{kind}, {largest} units")
-    return tables.markdown(
-        [
-            {"input": kind, "units": p} | {name: _spread(values) for name, values in row.items()}
-            for (kind, p), row in found.items()
-        ]
-    )
+    rows = []
+    for (kind, p), group in group_by(results, "input", "units").items():
+        by_memory = group_by(group, "memory")
+        values = {name: mean_range(column(own, "capacity"), 1) for name, own in by_memory.items()}
+        rows.append({"input": kind, "units": p} | values)
+    return tables.markdown(rows)
 
 
-def targets(lines: Sequence[dict[str, Any]]) -> list[Target]:
-    """On structured input a LAES tells more of its past than what it is compared with, at every p on every series."""
+def targets(results: Results) -> list[Target]:
+    """On structured input a LAES has a larger capacity than the unfitted memories, at every p on every series."""
     return [
-        Target(f"{kind}: LAES ahead of the {other} at equal p", "every series, every p", *_ahead(lines, kind, other))
+        Target(
+            f"{kind}: capacity of the LAES above the {other}'s at equal p",
+            "every series, every p",
+            *_compare(own, other),
+        )
         for kind in STRUCTURED
+        for own in [select(results, input=kind)]
         for other in ("orthogonal", "delay line")
     ]
 
 
-def _ahead(lines: Sequence[dict[str, Any]], kind: str, other: str) -> tuple[str, bool | None]:
-    """In how many pairs (a series, a p) LAES is ahead, and the ratio of the means at each p."""
-    found: dict[int, dict[str, list[float]]] = {}  # p, memory: a capacity a series
-    for line in lines:
-        if line["input"] == kind:
-            found.setdefault(line["units"], {}).setdefault(line["memory"], []).append(line["capacity"])
-    pairs = {p: list(zip(of.get("LAES", ()), of.get(other, ()), strict=False)) for p, of in found.items()}
-    both = [pair for at in pairs.values() for pair in at]
-    if not both:
+def _compare(results: Results, other: str) -> tuple[str, bool | None]:
+    """Count the pairs (series, p) with LAES ahead, and give the ratio of the means at each p."""
+    ratios, ahead = {}, []
+    for p, group in group_by(results, "units").items():
+        ours, theirs = (column(select(group, memory=name), "capacity") for name in ("LAES", other))
+        pairs = list(zip(ours, theirs, strict=False))
+        if pairs:
+            ahead += [our > their for our, their in pairs]
+            ratios[p] = mean(our for our, _ in pairs) / mean(their for _, their in pairs)
+    if not ratios:
         return "–", None
-    ratios = [f"{sum(our for our, _ in at) / sum(their for _, their in at):.3f}" for at in pairs.values() if at]
-    sizes = ", ".join(str(p) for p, at in pairs.items() if at)
-    ahead = sum(our > their for our, their in both)
-    return f"{ahead} of {len(both)}; × {', '.join(ratios)} at p = {sizes}", ahead == len(both)
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{sum(values) / len(values):.1f} ({min(values):.1f} … {max(values):.1f})"
+    listed = ", ".join(f"{ratio:.3f}" for ratio in ratios.values())
+    return f"{sum(ahead)} of {len(ahead)}; ratio {listed} at p = {', '.join(map(str, ratios))}", all(ahead)
 
 
 def _resonant(white: Tensor) -> Tensor:
-    """x_t = 1.6 x_{t-1} − 0.9 x_{t-2} + white noise: its past is partly told by its present."""
+    """Return x_t = 1.6 x_{t-1} − 0.9 x_{t-2} + white noise."""
     x = [0.0, 0.0]
     for u in white.tolist():
         x.append(1.6 * x[-1] - 0.9 * x[-2] + u)

@@ -1,17 +1,24 @@
-"""The demo: is a solved memory worth it? An LSTM, an LMN-B and a pretrained LMN-B learn Bach's chorales.
+"""The demo: an LSTM, an LMN-B and a pretrained LMN-B learn to predict the next frame of Bach's chorales.
 
-Equal effort: the same data, batches, patience, number of epochs and running average of the weights for all three; what
-differs stands in MODELS, and was chosen for each by a search over the same number of trials, on the validation split
-(`benchmarks/demo_search.py`). The validation split alone chooses the epoch and the threshold; the test split is read
-once, for the table.
+The data, batch size, patience, limit of epochs and running average of the weights are the same for all three models.
+Their sizes, dropout and initial readout bias were chosen by twelve trials per model on the validation split, and their
+learning rate by three more (`benchmarks/demo_search.py`). The validation split chooses the epoch and the threshold; one
+run of the demo evaluates each model on test once, for the table.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from linmem import data
 from linmem.analysis import memory_curve
@@ -21,35 +28,27 @@ from linmem.nn.registry import ModelOptions
 from linmem.reporting import figures, tables
 from linmem.reporting.output import figure, output_paths
 from linmem.runs import runner
-from linmem.runs.directory import (
-    HISTORY,
-    PretrainingOptions,
-    RunOptions,
-)
+from linmem.runs.directory import HISTORY, PretrainingOptions, RunOptions
+from linmem.runs.runner import Summary
 from linmem.storage.atomic import read_lines, write_json, write_text
 from linmem.training.loop import TrainingOptions
 from linmem.training.metrics import FrameScores
 
 DATA = "chorales"
-EFFORT = TrainingOptions(learning_rate=3e-3, batch_size=16, max_epochs=150, patience=20, ema_decay=0.98)
+EFFORT = TrainingOptions(learning_rate=3e-3, batch_size=16, max_epochs=150, patience=10, ema_decay=0.98)
 LSTM = ModelOptions("lstm", hidden_size=250, input_dropout=0.1, readout_dropout=0.3)
 LMN = ModelOptions(
-    "lmn-b",
-    hidden_size=250,
-    memory_size=200,
-    nonlinearity="relu",
-    lags=4,
-    input_dropout=0.2,
-    readout_dropout=0.5,
-)
-SOLVED = PretrainingOptions(
+    "lmn-b", 250, 200, nonlinearity="relu", lags=4, input_dropout=0.2, readout_dropout=0.5
+)  # hidden_size, memory_size
+PRETRAINING = PretrainingOptions(
     "unfolded", pretrain_epochs=25, unfolded_nonlinearity="relu", memory_decay=0.3, output_bias_init="default"
 )
-MODELS = {  # each readout starts where the validation split prefers it
-    "LSTM": RunOptions(DATA, LSTM, EFFORT, PretrainingOptions(output_bias_init="default")),
+MODELS = {
+    "LSTM": RunOptions(DATA, LSTM, replace(EFFORT, learning_rate=1e-2), PretrainingOptions(output_bias_init="default")),
     "LMN-B": RunOptions(DATA, LMN, EFFORT, PretrainingOptions(output_bias_init="marginal")),
-    "pretrained LMN-B": RunOptions(DATA, LMN, EFFORT, SOLVED),
+    "pretrained LMN-B": RunOptions(DATA, LMN, EFFORT, PRETRAINING),
 }
+LONGEST_FIRST = ("LSTM", "pretrained LMN-B", "LMN-B")  # two processes then finish at about the same time
 FILES = (
     "table.md",
     "table.json",
@@ -61,44 +60,42 @@ FILES = (
     "continuation.png",
 )
 SIZES = (10, 25, 50, 100, 200)  # memory units of the error curve
-SHOWN = 100  # memory units of the reconstructed chorale
+RECONSTRUCTION_SIZE = 100  # memory units of the reconstructed chorale
 
 
 def run(folder: Path, *, seed: int = 0, quick: bool = False, force: bool = False) -> str:
-    """Run the demo in `folder` and return its table; what was trained before is kept, what was cut goes on.
+    """Run the demo in `folder` and return its table; finished models are kept, an interrupted run continues.
 
     Parameters
     ----------
     folder : Path
-        Gets `table.md`, `table.json`, four pictures, `continuation.mid`, and a folder a model in `runs/`.
+        Gets `table.md`, `table.json`, four figures, `continuation.mid`, and one folder per model in `runs/`.
     seed : int
-        Of weights, batches and music.
+        Seed of weights, batches and music.
     quick : bool
-        Two epochs a model and small memories, to see that everything works.
+        Whether to train only two epochs per model and use small memories, as a check.
     force : bool
-        Train again what was trained before.
+        Whether to train finished models again.
 
     Raises
     ------
     FileExistsError
-        `folder` holds files of these names that no demo wrote, and `force` was not given.
+        `folder` holds other files of these names, and `force` is false.
     """
     started = any(_run_folder(folder, name, quick).exists() for name in MODELS)
     output_paths(folder, FILES, force=force or started)
-    summaries: dict[str, runner.Summary] = {}
+    summaries = dict(_train_all(folder, seed, quick, force))
     scores: dict[str, FrameScores] = {}
-    for name, options in MODELS.items():
-        _announce(f"training {name}")
-        where = _run_folder(folder, name, quick)
-        summaries[name] = runner.run(
-            _adapted(options, seed, quick), where, resume=not force, force=force, progress=True
-        )
-        for row, score in zip(("persistence", name), runner.evaluate_run(where, "test").values(), strict=True):
+    for name in MODELS:
+        for row, score in zip(
+            ("persistence", name), runner.evaluate_run(_run_folder(folder, name, quick), "test").values(), strict=True
+        ):
             assert isinstance(score, FrameScores)
             scores[row] = score
-    text = table(scores, summaries)
+    rows = table_rows(scores, summaries)
+    text = tables.markdown(rows, {"NLL": 3})
     write_text(folder / "table.md", text + "\n")
-    write_json(folder / "table.json", _rows(scores, summaries))
+    write_json(folder / "table.json", rows)
     _draw_learning(folder, quick)
     _announce("solving the autoencoder")
     _draw_memory(folder, quick)
@@ -106,22 +103,42 @@ def run(folder: Path, *, seed: int = 0, quick: bool = False, force: bool = False
     return text
 
 
+def _train_all(folder: Path, seed: int, quick: bool, force: bool) -> Iterator[tuple[str, Summary]]:
+    """Train the models in one process per core, each with one thread."""
+    jobs = {
+        name: (_adapt(MODELS[name], seed, quick), _run_folder(folder, name, quick), force) for name in LONGEST_FIRST
+    }
+    workers = min(len(jobs), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    if workers == 1:
+        for name, job in jobs.items():
+            _announce(f"training {name}")
+            yield name, _train(*job, progress=True)
+        return
+    _announce(f"training {', '.join(MODELS)} in {workers} processes")
+    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        futures = {pool.submit(_train, *job): name for name, job in jobs.items()}
+        for future in as_completed(futures):
+            name, summary = futures[future], future.result()
+            _announce(f"{name}: valid NLL {summary.scores.loss:.3f} after epoch {summary.best_epoch}")
+            yield name, summary
+
+
+def _train(options: RunOptions, folder: Path, force: bool, progress: bool = False) -> Summary:
+    return runner.run(options, folder, resume=not force, force=force, progress=progress)
+
+
 def _run_folder(folder: Path, name: str, quick: bool) -> Path:
     return folder / ("quick-runs" if quick else "runs") / name.lower().replace(" ", "-")
 
 
-def _announce(what: str) -> None:
-    """Say on a terminal what goes on; stay quiet in a pipe."""
+def _announce(text: str) -> None:
+    """Print progress on a terminal; print nothing into a pipe."""
     if sys.stderr.isatty():
-        print(what, file=sys.stderr)
+        print(text, file=sys.stderr)
 
 
-def table(scores: dict[str, FrameScores], summaries: dict[str, runner.Summary]) -> str:
-    """Return the demo's table as Markdown: the test split, persistence first."""
-    return tables.markdown(_rows(scores, summaries), {"NLL": 3})
-
-
-def _rows(scores: dict[str, FrameScores], summaries: dict[str, runner.Summary]) -> list[dict[str, Any]]:
+def table_rows(scores: Mapping[str, FrameScores], summaries: Mapping[str, Summary]) -> list[dict[str, Any]]:
+    """Return the rows of the demo's table: scores on test, persistence first."""
     rows = []
     for name, score in scores.items():
         summary = summaries.get(name)
@@ -141,7 +158,7 @@ def _rows(scores: dict[str, FrameScores], summaries: dict[str, runner.Summary]) 
     return rows
 
 
-def _adapted(options: RunOptions, seed: int, quick: bool) -> RunOptions:
+def _adapt(options: RunOptions, seed: int, quick: bool) -> RunOptions:
     training = replace(options.training, seed=seed, max_epochs=2 if quick else options.training.max_epochs)
     pretraining = replace(options.pretraining, pretrain_epochs=2 if quick else options.pretraining.pretrain_epochs)
     return replace(options, training=training, pretraining=pretraining)
@@ -156,7 +173,7 @@ def _draw_learning(folder: Path, quick: bool) -> None:
 
 
 def _draw_memory(folder: Path, quick: bool) -> None:
-    """Error against memory units with the bound, and one chorale as it is remembered after its last step."""
+    """Draw the error against memory units with the bound, and one chorale decoded from its last state."""
     splits = data.load(DATA)
     sizes = SIZES[:2] if quick else SIZES
     points = memory_curve.curve(splits.train, splits.valid, sizes, LinearAutoencoder(), progress=True)
@@ -164,11 +181,21 @@ def _draw_memory(folder: Path, quick: bool) -> None:
     with figure(folder / "memory_curve.png", 1) as axes:
         memory_curve.draw(axes[0], points)
     chorale = splits.test[0]
-    autoencoder = LinearAutoencoder(10 if quick else SHOWN).fit(splits.train)
-    remembered, errors = memory_curve.per_step(autoencoder, chorale)
+    autoencoder = LinearAutoencoder(10 if quick else RECONSTRUCTION_SIZE).fit(splits.train)
+    decoded, errors = memory_curve.per_step(autoencoder, chorale)
     with figure(folder / "reconstruction.png", 3) as axes:
         figures.piano_roll(axes[0], chorale)
         axes[0].set_title(splits.titles["test"][0])
-        figures.piano_roll(axes[1], remembered, notes=figures.pitch_range(chorale))
+        figures.piano_roll(axes[1], decoded, notes=figures.pitch_range(chorale))
         axes[1].set_title(f"decoded from the last state, {autoencoder.memory_size_} units")
         figures.error_per_step(axes[2], errors)
+        axes[2].set_title(error_caption(chorale, errors), fontsize="medium")
+
+
+def error_caption(roll: Tensor, errors: Tensor) -> str:
+    """Return the relative error of the last steps and of all earlier ones: (T, 88) notes, (T,) squared errors."""
+    energy, last = roll.square().sum(1), min(16, len(roll) // 2)
+    recent, earlier = (
+        float(errors[part].sum() / energy[part].sum()) for part in (slice(-last, None), slice(None, -last))
+    )
+    return f"relative error: last {last} steps {recent:.2f}, earlier ones {earlier:.2f}"

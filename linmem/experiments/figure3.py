@@ -1,68 +1,61 @@
-"""Figure 3: validation accuracy against the number of hidden units, a curve a model. [L18, figure 3.]
+"""Figure 3: accuracy on valid against the number of hidden units, one curve per model. [L18, figure 3.]
 
-An LMN's units are its functional and its memory units together. Of several shapes with as many units, and of the two
-starts of a readout's bias, the run with the better NLL on valid counts.
-The protocol is the papers', as in table 2's plain part, without L2; the runs that both ask for are done once. L18's own
-curves were not at hand as numbers.
+An LMN's units are its functional and its memory units together. Among several shapes with the same number of units, and
+the two initial readout biases, the run with the lower NLL on valid is shown. The protocol is that of table 2's part
+"plain" without L2; runs that both experiments need are trained once. L18's curves are not available to us as numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from linmem.experiments.harness.jobs import trained
+from linmem.experiments.harness.catalog import Result, Results
+from linmem.experiments.harness.summarize import group_by
+from linmem.experiments.harness.targets import Target
+from linmem.experiments.harness.training import train_all
 from linmem.reporting import figures, tables
 from linmem.reporting.output import figure
 from linmem.runs.sweep import space
 
 TITLE = "Figure 3: validation accuracy against hidden units"
-_PAPER = [list(pair) for pair in space.PAPER_SIZES]
-CONFIGS: Mapping[str, Mapping[str, Any]] = {
-    "smoke": {
-        "set": "chorales",
-        "units": [4, 8],
-        "pairs": [[2, 2], [4, 4]],
-        "without": ["RNN-RBM", "pret-RNN", "GRU", "LMN-A"],
-        "starts": ["marginal"],
-        "epochs": 1,
-        "pretraining epochs": 1,
-        "patience": 1,
-    },
-    "small": {
-        "set": "jsb_chorales",
-        "units": [50, 100, 250],
-        "pairs": _PAPER[:-2],
-        "without": ["RNN-RBM"],
-        "starts": ["marginal", "default"],
-        "epochs": 120,
-        "pretraining epochs": 25,
-        "patience": 10,
-    },
-    "paper": {
-        "set": "jsb_chorales",
-        "units": [50, 100, 250, 500, 750],
-        "pairs": _PAPER,
-        "without": [],
-        "starts": ["marginal", "default"],
-        "epochs": 1000,
-        "pretraining epochs": 60,
-        "patience": 20,
-    },
+BIAS_INITS = ("marginal", "default")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Data set, sizes, and the training options that all models share; `lmn_sizes` are pairs (f, p)."""
+
+    data: str
+    units: tuple[int, ...]
+    lmn_sizes: tuple[tuple[int, int], ...]
+    max_epochs: int
+    pretrain_epochs: int
+    patience: int
+    excluded_models: tuple[str, ...] = ()
+    output_bias_init: tuple[str, ...] = BIAS_INITS
+
+
+GRIDS = {
+    "smoke": Config(
+        "chorales", (4, 8), ((2, 2), (4, 4)), 1, 1, 1, ("RNN-RBM", "pret-RNN", "GRU", "LMN-A"), ("marginal",)
+    ),
+    "small": Config("jsb_chorales", (50, 100, 250), space.PAPER_SIZES[:-2], 120, 25, 10, ("RNN-RBM",)),
+    "paper": Config("jsb_chorales", (50, 100, 250, 500, 750), space.PAPER_SIZES, 1000, 60, 20),
 }
 
 
-def run(config: Mapping[str, Any], seed: int, work: Path) -> Iterator[dict[str, Any]]:
-    """A line a model and size; validation only, test is not read."""
-    for row, one in spaces(config).items():
-        plan = [replace(o, training=replace(o.training, seed=seed)) for o in space.plan(config["set"], one)]
-        for outcome in trained(plan, work.parent / "runs"):
+def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
+    """One result per model and size, on valid; test is not read."""
+    for row, one in search_spaces(config).items():
+        plan = [replace(o, training=replace(o.training, seed=seed)) for o in space.plan(config.data, one)]
+        for outcome in train_all(plan, work.parent / "runs"):
             model = outcome.options.model
             yield {
                 "row": row,
-                "start": outcome.options.pretraining.output_bias_init,
+                "output_bias_init": outcome.options.pretraining.output_bias_init,
                 "functional": model.hidden_size,
                 "memory": model.memory_size if "LMN" in row else 0,
                 "parameters": outcome.result["parameters"],
@@ -71,28 +64,24 @@ def run(config: Mapping[str, Any], seed: int, work: Path) -> Iterator[dict[str, 
             }
 
 
-def spaces(config: Mapping[str, Any]) -> dict[str, space.Space]:
-    """Sizes of every model that is drawn."""
-    found = space.table2_rows(
-        config["units"],
-        config["pairs"],
+def search_spaces(config: Config) -> dict[str, space.Space]:
+    """Return the sizes of every model."""
+    spaces = space.table2_rows(
+        config.units,
+        config.lmn_sizes,
         weight_decay=0.0,
-        max_epochs=config["epochs"],
-        patience=config["patience"],
-        output_bias_init=config["starts"],
-        pretrain_epochs=config["pretraining epochs"],
+        max_epochs=config.max_epochs,
+        patience=config.patience,
+        output_bias_init=config.output_bias_init,
+        pretrain_epochs=config.pretrain_epochs,
     )
-    return {row: one for row, one in found.items() if row not in config["without"]}
+    return {row: one for row, one in spaces.items() if row not in config.excluded_models}
 
 
-def show(lines: Sequence[dict[str, Any]], folder: Path) -> str:
-    """Accuracy at the threshold that is best on valid, in per cent, and NLL, by number of units."""
-    units = sorted({_units(line) for line in lines})
-    best: dict[str, dict[int, dict[str, Any]]] = {}
-    for line in lines:
-        row, n = best.setdefault(line["row"], {}), _units(line)
-        if n not in row or line["valid"]["nll"] < row[n]["valid"]["nll"]:
-            row[n] = line
+def show(results: Results, folder: Path) -> str:
+    """Accuracy at the threshold chosen on valid, in per cent, and NLL, by number of units."""
+    best = {row: _best_by_units(group) for row, group in group_by(results, "row").items()}
+    units = sorted({n for at in best.values() for n in at})
     with figure(folder / "figure3.png", 1) as axes:
         curves = {row: [(n, 100 * at[n]["valid"]["accuracy"]) for n in sorted(at)] for row, at in best.items()}
         figures.accuracy_by_units(axes[0], curves)
@@ -102,10 +91,34 @@ def show(lines: Sequence[dict[str, Any]], folder: Path) -> str:
     return "Accuracy % / NLL on valid, by units:\n\n" + tables.markdown(rows)
 
 
-def _units(line: Mapping[str, Any]) -> int:
-    total: int = line["functional"] + line["memory"]
-    return total
+def targets(results: Results) -> list[Target]:
+    """Whether an LMN-B, with and without pretraining, has a lower NLL on valid than the LSTM at its best size."""
+    best = {row: min(group, key=_nll) for row, group in group_by(results, "row").items()}
+    found = []
+    for row in ("LMN-B", "pret-LMN-B"):
+        both = [best[name]["valid"]["nll"] for name in (row, "LSTM") if name in best]
+        said = ", ".join(f"{nll:.3f}" for nll in both) if len(both) == 2 else "–"
+        reached = both[0] < both[1] if len(both) == 2 else None
+        found.append(
+            Target(f"NLL on valid of {row} below the LSTM's, each at its best size", f"{row} < LSTM", said, reached)
+        )
+    return found
 
 
-def _cell(line: Mapping[str, Any]) -> str:
-    return f"{100 * line['valid']['accuracy']:.2f} / {line['valid']['nll']:.3f}"
+def _best_by_units(results: Results) -> dict[int, Mapping[str, Any]]:
+    """Return the result with the lowest NLL for every number of units."""
+    by_units: dict[int, Mapping[str, Any]] = {}
+    for one in results:
+        n = one["functional"] + one["memory"]
+        if n not in by_units or _nll(one) < _nll(by_units[n]):
+            by_units[n] = one
+    return by_units
+
+
+def _nll(result: Mapping[str, Any]) -> float:
+    nll: float = result["valid"]["nll"]
+    return nll
+
+
+def _cell(result: Mapping[str, Any]) -> str:
+    return f"{100 * result['valid']['accuracy']:.2f} / {_nll(result):.3f}"

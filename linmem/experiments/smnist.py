@@ -1,22 +1,14 @@
-"""Sequential MNIST: the pixels of a picture row by row, 784 steps. See `pixels`. [S20]"""
+"""Sequential MNIST: the pixels of an image row by row, 784 steps. See `linmem.experiments.pixels`. [S20]"""
 
-from __future__ import annotations
+from functools import partial
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
-
-from linmem.experiments.pixels import summary as pictures
+from linmem.experiments.pixels import summary
 from linmem.experiments.pixels.experiment import run
 from linmem.experiments.pixels.grids import grids
 from linmem.experiments.pixels.summary import targets
 
 TITLE = "Sequential MNIST, pixel by pixel"
-CONFIGS: Mapping[str, Mapping[str, Any]] = grids("smnist")
+GRIDS = grids("smnist")
+show = partial(summary.show, name="smnist")
 
-__all__ = ["CONFIGS", "TITLE", "run", "show", "targets"]
-
-
-def show(lines: Sequence[dict[str, Any]], folder: Path) -> str:
-    """The tables of `pixels_shown`, and smnist.png."""
-    return pictures.show(lines, folder, "smnist")
+__all__ = ["GRIDS", "TITLE", "run", "show", "targets"]

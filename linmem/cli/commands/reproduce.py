@@ -34,10 +34,10 @@ def reproduce(
 
         linmem reproduce table1
     """
-    from linmem.experiments.harness import reproduction
+    from linmem.experiments.harness import reproduce as experiments
 
     folder = Path(out)
     if name is None:
-        print(reproduction.listing(folder))
+        print(experiments.list_experiments(folder))
     else:
-        print(reproduction.reproduce(name, folder, grid=grid, seed=seed, force=force, progress=True))
+        print(experiments.reproduce(name, folder, grid=grid, seed=seed, force=force, progress=True))

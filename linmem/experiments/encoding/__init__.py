@@ -1,6 +1,7 @@
 """Encoding: fitted memories against memories that do not depend on the data, at equal size."""
 
-from linmem.experiments.encoding.experiment import CONFIGS, TITLE, run
+from linmem.experiments.encoding.experiment import TITLE, run
+from linmem.experiments.encoding.grids import GRIDS
 from linmem.experiments.encoding.summary import show, targets
 
-__all__ = ["CONFIGS", "TITLE", "run", "show", "targets"]
+__all__ = ["GRIDS", "TITLE", "run", "show", "targets"]

@@ -1,137 +1,141 @@
-"""Encoding, shown: what the fitted memory is worth beside the others, from the kept lines alone.
-
-Letter: p memory units.
-"""
+"""Tables, figures and targets of the experiment `encoding`. Symbol: p memory units."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
+from linmem.experiments.encoding.models import ROWS
+from linmem.experiments.harness.catalog import Result, Results
+from linmem.experiments.harness.summarize import Group, group_by, select
 from linmem.experiments.harness.targets import Target
 from linmem.experiments.static.memories import KINDS
 from linmem.reporting import tables
 from linmem.reporting.output import figure
+from linmem.reporting.tables import mean_std
 
 STRUCTURED = ("generation", "Mackey-Glass, τ = 17", "Mackey-Glass, τ = 30", "jsb_chorales, 16 back", "jsb_chorales")
-OTHERS = ("orthogonal", "delay line", "LMU")
-DIGITS = {"loss": 4, "rate": 4, "CPU s": 1}
-Line = dict[str, Any]
+UNFITTED = ("orthogonal", "delay line", "LMU")
+FITTED = ("LAES as solved", "LAES")
+SOLVED_ROWS = tuple(label for label, row in ROWS.items() if row.pretrain != "none")
+DIGITS = {"loss": 4, "learning rate": 4, "CPU s": 1}
 
 
-def show(lines: Sequence[Line], folder: Path) -> str:
-    """Solved readouts and how far the fitted memory is ahead; trained networks; a picture of the solved ones."""
-    solved, trained = ([line for line in lines if line["part"] == part] for part in ("solved", "trained"))
+def show(results: Results, folder: Path) -> str:
+    """Solved readouts, the difference of the fitted memories, and trained networks; figures of the solved readouts."""
+    solved, trained = (select(results, part=part) for part in ("solved", "trained"))
     texts = []
     if solved:
-        for picture, inside in (("encoding.png", True), ("encoding_unstructured.png", False)):
-            _draw([line for line in solved if (line["set"] in STRUCTURED) == inside], folder / picture)
-        tried = {
-            kind: max([line["variants"] for line in solved if line["memory"] == kind], default=0) for kind in KINDS
+        for path, structured in (("encoding.png", True), ("encoding_unstructured.png", False)):
+            _draw([one for one in solved if (one["set"] in STRUCTURED) == structured], folder / path)
+        variants = {
+            kind: max((one["variants"] for one in group), default=0)
+            for kind, group in group_by(solved, "memory").items()
         }
-        chosen = ", ".join(f"{kind} {count}" for kind, count in tried.items())
-        texts.append(f"Static memories, solved readouts: test, %:\n\n{_compared(solved, 'accuracy', 100.0)}")
-        texts.append(f"Variants from which valid chose, at most: {chosen}.")
-        texts.append(f"The same: loss on test (NLL, or MSE):\n\n{_compared(solved, 'loss', 1.0)}")
-        texts.append(f"LAES ahead by, in points of test:\n\n{_ahead(solved)}")
+        texts.append(
+            f"Static memories, solved readouts: score on test, %:\n\n{_compare_kinds(solved, 'accuracy', 100.0)}"
+        )
+        texts.append(
+            f"Largest number of variants that valid chose from: {', '.join(f'{k} {n}' for k, n in variants.items())}."
+        )
+        texts.append(f"The same: loss on test (NLL or MSE):\n\n{_compare_kinds(solved, 'loss', 1.0)}")
+        texts += [f"{kind} minus the others, points on test:\n\n{_differences(solved, kind)}" for kind in FITTED]
     if trained:
-        rows = [_row(list(group)) for _, group in groupby(trained, key=lambda line: (line["set"], line["memory"]))]
-        texts.append(f"Trained, at equal units:\n\n{tables.markdown(rows, DIGITS, words=('network',))}")
+        rows = [_trained_row(group) for group in group_by(trained, "set", "memory").values()]
+        texts.append(f"Trained networks, at equal memory units:\n\n{tables.markdown(rows, DIGITS, words=('network',))}")
     return "\n\n".join(texts)
 
 
-def targets(lines: Sequence[Line]) -> list[Target]:
-    """On structured data a fitted memory serves better than the unfitted ones of its size, at every p and seed."""
-    groups = _groups([line for line in lines if line["part"] == "solved"])
+def targets(results: Results) -> list[Target]:
+    """On structured data: fitted memories against unfitted ones, and solved initialisation against SGD alone."""
+    groups = group_by(select(results, part="solved"), "set", "units")
     found = []
     for name in STRUCTURED:
-        for other in ("orthogonal", "delay line"):
-            at = {
-                p: points for (one, p), kinds in groups.items() if one == name and (points := differences(kinds, other))
-            }
-            points = [point for one in at.values() for point in one]
-            said = f"{sum(point > 0 for point in points)} of {len(points)}; " + ", ".join(
-                f"{mean(one):+.2f} at p = {p}" for p, one in at.items()
-            )
-            claim = f"{name}: LAES ahead of the {other} at equal p, in points"
-            reached = all(point > 0 for point in points) if points else None
-            found.append(Target(claim, "every seed, every p", said if points else "–", reached))
+        for kind in FITTED:
+            for other in ("orthogonal", "delay line"):
+                points = {p: differences(group, kind, other) for (one, p), group in groups.items() if one == name}
+                found.append(_target(f"{name}: {kind} ahead of the {other} at equal p, points on test", points))
+    trained = select(results, part="trained")
+    for name in STRUCTURED:
+        rows = group_by(select(trained, set=name), "memory")
+        ours = {row: mean(one["valid"]["loss"] for one in rows[row]) for row in SOLVED_ROWS if row in rows}
+        statement, expected = f"{name}: best LMN with a solved memory ahead of LMN, SGD alone, on test", "score above"
+        if not ours or "LMN, SGD alone" not in rows:
+            found += [Target(statement, expected)] * any(name == one["set"] for one in trained)
+            continue
+        best = min(ours, key=ours.__getitem__)  # chosen on valid
+        scores = [100 * mean(one["test"]["accuracy"] for one in rows[row]) for row in (best, "LMN, SGD alone")]
+        found.append(Target(statement, expected, f"{scores[0]:.2f} ({best}), {scores[1]:.2f}", scores[0] > scores[1]))
     return found
 
 
-def _groups(solved: Sequence[Line]) -> dict[tuple[str, int], dict[str, list[Line]]]:
-    found: dict[tuple[str, int], dict[str, list[Line]]] = {}
-    for line in solved:
-        found.setdefault((line["set"], line["units"]), {}).setdefault(line["memory"], []).append(line)
-    return found
-
-
-def _compared(solved: Sequence[Line], metric: str, scale: float) -> str:
-    digits = 2 if scale > 1 else 4
-    rows = []
-    for (name, p), kinds in _groups(solved).items():
-        row: Line = {"set": name, "units": p}
-        for kind in KINDS:
-            row[kind] = _spread([scale * line["test"][metric] for line in kinds.get(kind, [])], digits)
-        rows.append(row)
-    return tables.markdown(rows)
-
-
-def _ahead(solved: Sequence[Line]) -> str:
-    rows = []
-    for (name, p), kinds in _groups(solved).items():
-        row: Line = {"set": name, "units": p}
-        for kind in OTHERS:
-            row[f"of {kind}"] = _spread(differences(kinds, kind), 2)
-        chosen = [line["chosen"] for line in kinds.get("LAES", [])]
-        rows.append(row | {"LAES chosen": "; ".join(dict.fromkeys(chosen)) or None})
-    return tables.markdown(rows, words=("LAES chosen",))
-
-
-def differences(kinds: Mapping[str, Sequence[Line]], other: str) -> list[float]:
-    """Points by which LAES is ahead, a seed each; a memory that is not drawn stands for all seeds."""
-    a, b = ({li["seed"]: 100 * li["test"]["accuracy"] for li in kinds.get(kind, ())} for kind in ("LAES", other))
+def differences(results: Results, kind: str, other: str) -> list[float]:
+    """Return the points by which `kind` is ahead of `other`, one per seed; a memory without a seed counts for all."""
+    a, b = (
+        {one["seed"]: 100 * one["test"]["accuracy"] for one in select(results, memory=name)} for name in (kind, other)
+    )
     return [a.get(s, a[min(a)]) - b.get(s, b[min(b)]) for s in sorted(set(a) | set(b))] if a and b else []
 
 
-def _row(lines: Sequence[Line]) -> Line:
-    first, tests = lines[0], [100 * line["test"]["accuracy"] for line in lines]
+def _target(statement: str, points_by_size: dict[int, list[float]]) -> Target:
+    points_by_size = {p: points for p, points in points_by_size.items() if points}
+    points = [point for own in points_by_size.values() for point in own]
+    if not points:
+        return Target(statement, "every seed, every p")
+    means = ", ".join(f"{mean(own):+.2f} at p = {p}" for p, own in points_by_size.items())
+    ahead = sum(point > 0 for point in points)
+    return Target(statement, "every seed, every p", f"{ahead} of {len(points)}; {means}", ahead == len(points))
+
+
+def _compare_kinds(solved: Results, metric: str, scale: float) -> str:
+    digits = 2 if scale > 1 else 4
+    rows = []
+    for (name, p), group in group_by(solved, "set", "units").items():
+        values = {kind: [scale * one["test"][metric] for one in select(group, memory=kind)] for kind in KINDS}
+        rows.append({"set": name, "units": p} | {kind: mean_std(own, digits) for kind, own in values.items()})
+    return tables.markdown(rows)
+
+
+def _differences(solved: Results, kind: str) -> str:
+    rows = []
+    for (name, p), group in group_by(solved, "set", "units").items():
+        row: Result = {"set": name, "units": p}
+        row |= {f"minus {other}": mean_std(differences(group, kind, other)) for other in UNFITTED}
+        variants = dict.fromkeys(one["variant"] for one in select(group, memory=kind))
+        rows.append(row | {"variant": "; ".join(variants) or None})
+    return tables.markdown(rows, words=("variant",))
+
+
+def _trained_row(group: Group) -> Result:
+    first = group[0]
     return {
         "set": first["set"],
         "network": first["memory"],
         "units": first["units"],
         "parameters": first["parameters"],
-        "rate": first["rate"],
-        "test, %": _spread(tests, 2),
-        "loss": mean(line["test"]["loss"] for line in lines),
-        "best epoch": round(mean(line["best epoch"] for line in lines)),
+        "learning rate": first["learning_rate"],
+        "test, %": mean_std([100 * one["test"]["accuracy"] for one in group]),
+        "loss": mean(one["test"]["loss"] for one in group),
+        "best epoch": round(mean(one["best_epoch"] for one in group)),
         "of": first["epochs"],
-        "diverged": sum(line.get("diverged", False) for line in lines),
-        "CPU s": mean(line["cpu seconds"] for line in lines),
-        "seeds": len(lines),
+        "diverged": sum(one.get("diverged", False) for one in group),
+        "CPU s": mean(one["cpu_seconds"] for one in group),
+        "seeds": len(group),
     }
 
 
-def _spread(values: Sequence[float], digits: int) -> str | None:
-    """Mean ± standard deviation over seeds."""
-    if not values:
-        return None
-    return f"{mean(values):.{digits}f}" + (f" ± {stdev(values):.{digits}f}" if len(values) > 1 else "")
-
-
-def _draw(solved: Sequence[Line], path: Path) -> None:
-    names = list(dict.fromkeys(line["set"] for line in solved))
-    if not names:
+def _draw(solved: Results, path: Path) -> None:
+    by_set = group_by(solved, "set")
+    if not by_set:
         return
-    groups = _groups(solved)
-    with figure(path, len(names), width=3.5) as axes:
-        for panel, name in zip(axes, names, strict=True):
-            for kind in KINDS:
-                points = [(p, kinds[kind]) for (one, p), kinds in groups.items() if one == name and kind in kinds]
-                scores = [mean(100 * line["test"]["accuracy"] for line in lines) for _, lines in points]
-                panel.plot([p for p, _ in points], scores, "o--" if kind == "LAES as solved" else "o-", label=kind)
+    with figure(path, len(by_set), width=3.5) as axes:
+        for panel, (name, group) in zip(axes, by_set.items(), strict=True):
+            for kind, own in group_by(group, "memory").items():
+                scores: dict[Any, float] = {
+                    p: mean(100 * one["test"]["accuracy"] for one in at) for p, at in group_by(own, "units").items()
+                }
+                style = "o--" if kind == "LAES as solved" else "o-"
+                panel.plot(list(scores), list(scores.values()), style, label=kind)
             panel.set(title=name, xlabel="memory units", ylabel="test, %")
         axes[0].legend(fontsize="small")

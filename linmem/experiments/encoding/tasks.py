@@ -1,21 +1,16 @@
-"""What a memory is asked in the experiment `encoding`: made tasks of any size, drawn from a seed, and chorales. [E21.]
+"""Tasks of the experiment `encoding`: synthetic ones of any size, drawn from a seed, and chorales. [E21.]
 
-    copy, warped copy   symbols are to be said again after a wait; asked only while they are (chance: 1 / symbols)
-    adding              the sum of two marked numbers, after the last step
-    generation          a waveform from an impulse at the first step and silence after
-    Mackey-Glass        the value some steps ahead, after a washout
-    a music set         the next frame; with `back`, the frame so many steps ago
-
-Each draw is a training, a validation and a test split. Letters: T steps, a inputs, o outputs, h steps ahead.
+Each draw has a training, a validation and a test split. Symbols: T steps, a inputs, o outputs, h steps ahead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple
 
 import torch
+from torch import Tensor
 from torch.nn.functional import pad
 
 from linmem import data
@@ -24,20 +19,22 @@ from linmem.data.splits import SPLITS
 from linmem.data.synthetic import Paired, adding, copy, generation, mackey_glass, warped_copy, waveform
 from linmem.training.tasks import Classes, Examples, GivenFrames, GivenValues, Task, task_of
 
-FUNCTIONAL = 10  # random units between the inputs of `adding` and a linear memory
-WASHOUT = 100  # steps of a Mackey-Glass series before the first answer, those that start from no memory
+RANDOM_UNITS = 10  # between the inputs of `adding` and a linear memory
+WASHOUT = 100  # steps of a Mackey-Glass series before the first target
+Counts = tuple[int, int, int]  # sequences of train, valid and test
 
 
-class Question(NamedTuple):
-    """Sequences, and what is asked of them."""
+class Problem(NamedTuple):
+    """Sequences and the task to solve on them."""
 
     splits: Splits
     task: Task
-    lifted: Splits  # the same for a linear memory, which could not multiply
+    linear_splits: Splits  # the inputs for a linear memory, which could not multiply
+    waveform: Tensor | None = None  # (T, o): the one sequence to generate from an impulse
 
 
-class Later:
-    """A task that is asked only after the first `skipped` steps of each sequence; shorter ones are left out."""
+class LaterSteps:
+    """A task with targets only after the first `skipped` steps of each sequence; shorter ones are left out."""
 
     def __init__(self, task: Task, skipped: int) -> None:
         self.task, self.skipped = task, skipped
@@ -45,77 +42,141 @@ class Later:
         self.output_size, self.constant, self.baseline = task.output_size, task.constant, task.baseline
 
     def examples(self, splits: Any, split: str) -> Examples:
-        """Keep the later targets."""
+        """Return the examples with their later targets."""
         inputs, targets = self.task.examples(splits, split)
         kept = [(x, y[self.skipped :]) for x, y in zip(inputs, targets, strict=True) if len(y) > self.skipped]
         return Examples([x for x, _ in kept], [y for _, y in kept])
 
 
-def question(name: str, sizes: Mapping[str, Any], seed: int) -> Question:
-    """Draw a made task, or load a music set; `sizes` are the task's own, `counts` the sequences of the splits.
+@dataclass(frozen=True)
+class Copy:
+    """Repeat `length` symbols after `blanks` steps; warped: the symbols lie at random steps. Chance: 1 / symbols."""
 
-    Raises
-    ------
-    ValueError
-        Unknown name.
-    """
-    rest = {key: value for key, value in sizes.items() if key != "counts"}
-    counts = dict(zip(SPLITS, sizes.get("counts", (1, 1, 1)), strict=True))
-    if name in ("copy", "warped copy"):
-        make = copy if name == "copy" else warped_copy
-        drawn = {split: make(counts[split], seed=10 * seed + i, **rest) for i, split in enumerate(SPLITS)}
-        splits = _paired(name, drawn)
-        return Question(splits, Later(Classes(), rest["length"] + rest["blanks"] + 1), splits)
-    if name == "adding":
-        drawn = {split: adding(counts[split], seed=10 * seed + i, **rest) for i, split in enumerate(SPLITS)}
-        splits = _paired(name, drawn)
-        return Question(splits, GivenValues(), _lifted(splits, seed))
-    if name == "generation":
-        wave = generation(waveform(seed=seed, **rest)).targets[0]
+    counts: Counts
+    symbols: int
+    length: int
+    blanks: int
+    warped: bool = False
+    random: ClassVar[bool] = True
+
+    def draw(self, name: str, seed: int) -> Problem:
+        """Draw the task; only the steps of the answer have targets."""
+        make = warped_copy if self.warped else copy
+        sizes = {"symbols": self.symbols, "length": self.length, "blanks": self.blanks}
+        splits = _paired(name, {s: make(n, seed=10 * seed + i, **sizes) for i, s, n in _each_split(self.counts)})
+        return Problem(splits, LaterSteps(Classes(), self.length + self.blanks + 1), splits)
+
+
+@dataclass(frozen=True)
+class Adding:
+    """The sum of two marked numbers, after the last step."""
+
+    counts: Counts
+    steps: int
+    random: ClassVar[bool] = True
+
+    def draw(self, name: str, seed: int) -> Problem:
+        """Draw the task; a linear memory gets the inputs through random tanh units."""
+        splits = _paired(
+            name, {s: adding(n, seed=10 * seed + i, steps=self.steps) for i, s, n in _each_split(self.counts)}
+        )
+        return Problem(splits, GivenValues(), _random_features(splits, seed))
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Generate a waveform from an impulse at the first step and zeros after."""
+
+    steps: int
+    components: int
+    longest: float
+    random: ClassVar[bool] = True
+
+    def draw(self, name: str, seed: int) -> Problem:
+        """Draw the waveform; all splits are the same."""
+        drawn = waveform(seed=seed, steps=self.steps, components=self.components, longest=self.longest)
+        wave = generation(drawn).targets[0]
         impulse = torch.zeros(len(wave), 1)
         impulse[0] = 1
         splits = _paired(name, dict.fromkeys(SPLITS, Paired([impulse], [wave])))
-        return Question(splits, GivenValues(), splits)
-    if name.startswith("Mackey-Glass"):
-        return _series(name, counts, seed, **rest)
-    if "back" in rest:
-        return _recall(name, **rest)
-    loaded = data.load(name)
-    return Question(loaded, task_of(loaded), loaded)
+        return Problem(splits, GivenValues(), splits, wave)
 
 
-def _series(name: str, counts: Mapping[str, int], seed: int, *, tau: int, steps: int, ahead: int) -> Question:
-    """Series from different starting values, less the training split's mean: x_{t+h} from x_1 … x_t."""
-    first, drawn = 1000 * seed, {}
-    for split, count in counts.items():
-        drawn[split] = [
-            mackey_glass(steps + ahead, tau=tau, seed=s, washout=200).double() for s in range(first, first + count)
-        ]
-        first += count
-    mean = torch.cat(drawn["train"]).mean()
-    pairs = {
-        split: Paired([(x[:-ahead] - mean).float() for x in series], [(x[ahead:] - mean).float() for x in series])
-        for split, series in drawn.items()
-    }
-    splits = _paired(name, pairs)
-    return Question(splits, Later(GivenValues(), WASHOUT), splits)
+@dataclass(frozen=True)
+class MackeyGlass:
+    """The value of a chaotic series `ahead` steps later, after a washout."""
+
+    counts: Counts
+    tau: int
+    steps: int
+    ahead: int
+    random: ClassVar[bool] = True
+
+    def draw(self, name: str, seed: int) -> Problem:
+        """Draw series from different initial values, less the training split's mean."""
+        first, drawn = 1000 * seed, {}
+        for _, split, count in _each_split(self.counts):
+            seeds = range(first, first + count)
+            drawn[split] = [
+                mackey_glass(self.steps + self.ahead, tau=self.tau, seed=s, washout=200).double() for s in seeds
+            ]
+            first += count
+        mean = torch.cat(drawn["train"]).mean()
+        pairs = {
+            split: Paired(
+                [(x[: -self.ahead] - mean).float() for x in series], [(x[self.ahead :] - mean).float() for x in series]
+            )
+            for split, series in drawn.items()
+        }
+        splits = _paired(name, pairs)
+        return Problem(splits, LaterSteps(GivenValues(), WASHOUT), splits)
 
 
-def _recall(name: str, *, music: str, back: int) -> Question:
-    """At every step, the frame `back` steps ago."""
-    loaded = data.load(music)
-    pairs = {
-        split: Paired(rolls, [pad(x, (0, 0, back, 0))[: len(x)] for x in rolls])
-        for split, rolls in ((split, getattr(loaded, split)) for split in SPLITS)
-    }
-    splits = _paired(name, pairs)
-    return Question(splits, Later(GivenFrames(), back), splits)
+@dataclass(frozen=True)
+class NextFrames:
+    """The next frame of music."""
+
+    data: str
+    random: ClassVar[bool] = False
+
+    def draw(self, name: str, seed: int) -> Problem:
+        """Load the set; nothing is random."""
+        loaded = data.load(self.data)
+        return Problem(loaded, task_of(loaded), loaded)
 
 
-def _lifted(splits: PairedSplits, seed: int) -> PairedSplits:
-    """Inputs through FUNCTIONAL random tanh units, as an untrained functional part would write them to a memory."""
-    draw = torch.Generator().manual_seed(seed)
-    W, b = torch.randn(splits.features, FUNCTIONAL, generator=draw), torch.randn(FUNCTIONAL, generator=draw)
+@dataclass(frozen=True)
+class FramesAgo:
+    """The frame of music `back` steps ago."""
+
+    data: str
+    back: int
+    random: ClassVar[bool] = False
+
+    def draw(self, name: str, seed: int) -> Problem:
+        """Load the set; nothing is random."""
+        loaded = data.load(self.data)
+        rolls = {split: getattr(loaded, split) for split in SPLITS}
+        pairs = {s: Paired(x, [pad(one, (0, 0, self.back, 0))[: len(one)] for one in x]) for s, x in rolls.items()}
+        splits = _paired(name, pairs)
+        return Problem(splits, LaterSteps(GivenFrames(), self.back), splits)
+
+
+TaskConfig = Copy | Adding | Generation | MackeyGlass | NextFrames | FramesAgo
+
+
+def _each_split(counts: Counts) -> list[tuple[int, str, int]]:
+    """Return index, name and number of sequences of every split."""
+    return [(i, split, count) for i, (split, count) in enumerate(zip(SPLITS, counts, strict=True))]
+
+
+def _random_features(splits: PairedSplits, seed: int) -> PairedSplits:
+    """Return the inputs through random tanh units, as an untrained functional part would write them to a memory."""
+    generator = torch.Generator().manual_seed(seed)
+    W, b = (
+        torch.randn(splits.features, RANDOM_UNITS, generator=generator),
+        torch.randn(RANDOM_UNITS, generator=generator),
+    )
     inputs: dict[str, Any] = {split: [torch.tanh(x @ W + b) for x in getattr(splits, split)] for split in SPLITS}
     return replace(splits, **inputs)
 

@@ -1,1 +1,1 @@
-"""What all experiments share: records, jobs, targets, and the list of experiments."""
+"""Shared by all experiments: catalogue, records, resumable jobs, training, summaries and targets."""

@@ -1,82 +1,103 @@
-"""Lines of an experiment: each a measurement and where it comes from, kept in `NAME.jsonl`."""
+"""Records of an experiment: one JSON line per measurement, with its provenance, in `NAME.jsonl`."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-HEAD = {"grid", "seed", "finished", "seconds", "versions", "commit", "threads", "result"}  # what every line has
+from linmem.storage.atomic import write_text
+
+REQUIRED = {"grid", "seed", "finished", "seconds", "versions", "commit", "threads", "result"}
+_TYPES = {"result": dict, "versions": dict, "seconds": int | float, "finished": str}
+Record = dict[str, Any]
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """Lines of an experiment: where they come from, and `result`.
+class Records(NamedTuple):
+    """The valid records of a file, and one sentence about the rest, empty if all are valid."""
+
+    valid: list[Record]
+    problem: str
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """The measurements of the valid records."""
+        return [record["result"] for record in self.valid]
+
+
+def read_records(name: str, folder: Path) -> Records:
+    """Read as many records of an experiment as are valid; none if it was not run."""
+    path = folder / f"{name}.jsonl"
+    try:
+        lines = path.read_bytes().decode("utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return Records([], "")
+    except OSError as error:
+        return Records([], f"{path.name} cannot be read ({error.strerror})")
+    parsed = [_parse(line) for line in lines]
+    valid, invalid = [one for one in parsed if one], [str(i) for i, one in enumerate(parsed, 1) if not one]
+    if not valid:
+        return Records([], f"{path.name} is damaged: it has no valid record")
+    return Records(
+        valid, f"{path.name} is damaged: invalid lines {', '.join(invalid)} of {len(lines)}" if invalid else ""
+    )
+
+
+def require_records(name: str, folder: Path) -> list[Record]:
+    """Read all records of an experiment.
 
     Raises
     ------
     ValueError
-        The file is damaged or empty.
+        The file is missing, empty or damaged.
     """
-    lines = [_parsed(line) for line in path.read_bytes().decode("utf-8", errors="replace").splitlines()]
-    if lines and None not in lines:
-        return cast(list[dict[str, Any]], lines)
-    raise ValueError(f"{path} holds no results of an experiment: run it again (--force)")
+    records = read_records(name, folder)
+    if records.problem or not records.valid:
+        problem = records.problem or "the file is missing"
+        raise ValueError(f"{folder / name}.jsonl must hold valid records, got: {problem}. Run {name} again (--force).")
+    return records.valid
 
 
-class Kept(NamedTuple):
-    """What a folder holds of an experiment: the lines that can be read, and a sentence where not all can."""
-
-    lines: list[dict[str, Any]]
-    trouble: str
+def write_records(name: str, folder: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Replace the records of an experiment."""
+    write_text(folder / f"{name}.jsonl", "".join(json.dumps(record) + "\n" for record in records))
 
 
-def salvaged(name: str, folder: Path) -> Kept:
-    """Lines of an experiment, as many as can be read; none where it was not run."""
-    path = folder / f"{name}.jsonl"
-    try:
-        texts = path.read_bytes().decode("utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        return Kept([], "")
-    except OSError as error:
-        return Kept([], f"{path.name} cannot be read ({error.strerror})")
-    parsed = [_parsed(text) for text in texts]
-    lines, bad = [line for line in parsed if line], [str(i) for i, line in enumerate(parsed, 1) if not line]
-    if not lines:
-        return Kept([], f"{path.name} is damaged: it holds no line of an experiment")
-    return Kept(lines, f"{path.name} is damaged: line {', '.join(bad)} of {len(parsed)} cannot be read" if bad else "")
+def is_complete(records: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether these are all records of the run: the last one is marked."""
+    return bool(records and records[-1].get("last"))
 
 
-def finished(lines: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether these are all lines of the run."""
-    return bool(lines and lines[-1].get("last"))
-
-
-def caveat(lines: Sequence[Mapping[str, Any]], trouble: str = "") -> str:
-    """What keeps these lines from being the last word: they are not all, or of the grid that only tries the code."""
-    if not lines:
+def caveat(records: Records) -> str:
+    """Return what limits conclusions from these records; empty for a complete run of a full grid."""
+    if not records.valid:
         return ""
-    said = {"so far": not finished(lines), "some lines lost": bool(trouble), "on smoke": lines[-1]["grid"] == "smoke"}
-    return ", ".join(words for words, true in said.items() if true)
+    limits = {
+        "incomplete run": not is_complete(records.valid),
+        "records missing": bool(records.problem),
+        "smoke grid": records.valid[-1]["grid"] == "smoke",
+    }
+    return ", ".join(words for words, applies in limits.items() if applies)
 
 
-def said(lines: Sequence[dict[str, Any]]) -> str:
-    """When, how long and by what the lines were made, and whether they are all."""
-    last, seconds = lines[-1], sum(line["seconds"] for line in lines)
+def provenance_text(records: Sequence[Record]) -> str:
+    """Return grid, seed, date, duration, versions and commits of a run in one line."""
+    last, seconds = records[-1], sum(record["seconds"] for record in records)
+    commits = dict.fromkeys(str(record["commit"] or "unknown")[:7] for record in records)
     return (
-        f"{'' if finished(lines) else 'not finished: '}grid {last['grid']}, seed {last['seed']},"
-        f" {last['finished'][:10]}, {seconds:.0f} s on {last['threads']} thread(s),"
-        f" torch {last['versions'].get('torch')}, commit {str(last['commit'] or 'unknown')[:7]}"
+        f"{'' if is_complete(records) else 'incomplete: '}grid {last['grid']}, seed {last['seed']},"
+        f" {last['finished'][:10]}, {seconds:.0f} s in {last['threads']} thread(s),"
+        f" torch {last['versions'].get('torch')}, commit {', '.join(commits)}"
     )
 
 
-def _parsed(text: str) -> dict[str, Any] | None:
-    """One line, if it is one of an experiment's."""
+def _parse(line: str) -> Record | None:
+    """Return a line as a record, None if it is none."""
     try:
-        line = None if "\ufffd" in text else json.loads(text)  # what json writes is ASCII: this was no UTF-8
+        record = None if "\ufffd" in line else json.loads(line)  # json writes ASCII: this was no UTF-8
     except json.JSONDecodeError:
         return None
-    if not isinstance(line, dict) or not line.keys() >= HEAD:
+    if not isinstance(record, dict) or not record.keys() >= REQUIRED:
         return None
-    kinds = {"result": dict, "versions": dict, "seconds": int | float, "finished": str}
-    return line if all(isinstance(line[name], kind) for name, kind in kinds.items()) else None
+    return record if all(isinstance(record[name], kind) for name, kind in _TYPES.items()) else None

@@ -1,7 +1,7 @@
-"""Targets: what an experiment was to show, beside what its kept lines say. Computed from the lines, never typed.
+"""Targets: what an experiment tests, beside what its records show. Computed from the records, never typed.
 
-An experiment's module may have `targets(lines) -> list[Target]`. It copes with any lines, also with none: a target
-whose figures are not there is not measured.
+Each experiment has `targets(results) -> list[Target]`. It accepts any beginning of a run, also an empty one: a target
+whose measurements are missing is not measured.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ from typing import NamedTuple
 
 from linmem.reporting import tables
 
-WORDS = ("target", "wanted", "found", "reached")  # columns that are read, not compared down the page
+TEXT_COLUMNS = ("target", "expected", "found", "reached")
 
 
 class Target(NamedTuple):
-    """One claim, the figure that it asks for, the figure that was found, and whether that is enough."""
+    """One statement, the condition that it has to meet, what was found, and whether the condition holds."""
 
-    claim: str
-    wanted: str
+    statement: str
+    expected: str
     found: str = "–"
     reached: bool | None = None  # None: not measured
 
 
 def verdict(target: Target, caveat: str = "") -> str:
-    """In words, with what keeps the run from being the last word, such as "so far"."""
+    """Return "yes", "NO" or "not measured", with the caveat of the run, such as "incomplete run"."""
     if target.reached is None:
         return "not measured"
     return ("yes" if target.reached else "NO") + (f", {caveat}" if caveat else "")
 
 
-def rows(targets: Sequence[Target], caveat: str = "") -> list[dict[str, str]]:
-    """One row a target."""
+def target_rows(targets: Sequence[Target], caveat: str = "") -> list[dict[str, str]]:
+    """Return one table row per target."""
     return [
-        {"target": one.claim, "wanted": one.wanted, "found": one.found, "reached": verdict(one, caveat)}
+        {"target": one.statement, "expected": one.expected, "found": one.found, "reached": verdict(one, caveat)}
         for one in targets
     ]
 
 
-def table(targets: Sequence[Target], caveat: str = "") -> str:
-    """The same as Markdown."""
-    return tables.markdown(rows(targets, caveat), words=WORDS)
+def target_table(targets: Sequence[Target], caveat: str = "") -> str:
+    """Return the targets as a Markdown table."""
+    return tables.markdown(target_rows(targets, caveat), words=TEXT_COLUMNS)

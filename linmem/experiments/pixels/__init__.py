@@ -1,1 +1,1 @@
-"""Sequential and permuted MNIST."""
+"""Sequential and permuted MNIST, pixel by pixel: shared by the experiments `smnist` and `psmnist`."""

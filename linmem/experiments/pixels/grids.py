@@ -1,104 +1,123 @@
-"""Grids of `smnist` and `psmnist`: what each size of run tries. See `pixels` for what the names mean."""
+"""Grids of `smnist` and `psmnist`: what each size of run tries."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from linmem.estimators.readouts import POWERS
-
-MLPS = [(100,), (100, 100), (100, 100, 100)]
-ROWS = ["LSTM", "LMN-B, LAES", "LMN-B", "LMN-B, LAES, detach", "LMN-B, orthogonal", "LMN-B, detach"]
-WIDE = {"widths": [1024, 1024], "input_dropout": 0.2, "dropout": 0.5}
-NARROW = {"widths": [512, 512], "input_dropout": 0.1, "dropout": 0.3}
+from linmem.experiments.static.last_state import DeepVariant
+from linmem.training.loop import TrainingOptions
 
 
-def grids(name: str) -> dict[str, dict[str, Any]]:
-    """The grids of one set; `small` tries less on smnist, whose figures are the easier ones."""
+@dataclass(frozen=True)
+class ReadoutSearch:
+    """A classifier without backpropagation: its grid, and limits of training images and seeds (None: all)."""
+
+    name: str
+    grid: Mapping[str, tuple[Any, ...]]
+    images: int | None = None
+    seeds: int | None = None
+
+
+@dataclass(frozen=True)
+class DeepSearch:
+    """Deep readouts: memory sizes, variants to choose from, and training options."""
+
+    sizes: tuple[int, ...]
+    variants: tuple[DeepVariant, ...]
+    max_epochs: int
+    batch_size: int = 128
+    learning_rate: float = TrainingOptions.learning_rate
+    ema_decay: float = 0.999
+
+
+@dataclass(frozen=True)
+class NetworkSearch:
+    """Networks trained through time: data, rows, and the values of every option that is searched."""
+
+    data: str
+    seeds: int
+    units: int
+    rows: tuple[str, ...]
+    learning_rates: tuple[float, ...]
+    detach: tuple[float, ...]
+    epochs: int
+    memory_lr_scale: float = 0.1
+    orthogonality: tuple[float, ...] = (0.0,)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Data, seeds, sequences that a LAES is fitted to, memory sizes, and what reads or replaces the memories."""
+
+    data: str
+    seeds: int
+    fitted: int
+    sizes: tuple[int, ...]
+    networks: NetworkSearch
+    deep: DeepSearch
+    readouts: tuple[ReadoutSearch, ...] = field(default_factory=tuple)
+
+
+MLPS = ((100,), (100, 100), (100, 100, 100))
+ROWS = ("LSTM", "LMN-B, LAES", "LMN-B", "LMN-B, LAES, detach", "LMN-B, orthogonal", "LMN-B, detach")
+NARROW = DeepVariant((512, 512), 0.1, 0.3)
+WIDE = DeepVariant((1024, 1024), 0.2, 0.5)
+WIDEST = DeepVariant((2048, 2048), 0.2, 0.5)
+SMALL_READOUTS = (
+    ReadoutSearch("ridge", {"alpha": (1.0,)}),
+    ReadoutSearch("logistic", {"C": (4.0**-3, 4.0**-1)}),
+    ReadoutSearch("linear_svm", {"C": (4.0**-4,)}, 5_000, 1),
+    ReadoutSearch("svm", {"C": (4.0,), "gamma": ("scale",)}, 10_000, 1),
+    ReadoutSearch("mlp", {"hidden_layer_sizes": MLPS[:2]}),
+)
+PAPER_READOUTS = (
+    ReadoutSearch("ridge", {"alpha": tuple(1 / c for c in POWERS)}),
+    ReadoutSearch("logistic", {"C": tuple(POWERS)}),
+    ReadoutSearch("linear_svm", {"C": tuple(POWERS)}),
+    ReadoutSearch("svm", {"C": tuple(POWERS), "gamma": ("scale", *POWERS)}),
+    ReadoutSearch("mlp", {"hidden_layer_sizes": MLPS}),
+)
+SMOKE = Config(
+    "digits",
+    2,
+    60,
+    (6, 16),
+    NetworkSearch("digits:100:40:40", 1, 8, ("LSTM", "LMN-B, LAES, detach"), (1e-3,), (0.25,), 1),
+    DeepSearch((16,), (DeepVariant((20,), 0.0, 0.1),), 2, 64, ema_decay=0.0),
+    (
+        ReadoutSearch("ridge", {"alpha": (1.0, 10.0)}),
+        ReadoutSearch("svm", {"C": (1.0,), "gamma": ("scale",)}, 200, 1),
+        ReadoutSearch("mlp", {"hidden_layer_sizes": ((10,),)}, 200, 1),
+    ),
+)
+
+
+def grids(name: str) -> dict[str, Config]:
+    """Return the grids of one set; `small` tries less on smnist than on psmnist."""
     permuted = name == "psmnist"
-    small_readouts = {
-        "ridge": {"grid": {"alpha": [1.0]}},
-        "logistic": {"grid": {"C": [4.0**-3, 4.0**-1]}},
-        "linear_svm": {"grid": {"C": [4.0**-4]}, "pictures": 5_000, "seeds": 1},
-        "svm": {"grid": {"C": [4.0], "gamma": ["scale"]}, "pictures": 10_000, "seeds": 1},
-        "mlp": {"grid": {"hidden_layer_sizes": MLPS[:2]}},
-    }
-    wide = {"learning_rate": 1e-3, "batch_size": 128, "ema_decay": 0.999}
+    rows = ROWS if permuted else ROWS[:3]
+    detach, penalties = (0.1, 0.25, 0.5, 1.0), (0.0, 1e-4, 1e-3, 1e-2, 1e-1)
     return {
-        "smoke": {
-            "set": "digits",
-            "seeds": 2,
-            "fitted": 60,
-            "sizes": [6, 16],
-            "readouts": {
-                "ridge": {"grid": {"alpha": [1.0, 10.0]}},
-                "svm": {"grid": {"C": [1.0], "gamma": ["scale"]}, "pictures": 200, "seeds": 1},
-                "mlp": {"grid": {"hidden_layer_sizes": [(10,)]}, "pictures": 200, "seeds": 1},
-            },
-            "deep": {
-                "sizes": [16],
-                "variants": [{"widths": [20], "input_dropout": 0.0, "dropout": 0.1}],
-                "training": {"batch_size": 64, "max_epochs": 2},
-            },
-            "networks": {
-                "data": "digits:100:40:40",
-                "seeds": 1,
-                "units": 8,
-                "rows": ["LSTM", "LMN-B, LAES, detach"],
-                "rates": [1e-3],
-                "detach": [0.25],
-                "epochs": 1,
-                "memory_lr_scale": 0.1,
-            },
-        },
-        "small": {
-            "set": name,
-            "seeds": 3,
-            "fitted": 10_000,
-            "sizes": [128, 468, 32] if permuted else [128, 32],
-            "readouts": small_readouts,
-            "deep": {
-                "sizes": [128, 468] if permuted else [128],
-                "variants": [NARROW],
-                "training": wide | {"max_epochs": 15},
-            },
-            "networks": {
-                "data": f"{name}:3000:500",
-                "seeds": 1,
-                "units": 128,
-                "rows": ROWS if permuted else ROWS[:3],
-                "rates": [1e-3, 1e-4],
-                "detach": [0.25],
-                "epochs": 4,
-                "memory_lr_scale": 0.1,
-            },
-        },
-        "paper": {
-            "set": name,
-            "seeds": 3,
-            "fitted": 10_000,
-            "sizes": [32, 64, 128, 256, 468],
-            "readouts": {
-                "ridge": {"grid": {"alpha": [1 / c for c in POWERS]}},
-                "logistic": {"grid": {"C": POWERS}},
-                "linear_svm": {"grid": {"C": POWERS}},
-                "svm": {"grid": {"C": POWERS, "gamma": ["scale", *POWERS]}},
-                "mlp": {"grid": {"hidden_layer_sizes": MLPS}},
-            },
-            "deep": {
-                "sizes": [128, 256, 468],
-                "variants": [NARROW, WIDE, WIDE | {"widths": [2048, 2048]}],
-                "training": wide | {"max_epochs": 100},
-            },
-            "networks": {
-                "data": name,
-                "seeds": 3,
-                "units": 128,
-                "rows": ROWS,
-                "rates": [1e-3, 1e-4],
-                "detach": [0.1, 0.25, 0.5, 1.0],
-                "orthogonality": [0.0, 1e-4, 1e-3, 1e-2, 1e-1],
-                "epochs": 100,
-                "memory_lr_scale": 0.1,
-            },
-        },
+        "smoke": SMOKE,
+        "small": Config(
+            name,
+            3,
+            10_000,
+            (128, 468, 32) if permuted else (128, 32),
+            NetworkSearch(f"{name}:3000:500", 1, 128, rows, (1e-3, 1e-4), (0.25,), 4),
+            DeepSearch((128, 468) if permuted else (128,), (NARROW,), 15),
+            SMALL_READOUTS,
+        ),
+        "paper": Config(
+            name,
+            3,
+            10_000,
+            (32, 64, 128, 256, 468),
+            NetworkSearch(name, 3, 128, ROWS, (1e-3, 1e-4), detach, 100, orthogonality=penalties),
+            DeepSearch((128, 256, 468), (NARROW, WIDE, WIDEST), 100),
+            PAPER_READOUTS,
+        ),
     }

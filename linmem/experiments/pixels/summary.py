@@ -1,17 +1,19 @@
-"""How `smnist` and `psmnist` are shown: networks, readouts of the last state, deep readouts, and what was published."""
+"""Tables, figure and targets of `smnist` and `psmnist`, and the published figures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
+from linmem.experiments.harness.catalog import Result, Results
+from linmem.experiments.harness.summarize import Group, column, group_by, select, spread
 from linmem.experiments.harness.targets import Target
 from linmem.reporting import figures, tables
 from linmem.reporting.output import figure
 
-# Test accuracy %: LSTM as S4 cites it, and at 128 units; the others as their own papers say. None: not given.
+# Test accuracy %: LSTM as S4 cites it, and at 128 units; the others from their own papers. None: not given.
 PUBLISHED: Mapping[str, Mapping[str, float | None]] = {
     "LSTM": {"smnist": 98.9, "psmnist": 95.1},
     "LSTM, 128 units": {"smnist": 81.9, "psmnist": 79.5},
@@ -23,131 +25,127 @@ PUBLISHED: Mapping[str, Mapping[str, float | None]] = {
     "LMU-FFT": {"smnist": None, "psmnist": 98.49},
     "S4": {"smnist": 99.63, "psmnist": 98.70},
 }
-HEADS = {
+CAPTIONS = {
     "network": "Networks trained through time",
-    "readout": "Readouts of the LAES's last state, without backpropagation",
-    "deep": "Deep readouts of the LAES's last state: the memory is solved, the readout trained",
+    "readout": "Test accuracy % of readouts of the LAES's last state, without backpropagation",
+    "deep": "Deep readouts: an MLP trained on the LAES's last state, a linear projection of all pixels",
     "memory": "The memories: relative reconstruction error on the sequences they were fitted to, and the bound",
 }
 SPREAD = "mean ± standard deviation over seeds"
-Lines = Sequence[Mapping[str, Any]]
 
 
-def show(lines: Sequence[dict[str, Any]], folder: Path, name: str) -> str:
-    """A table a part; a picture of test accuracy against memory units."""
-    in_order = sorted(lines, key=lambda line: line.get("p", 0))
-    parts = {part: [line for line in in_order if line["part"] == part] for part in HEADS}
+def show(results: Results, folder: Path, name: str) -> str:
+    """One table per part; a figure of test accuracy against memory units."""
+    in_order = sorted(results, key=lambda one: one.get("p", 0))
+    parts = {part: select(in_order, part=part) for part in CAPTIONS}
     rows = {
-        "network": [_network(own) for own in _by(parts["network"], "model")],
-        "readout": _readouts(parts["readout"]),
-        "deep": [_deep(own) for own in _by(parts["deep"], "p", "of")],
-        "memory": [_memory(own) for own in _by(parts["memory"], "p")],
+        "network": [_network_row(group) for group in group_by(parts["network"], "model").values()],
+        "readout": _readout_rows(parts["readout"]),
+        "deep": [_deep_row(group) for group in group_by(parts["deep"], "p", "ensemble").values()],
+        "memory": [_memory_row(group) for group in group_by(parts["memory"], "p").values()],
     }
-    texts = [f"{HEADS[part]}; {SPREAD}:\n\n{tables.markdown(found)}" for part, found in rows.items() if found]
-    if lines[0]["set"] in ("smnist", "psmnist"):
-        figures = [{"published": model} | {"test %": found[lines[0]["set"]]} for model, found in PUBLISHED.items()]
-        texts.append(f"Published:\n\n{tables.markdown(figures)}")
-    _draw(parts["readout"], parts["deep"], folder / f"{name}.png")
+    texts = [f"{CAPTIONS[part]}; {SPREAD}:\n\n{tables.markdown(own)}" for part, own in rows.items() if own]
+    if results[0]["set"] in ("smnist", "psmnist"):
+        known = [{"published": model, "test %": accuracy[name]} for model, accuracy in PUBLISHED.items()]
+        texts.append(f"Published:\n\n{tables.markdown(known)}")
+    curves = {str(own[0]["readout"]): own for own in group_by(parts["readout"], "readout").values()}
+    curves |= {"deep": deep} if (deep := _single(parts["deep"])) else {}
+    if curves:
+        points = {label: _accuracy_by_size(own) for label, own in curves.items()}
+        with figure(folder / f"{name}.png", 1) as (panel,):
+            figures.accuracy_by_units(panel, points)
+            panel.set(xlabel="memory units", ylabel="test accuracy %")
     return "\n\n".join(texts)
 
 
-def targets(lines: Lines) -> list[Target]:
+def targets(results: Results) -> list[Target]:
     """LAES against LSTM at equal units, and the deep readout against the LMU."""
-    networks = {own[0]["model"]: own for own in _by([li for li in lines if li["part"] == "network"], "model")}
-    lstm = _values(networks.get("LSTM", []), "test %")
+    networks = group_by(select(results, part="network"), "model")
+    lstm = column(networks.get("LSTM", []), "test_accuracy")
     found = []
     for name in ("LMN-B, LAES", "LMN-B, LAES, detach"):
-        ours = _values(networks.get(name, []), "test %")
-        said = f"{mean(ours):.2f} against {mean(lstm):.2f}" if ours and lstm else "–"
-        verdict = mean(ours) > mean(lstm) if ours and lstm else None
-        found.append(Target(f"{name} ahead of LSTM at equal units and search", "test accuracy above", said, verdict))
-    if any(line["set"] == "psmnist" for line in lines):
+        ours = column(networks.get(name, []), "test_accuracy")
+        epochs = column(networks.get("LSTM", []), "epochs")
+        effort = f" ({max(epochs)} epochs)" if epochs else ""
+        found.append(
+            Target(
+                f"{name} above the LSTM at equal units, epochs and learning rates{effort}",
+                "test accuracy above the LSTM's",
+                f"{mean(ours):.2f}, {mean(lstm):.2f}" if ours and lstm else "–",
+                mean(ours) > mean(lstm) if ours and lstm else None,
+            )
+        )
+    if any(one["set"] == "psmnist" for one in results):
         published = PUBLISHED["LMU"]["psmnist"]
         assert published is not None
-        single = _by([li for li in lines if li["part"] == "deep" and li["seed"] is not None], "p")
-        best = max(single, key=lambda own: mean(_values(own, "valid %")), default=None)  # chosen on valid
-        said = f"{_spread(best, 'test %')} (p = {best[0]['p']})" if best else "–"
-        verdict = mean(_values(best, "test %")) > published if best else None
-        found.append(Target("a deep variant ahead of the LMU on psmnist", f"test % > {published}", said, verdict))
+        by_size = group_by(_single(select(results, part="deep")), "p").values()
+        best = max(by_size, key=lambda group: mean(column(group, "valid_accuracy")), default=None)  # chosen on valid
+        found.append(
+            Target(
+                "psmnist: an MLP on a solved linear projection of all pixels above the LMU's published figure",
+                f"test % > {published}",
+                f"{spread(best, 'test_accuracy')} (p = {best[0]['p']})" if best else "–",
+                mean(column(best, "test_accuracy")) > published if best else None,
+            )
+        )
     return found
 
 
-def _network(own: Lines) -> dict[str, Any]:
-    first = own[0]
+def _network_row(group: Group) -> Result:
+    first = group[0]
     return {
         "model": first["model"],
         "units": first.get("units"),
         "parameters": first.get("parameters"),
-        "pictures": first.get("pictures"),
+        "images": first.get("images"),
         "epochs": first.get("epochs"),
-        "seeds": len(own),
-        "rate": f"{first['rate']:g}" if "rate" in first else None,
-        "diverged": f"{sum(one['valid NLL'] is None for one in first['tried'])} of {len(first['tried'])}",
-        "valid %": _spread(own, "valid %"),
-        "test %": _spread(own, "test %"),
-        "CPU s": _spread(own, "CPU s", 0),
+        "seeds": len(group),
+        "learning rate": f"{first['learning_rate']:g}" if "learning_rate" in first else None,
+        "diverged": f"{sum(one['valid_nll'] is None for one in first['tried'])} of {len(first['tried'])}",
+        "valid %": spread(group, "valid_accuracy"),
+        "test %": spread(group, "test_accuracy"),
+        "CPU s": spread(group, "cpu_seconds", 0),
     }
 
 
-def _readouts(lines: Lines) -> list[dict[str, Any]]:
-    """A row a readout, a column a memory size; test accuracy."""
-    sizes = sorted({line["p"] for line in lines})
+def _readout_rows(results: Results) -> list[Result]:
+    """One row per readout, one column per memory size."""
+    sizes = sorted(group_by(results, "p"))
     rows = []
-    for own in _by(lines, "readout"):
-        row = {"readout": own[0]["readout"], "pictures": own[0]["pictures"], "seeds": len({li["seed"] for li in own})}
-        rows.append(row | {f"p = {p}": _spread([li for li in own if li["p"] == p], "test %") for p in sizes})
+    for name, own in group_by(results, "readout").items():
+        head = {"readout": name, "images": own[0]["images"], "seeds": len(group_by(own, "seed"))}
+        rows.append(head | {f"p = {p}": spread(select(own, p=p), "test_accuracy") for p in sizes})
     return rows
 
 
-def _deep(own: Lines) -> dict[str, Any]:
-    first = own[0]
-    variant = first["variant"]
+def _deep_row(group: Group) -> Result:
+    first = group[0]
+    variant, single = first["variant"], first["seed"] is not None
     return {
         "p": first["p"],
-        "readouts": f"{first['of']} together" if first["seed"] is None else "1",
+        "readouts": "1" if single else f"mean of {first['ensemble']}",
         "hidden units": " + ".join(map(str, variant["widths"])),
         "dropout": f"{variant['input_dropout']:g}, {variant['dropout']:g}",
-        "trained": first["trained"],
-        "solved": first["solved"],
-        "seeds": None if first["seed"] is None else len(own),
-        "valid %": _spread(own, "valid %"),
-        "test %": _spread(own, "test %"),
-        "CPU s": _spread(own, "CPU s", 0),
+        "trained parameters": first["trained_parameters"],
+        "solved parameters": first["solved_parameters"],
+        "seeds": len(group) if single else None,
+        "valid %": spread(group, "valid_accuracy"),
+        "test %": spread(group, "test_accuracy"),
+        "CPU s": spread(group, "cpu_seconds", 0),
     }
 
 
-def _memory(own: Lines) -> dict[str, Any]:
-    row = {"p": own[0]["p"], "sequences": own[0]["fitted"], "seeds": len(own)}
-    return row | {name: _spread(own, name, 4) for name in ("bound", "error")} | {"CPU s": _spread(own, "CPU s", 0)}
+def _memory_row(group: Group) -> Result:
+    head = {"p": group[0]["p"], "sequences": group[0]["fitted"], "seeds": len(group)}
+    return (
+        head | {key: spread(group, key, 4) for key in ("bound", "error")} | {"CPU s": spread(group, "cpu_seconds", 0)}
+    )
 
 
-def _draw(readouts: Lines, deep: Lines, path: Path) -> None:
-    curves: dict[str, list[tuple[int, float]]] = {}
-    for own in _by(readouts, "readout", "p"):
-        curves.setdefault(own[0]["readout"], []).append((own[0]["p"], mean(_values(own, "test %"))))
-    for own in _by([line for line in deep if line["seed"] is not None], "p"):
-        curves.setdefault("deep", []).append((own[0]["p"], mean(_values(own, "test %"))))
-    if curves:
-        with figure(path, 1) as (panel,):
-            figures.accuracy_by_units(panel, curves)
-            panel.set(xlabel="memory units", ylabel="test accuracy %")
+def _single(deep: Results) -> Group:
+    """Return the deep readouts that are no ensembles."""
+    return [one for one in deep if one["seed"] is not None]
 
 
-def _by(lines: Lines, *names: str) -> list[list[Mapping[str, Any]]]:
-    """Lines that agree in `names`, together, in the order in which they first came."""
-    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
-    for line in lines:
-        groups.setdefault(tuple(line.get(name) for name in names), []).append(line)
-    return list(groups.values())
-
-
-def _values(lines: Lines, name: str) -> list[float]:
-    return [line[name] for line in lines if name in line]
-
-
-def _spread(lines: Lines, name: str, digits: int = 2) -> str | None:
-    values = _values(lines, name)
-    if not values:
-        return None
-    middle = f"{mean(values):.{digits}f}"
-    return f"{middle} ± {stdev(values):.{digits}f}" if len(values) > 1 else middle
+def _accuracy_by_size(results: Results) -> Sequence[tuple[Any, float]]:
+    return [(p, mean(column(group, "test_accuracy"))) for p, group in group_by(results, "p").items()]

@@ -1,7 +1,7 @@
-"""What a report is made of: Markdown and pictures as HTML that needs nothing from anywhere, and can be read aloud.
+"""Parts of a report: Markdown and figures as self-contained, accessible HTML.
 
-A table gets a caption, heads with a scope, and a frame that scrolls by itself, so that the page never does sideways. A
-picture travels inside the page, with the description that `folders.figure` left in it.
+A table gets a caption, headers with a scope, and a frame that scrolls horizontally, so that the page does not. A figure
+is embedded in the page, with the description that `linmem.reporting.output.figure` stores in its metadata.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
-HEAD = 12  # characters of a column's head that may wrap
-LONG = 34  # characters of a cell that may wrap
+HEAD = 12  # characters above which a column header may wrap
+LONG = 34  # characters above which a cell may wrap
 _MARKS = str.maketrans("", "", "*_`")
-CAPTION = 200  # characters of a paragraph that may name the table below it
+CAPTION = 200  # characters below which a paragraph is the caption of the table that follows
 
 
 class Picture(NamedTuple):
-    """A picture inside the page: source as a data: URI, what it shows in words, and its size in pixels."""
+    """An embedded figure: its source as a data URI, its description, and its size in pixels."""
 
     source: str
     words: str
@@ -30,7 +30,7 @@ class Picture(NamedTuple):
 
 
 def html(markdown: str, name: str, level: int = 3) -> str:
-    """HTML of a Markdown text; `name` stands for tables that have no caption, `level` is that of the first heading.
+    """Convert Markdown to HTML; `name` labels tables without a caption, `level` is the level of the first heading.
 
     Raises
     ------
@@ -40,7 +40,9 @@ def html(markdown: str, name: str, level: int = 3) -> str:
     try:
         from markdown_it import MarkdownIt
     except ImportError:
-        raise ImportError("the report needs markdown-it-py: pip install 'linear-memory-networks[report]'") from None
+        raise ImportError(
+            "the report requires markdown-it-py. Install it with pip install 'linear-memory-networks[report]'."
+        ) from None
     reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")  # a picture could be fetched
     tokens = reader.parse(markdown)
     for token in tokens:
@@ -50,7 +52,7 @@ def html(markdown: str, name: str, level: int = 3) -> str:
 
 
 def picture(path: Path, name: str) -> Picture:
-    """Read a PNG that `folders.figure` wrote; where it says nothing of itself, `name` says where its numbers stand."""
+    """Read a PNG; without a description in its metadata, `name` refers to the table with its numbers."""
     from PIL import Image
 
     with Image.open(path) as image:
@@ -59,7 +61,7 @@ def picture(path: Path, name: str) -> Picture:
 
 
 def _framed(tokens: Sequence[Token], name: str) -> Iterator[Token]:
-    """Each table in a frame that scrolls by itself, also by keyboard; a short paragraph right before is its caption."""
+    """Put each table into a scrollable frame; a short paragraph before the table becomes its caption."""
     from markdown_it.token import Token
 
     i, tables = 0, 0
@@ -78,13 +80,13 @@ def _framed(tokens: Sequence[Token], name: str) -> Iterator[Token]:
         yield from (Token("frame_open", "div", 1, attrs=attrs, block=True), tokens[start])
         if words:
             yield from (Token("caption_open", "caption", 1), *words, Token("caption_close", "caption", -1, block=True))
-        yield from _dressed(tokens[start + 1 : end + 1])
+        yield from _with_headers(tokens[start + 1 : end + 1])
         yield Token("frame_close", "div", -1, block=True)
         i = end + 1
 
 
-def _dressed(table: Sequence[Token]) -> Sequence[Token]:
-    """Heads of columns and rows say which they are; a column with long text starts at the left, and may wrap."""
+def _with_headers(table: Sequence[Token]) -> Sequence[Token]:
+    """Give the headers of columns and rows a scope; align columns with long text left and let them wrap."""
     cells, column = [], 0
     for i, token in enumerate(table):
         column = 0 if token.type == "tr_open" else column

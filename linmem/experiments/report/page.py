@@ -1,7 +1,7 @@
-"""The report: one HTML page of all experiments, made from the kept lines alone, that needs nothing from anywhere.
+"""The report: one self-contained HTML page of all experiments, generated from their records alone.
 
-What was run stands beside what was not, and what could not be read beside both: whatever is wrong with one experiment
-takes a line of the page, and leaves the rest as it is.
+It lists what was run, what was not, and what could not be read. A damaged file or an error of one experiment is
+reported in one sentence and does not affect the others.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import shlex
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,15 +20,16 @@ from typing import Any
 
 from tqdm import tqdm
 
-from linmem.experiments.harness import reproduction, targets
-from linmem.experiments.harness.records import caveat, finished, salvaged
+from linmem.experiments.harness import catalog, targets
+from linmem.experiments.harness.catalog import config_record, default_grid, load_experiment
+from linmem.experiments.harness.records import Record, Records, caveat, is_complete, read_records
 from linmem.experiments.report.markup import Picture, html, picture
 from linmem.reporting.output import output_paths
 from linmem.storage.atomic import write_text
 
 PAGE = "index.html"
 MADE_BY = '<meta name="generator" content="linmem report">'
-STATES = ("finished", "not finished", "not run", "damaged")
+STATES = ("complete", "incomplete", "not run", "damaged")
 
 
 @dataclass(frozen=True)
@@ -38,45 +40,47 @@ class Part:
     title: str
     about: str  # HTML
     state: str  # of STATES
-    trouble: str  # a sentence, where something is wrong
+    problem: str  # a sentence, empty without a problem
     facts: Mapping[str, str]
     body: str  # HTML
     pictures: Sequence[Picture]
     targets: Sequence[Mapping[str, str]]
-    commands: Mapping[str, str]  # what it does: command line
-    grids: Mapping[str, str]  # name: what is in it
+    commands: Mapping[str, str]  # effect: command line
+    grids: Mapping[str, str]  # name: configuration
 
     @property
-    def left(self) -> bool:
-        """Whether there is something to run that was not."""
-        return self.state != "finished" or any(what.startswith("runs grid") for what in self.commands)
+    def can_run_more(self) -> bool:
+        """Whether a grid is left to run."""
+        return self.state != "complete" or any(effect.startswith("runs grid") for effect in self.commands)
 
 
 def write(results: Path, folder: Path, *, force: bool = False, progress: bool = False) -> Path:
-    """Write the report of `results` to `folder`, and return the page's path.
+    """Write the report of `results` to `folder` and return the page's path.
 
     Parameters
     ----------
     results : Path
         What `reproduce` wrote; only its `NAME.jsonl` are read.
     folder : Path
-        Gets `index.html`; a report that is there already is replaced.
+        Gets `index.html`; an earlier report is replaced.
     force : bool
-        Replace any other `index.html`, too.
+        Whether to replace any other `index.html`.
     progress : bool
-        Count the experiments, on a terminal.
+        Whether to show a progress bar on a terminal.
 
     Raises
     ------
     ValueError
-        There is no folder `results`.
+        The folder `results` does not exist.
     FileExistsError
-        `folder` holds an `index.html` that is no report.
+        `folder` holds an `index.html` that is no report, and `force` is false.
     ImportError
         jinja2, markdown-it-py or matplotlib is not installed.
     """
     if not results.is_dir():
-        raise ValueError(f"there is no folder {results}: `linmem reproduce NAME --out {results}` makes it")
+        raise ValueError(
+            f"results must be an existing folder, got {results}. Create it: `linmem reproduce NAME --out {results}`."
+        )
     page = folder / PAGE
     own = page.is_file() and MADE_BY in page.read_text(encoding="utf-8", errors="replace")
     output_paths(folder, [PAGE], force or own)
@@ -85,101 +89,110 @@ def write(results: Path, folder: Path, *, force: bool = False, progress: bool = 
 
 
 def rendered(results: Path, *, progress: bool = False) -> str:
-    """Return the page of what `results` holds. The same lines give the same page."""
-    names = tqdm(reproduction.EXPERIMENTS, unit="experiment", disable=None if progress else True)
+    """Return the page for the records in `results`; equal records give equal pages."""
+    names = tqdm(catalog.EXPERIMENTS, unit="experiment", disable=None if progress else True)
     parts = [part(name, results) for name in names]
-    known = {f"{name}.jsonl" for name in reproduction.EXPERIMENTS}
+    known = {f"{name}.jsonl" for name in catalog.EXPERIMENTS}
     return _template().render(
         made_by=MADE_BY,
         parts=parts,
         states=Counter(one.state for one in parts),
         order=STATES,
         reached=Counter("caveat" if "," in row["reached"] else row["reached"] for one in parts for row in one.targets),
-        strange=sorted(path.name for path in results.glob("*.jsonl") if path.name not in known),
+        unknown=sorted(path.name for path in results.glob("*.jsonl") if path.name not in known),
         results=str(results),
     )
 
 
 def part(name: str, folder: Path) -> Part:
-    """Return what the page says about one experiment; nothing that its lines do to the module's code stops the page."""
-    module = reproduction.experiment_named(name)
-    lines, trouble = salvaged(name, folder)
-    state = "damaged" if trouble else "not run" if not lines else "finished" if finished(lines) else "not finished"
-    body, pictures, wanted, failed = "", [], [], []
-    results = [line["result"] for line in lines]
-    try:
-        wanted = targets.rows(reproduction.targets_of(name, lines), caveat(lines, trouble))
-    except Exception as error:  # lines of another version of the module, or half a run that it cannot take
-        failed.append(f"its targets cannot be computed ({type(error).__name__}: {error})")
-    try:
-        with TemporaryDirectory() as drawn:
-            body = html(module.show(results, Path(drawn)), module.TITLE) if results else ""
-            pictures = [picture(path, module.TITLE) for path in sorted(Path(drawn).glob("*.png"))]
-    except ImportError:
-        raise
-    except Exception as error:
-        failed.append(f"its lines cannot be shown ({type(error).__name__}: {error})")
-        body = "<pre>" + escape("\n".join(map(json.dumps, results))) + "</pre>"
-    if failed and state == "finished":
+    """Return one experiment's part of the page; an exception of its module becomes a sentence about the problem."""
+    module, records = load_experiment(name), read_records(name, folder)
+    state = "damaged" if records.problem else "not run"
+    if records.valid and not records.problem:
+        state = "complete" if is_complete(records.valid) else "incomplete"
+    stated, target_problem = _targets(module, records)
+    body, pictures, body_problem = _body(module, records)
+    if state == "complete" and (target_problem or body_problem):
         state = "damaged"
     return Part(
         name=name,
         title=module.TITLE,
-        about=html(inspect.cleandoc(inspect.getdoc(module) or ""), module.TITLE),
+        about=html(inspect.cleandoc(_description(module)), module.TITLE),
         state=state,
-        trouble="; ".join(filter(None, (trouble, *failed))),
-        facts=_facts(lines) if lines else {},
+        problem="; ".join(filter(None, (records.problem, target_problem, body_problem))),
+        facts=_facts(records.valid) if records.valid else {},
         body=body,
         pictures=pictures,
-        targets=wanted,
-        commands=_commands(name, state, lines, module.CONFIGS, folder),
-        grids={grid: _said(config) for grid, config in module.CONFIGS.items()},
+        targets=stated,
+        commands=_commands(name, state, records.valid, module, folder),
+        grids={grid: json.dumps(config_record(config)) for grid, config in module.GRIDS.items()},
     )
 
 
-def _facts(lines: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Where the lines come from; more than one value where they were made at several times or places."""
-    days = [str(line["finished"])[:10] for line in lines]
-    seeds = {str(line["result"].get("seed", line["seed"])) for line in lines} - {"None"}
+def _description(module: Any) -> str:
+    """Return what an experiment measures: the docstring of the file that has its `run`."""
+    return inspect.getdoc(sys.modules[module.run.__module__]) or ""
+
+
+def _targets(module: catalog.Experiment, records: Records) -> tuple[list[dict[str, str]], str]:
+    try:
+        return targets.target_rows(module.targets(records.results), caveat(records)), ""
+    except Exception as error:  # records of another version of the module
+        return [], f"its targets cannot be computed ({type(error).__name__}: {error})"
+
+
+def _body(module: catalog.Experiment, records: Records) -> tuple[str, list[Picture], str]:
+    """Return tables and pictures; the records themselves where the module cannot show them."""
+    if not records.valid:
+        return "", [], ""
+    try:
+        with TemporaryDirectory() as drawn:
+            body = html(module.show(records.results, Path(drawn)), module.TITLE)
+            return body, [picture(path, module.TITLE) for path in sorted(Path(drawn).glob("*.png"))], ""
+    except ImportError:
+        raise
+    except Exception as error:
+        problem = f"its records cannot be shown ({type(error).__name__}: {error})"
+        return "<pre>" + escape("\n".join(map(json.dumps, records.results))) + "</pre>", [], problem
+
+
+def _facts(records: Sequence[Record]) -> dict[str, str]:
+    """Return the provenance of the records; several values where they were measured at several times or places."""
+    days = [str(one["finished"])[:10] for one in records]
+    seeds = {str(one["result"].get("seed", one["seed"])) for one in records} - {"None"}
     return {
-        "grid": _each(line["grid"] for line in lines),
+        "grid": _distinct(one["grid"] for one in records),
         "seeds": ", ".join(sorted(seeds, key=lambda seed: (len(seed), seed))),
-        "lines": str(len(lines)),
+        "records": str(len(records)),
         "date": min(days) if min(days) == max(days) else f"{min(days)} to {max(days)}",
-        "time": _duration(sum(float(line["seconds"]) for line in lines)),
-        "machine": _each(f"{line.get('machine', 'unknown')}, {_threads(line['threads'])}" for line in lines),
-        "commit": _each(str(line["commit"] or "unknown")[:7] for line in lines),
-        "versions": _each(", ".join(f"{name} {v}" for name, v in line["versions"].items()) for line in lines),
+        "time": _duration(sum(float(one["seconds"]) for one in records)),
+        "machine": _distinct(f"{one.get('machine', 'unknown')}, {_threads(one['threads'])}" for one in records),
+        "commit": _distinct(str(one["commit"] or "unknown")[:7] for one in records),
+        "versions": _distinct(", ".join(f"{name} {v}" for name, v in one["versions"].items()) for one in records),
     }
 
 
 def _commands(
-    name: str, state: str, lines: Sequence[Mapping[str, Any]], configs: Mapping[str, Any], results: Path
+    name: str, state: str, records: Sequence[Record], module: catalog.Experiment, results: Path
 ) -> dict[str, str]:
-    """Command lines that show, finish, repeat or enlarge what there is."""
-    place = "" if str(results) == "results" else f" --out {shlex.quote(str(results))}"
+    """Return the command lines that show, continue, repeat or enlarge an experiment, by their effect."""
+    out = "" if str(results) == "results" else f" --out {shlex.quote(str(results))}"
     command = f"linmem reproduce {name}"
-    if state == "not run":
-        found = {f"runs grid {_default(configs)}": command + place}
-    elif state == "damaged":
-        found = {"runs again, and replaces what is there": f"{command}{place} --force"}
-    elif state == "not finished":
-        found = {"goes on where it was": command + place}
-    else:
-        found = {"shows it again": command + place, "runs it again": f"{command}{place} --force"}
-    grid = str(lines[-1]["grid"]) if lines else _default(configs)
-    larger = [] if grid == "paper" else [other for other in ("small", "paper") if other in configs and other != grid]
-    return found | {
-        f"runs grid {other}, in a folder of its own": f"{command} --grid {other} --out results-{other}"
-        for other in larger
+    default = default_grid(module)
+    commands = {
+        "not run": {f"runs grid {default}": command + out},
+        "damaged": {"runs again and replaces the records": f"{command}{out} --force"},
+        "incomplete": {"continues the run": command + out},
+        "complete": {"shows it again": command + out, "runs it again": f"{command}{out} --force"},
+    }[state]
+    grid = str(records[-1]["grid"]) if records else default
+    larger = [] if grid == "paper" else [one for one in ("small", "paper") if one in module.GRIDS and one != grid]
+    return commands | {
+        f"runs grid {one}, in another folder": f"{command} --grid {one} --out results-{one}" for one in larger
     }
 
 
-def _default(configs: Mapping[str, Any]) -> str:
-    return "small" if "small" in configs else "paper"
-
-
-def _each(values: Any) -> str:
+def _distinct(values: Any) -> str:
     return "; ".join(dict.fromkeys(values))
 
 
@@ -194,15 +207,13 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 1 else "below 1 s"
 
 
-def _said(config: Mapping[str, Any]) -> str:
-    return "; ".join(f"{name}: {value}" for name, value in config.items())
-
-
 def _template() -> Any:
     try:
         from jinja2 import Environment, StrictUndefined
     except ImportError:
-        raise ImportError("the report needs jinja2: pip install 'linear-memory-networks[report]'") from None
+        raise ImportError(
+            "the report requires jinja2. Install it with pip install 'linear-memory-networks[report]'."
+        ) from None
     text = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
     return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
         text

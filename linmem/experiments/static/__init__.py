@@ -1,1 +1,1 @@
-"""Static memories (set, not trained) and readouts of their states."""
+"""Static memories: linear recurrences that are set without training, and readouts of their states."""

@@ -1,18 +1,18 @@
-"""The last state of a linear memory, and what can be read from it: solved readouts, and deep ones. [S20]
+"""The last state of a linear memory, and its readouts: scikit-learn's classifiers and deep networks. [S20]
 
-Without input noise or nonlinearity the state after the last step is one matrix product, y_T = Σ_t B^{T−t} A x_t: for
-sequences of equal length a (T·a, p) kernel, so that all of MNIST is encoded in a second. The readouts without
-backpropagation are those of `linmem.estimators.readouts`. A deep readout is a network of ReLU layers with dropout,
-trained on the states alone: with the memory before it, it is a recurrent network with a linear, solved
-recurrence, as the LMU's without its hidden state. Nothing is propagated back through time.
+The state after the last step is one matrix product, y_T = Σ_t B^{T−t} A x_t: for sequences of equal length a (T·a, p)
+kernel, so that all of MNIST is encoded in a second. A deep readout is a network of ReLU layers with dropout, trained on
+the last states: with the memory, it is a linear projection of all inputs followed by an MLP. Nothing is propagated back
+through time.
 
-Letters: n sequences, T steps, a features, p memory units, o classes.
+Symbols: n sequences, T steps, a features, p memory units, o classes.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,11 +25,10 @@ from torch.nn import functional as F
 
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.data import LabelledSplits
+from linmem.data.splits import SPLITS
 from linmem.estimators.readouts import READOUTS
 from linmem.training.loop import TrainingOptions, train
 from linmem.training.tasks import Classes
-
-SPLITS = ("train", "valid", "test")
 
 
 class States(NamedTuple):
@@ -40,7 +39,7 @@ class States(NamedTuple):
 
 
 def kernel(autoencoder: LinearAutoencoder, steps: int) -> Tensor:
-    """(T·a, p) float64: rows of step t are (B^{T−t} A)ᵀ."""
+    """Return the kernel (T·a, p), float64: the rows of step t are (B^{T−t} A)ᵀ."""
     A, B = (torch.as_tensor(matrix, dtype=torch.float64) for matrix in (autoencoder.A_, autoencoder.B_))
     blocks = [A]
     for _ in range(steps - 1):
@@ -49,75 +48,80 @@ def kernel(autoencoder: LinearAutoencoder, steps: int) -> Tensor:
 
 
 def encode(autoencoder: LinearAutoencoder, splits: LabelledSplits) -> States:
-    """Last states of a data set whose sequences are all of one length, by the kernel; the autoencoder is uncentred."""
+    """Return the last states of sequences of one length, by the kernel of an uncentred autoencoder."""
     weights = kernel(autoencoder, len(splits.train[0])).float()
     states = {name: torch.stack(getattr(splits, name)).flatten(1) @ weights for name in SPLITS}
     return States(states, splits.labels)
 
 
-def solved(
-    name: str, found: States, grid: Mapping[str, Sequence[Any]], pictures: int | None, seed: int
+def fit_classifier(
+    name: str, found: States, grid: Mapping[str, Sequence[Any]], images: int | None, seed: int
 ) -> dict[str, Any]:
-    """A readout of `linmem.estimators.readouts` on the first `pictures` states; the best on valid is read on test.
+    """Fit a classifier of `linmem.estimators.readouts` to the first `images` states; evaluate the best on test.
 
-    `grid` has the values to be tried of the classifier's parameters, such as {"C": [1, 4]}.
+    `grid` holds the values of the classifier's parameters to try, such as {"C": [1, 4]}; valid chooses.
     """
     began = time.process_time()
     x, y = ({split: values.numpy() for split, values in part.items()} for part in found)
-    x["train"], y["train"] = x["train"][:pictures], y["train"][:pictures]
+    x["train"], y["train"] = x["train"][:images], y["train"][:images]
     best: Any = None
     for point in ParameterGrid(grid):
-        reader = make_pipeline(StandardScaler(), READOUTS[name].build(seed).set_params(**point))
-        accuracy = reader.fit(x["train"], y["train"]).score(x["valid"], y["valid"])
+        classifier = make_pipeline(StandardScaler(), READOUTS[name].build(seed).set_params(**point))
+        accuracy = classifier.fit(x["train"], y["train"]).score(x["valid"], y["valid"])
         if best is None or accuracy > best[0]:
-            best = accuracy, point, reader
-    accuracy, point, reader = best
+            best = accuracy, point, classifier
+    accuracy, point, classifier = best
     return {
-        "pictures": len(x["train"]),
-        "chosen": {key: list(value) if isinstance(value, tuple) else value for key, value in point.items()},
-        "valid %": 100 * accuracy,
-        "test %": 100 * reader.score(x["test"], y["test"]),
-        "CPU s": round(time.process_time() - began, 2),
+        "images": len(x["train"]),
+        "hyperparameters": {key: list(value) if isinstance(value, tuple) else value for key, value in point.items()},
+        "valid_accuracy": 100 * accuracy,
+        "test_accuracy": 100 * classifier.score(x["test"], y["test"]),
+        "cpu_seconds": round(time.process_time() - began, 2),
     }
 
 
+@dataclass(frozen=True)
+class DeepVariant:
+    """Units of the hidden layers, and the probability of zeroing a standardised state and a hidden unit."""
+
+    widths: tuple[int, ...]
+    input_dropout: float
+    dropout: float
+
+
 class DeepReadout(nn.Module):
-    """ReLU layers with dropout on standardised states, called like a recurrent network on sequences of one step.
+    """ReLU layers with dropout on standardised states; called like a recurrent network on sequences of one step.
 
     Parameters
     ----------
-    states : (n, p) tensor
-        Of the training set: their mean and spread standardise.
-    widths : sequence of int
-        Units of the hidden layers.
+    states : Tensor
+        (n, p), of the training set: their mean and standard deviation standardise.
+    variant : DeepVariant
+        Layers and dropout.
     outputs : int
         o.
-    input_dropout, dropout : float
-        Probability of zeroing a standardised state, and a hidden unit.
     """
 
     mean: Tensor
-    spread: Tensor
+    scale: Tensor
 
-    def __init__(
-        self, states: Tensor, widths: Sequence[int], outputs: int, input_dropout: float, dropout: float
-    ) -> None:
+    def __init__(self, states: Tensor, variant: DeepVariant, outputs: int) -> None:
         super().__init__()
         self.register_buffer("mean", states.mean(0))
-        self.register_buffer("spread", states.std(0).clamp_min(1e-6))
-        layers: list[nn.Module] = [nn.Dropout(input_dropout)]
+        self.register_buffer("scale", states.std(0).clamp_min(1e-6))
+        layers: list[nn.Module] = [nn.Dropout(variant.input_dropout)]
         before = states.shape[1]
-        for width in widths:
-            layers += [nn.Linear(before, width), nn.ReLU(), nn.Dropout(dropout)]
+        for width in variant.widths:
+            layers += [nn.Linear(before, width), nn.ReLU(), nn.Dropout(variant.dropout)]
             before = width
         self.layers = nn.Sequential(*layers, nn.Linear(before, outputs))
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
-        """`x` (…, p) → logits (…, o)."""
-        return self.layers((x - self.mean) / self.spread), None
+        """Map `x` (…, p) to logits (…, o)."""
+        return self.layers((x - self.mean) / self.scale), None
 
 
-class Deep(NamedTuple):
+class TrainedReadout(NamedTuple):
     """A trained deep readout."""
 
     readout: DeepReadout
@@ -127,22 +131,22 @@ class Deep(NamedTuple):
     cpu_seconds: float
 
 
-def deep(found: States, variant: Mapping[str, Any], options: TrainingOptions, checkpoint: Path) -> Deep:
-    """Train a deep readout, or go on where `checkpoint` is; `variant` has its widths, input_dropout and dropout."""
+def train_deep(found: States, variant: DeepVariant, options: TrainingOptions, checkpoint: Path) -> TrainedReadout:
+    """Train a deep readout, or continue from `checkpoint`."""
     training, valid, test = (list(found.states[split].unsqueeze(1)) for split in SPLITS)
     splits = LabelledSplits("last states", training, valid, test, labels=found.labels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        readout = DeepReadout(found.states["train"], outputs=splits.classes, **variant)
+        readout = DeepReadout(found.states["train"], variant, splits.classes)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     history = train(readout, splits, Classes(), options, checkpoint=checkpoint)
     seconds = sum(row.cpu_seconds or 0.0 for row in history.epochs)
-    return Deep(readout.eval(), len(history.epochs), history.best_epoch, history.best.valid_loss, seconds)
+    return TrainedReadout(readout.eval(), len(history.epochs), history.best_epoch, history.best.valid_loss, seconds)
 
 
 @torch.no_grad()
-def right(readouts: Sequence[DeepReadout], several: Sequence[States], split: str) -> float:
-    """Share in per cent of right answers of one readout, or of the mean probability of several, each on its states."""
-    answers = [F.softmax(readout(one.states[split])[0], 1) for readout, one in zip(readouts, several, strict=True)]
-    named = torch.stack(answers).mean(0).argmax(1)
-    return 100 * float((named == several[0].labels[split]).double().mean())
+def accuracy_percent(readouts: Sequence[nn.Module], several: Sequence[States], split: str) -> float:
+    """Return the accuracy of one readout, or of the mean probability of several, each on its own states."""
+    logits = [readout(one.states[split])[0] for readout, one in zip(readouts, several, strict=True)]
+    predicted = torch.stack([F.softmax(one, 1) for one in logits]).mean(0).argmax(1)
+    return 100 * float((predicted == several[0].labels[split]).double().mean())

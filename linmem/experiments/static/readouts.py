@@ -1,11 +1,11 @@
-"""Solved readouts: what a static memory is worth to a task, without backpropagation through time.
+"""Solved readouts of a static memory, without backpropagation through time.
 
-Ridge least squares for every variant and penalty; the validation loss chooses one. Where the answers are not numbers
-but notes or classes, the chosen variant then gets a logistic readout, again with the best of several penalties.
+Ridge regression for every variant and penalty; the validation loss chooses one. For targets that are notes or classes,
+the chosen variant then gets a logistic readout, again with the best of several penalties.
 
     S W + b,   min loss(S W + b, Y) / M + ρ s ‖W‖²    with s the mean squared state
 
-Letters: M answers, p memory units, o outputs.
+Symbols: M targets, p memory units, o outputs.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from linmem.ridge import AffineMap, ridge_regression
 from linmem.training.metrics import Scores
 from linmem.training.tasks import GivenValues, Task
 
-RIDGES = (1.0, 1e-2, 1e-4, 1e-6)  # none below what float32 states could bear
+RIDGES = (1.0, 1e-2, 1e-4, 1e-6)  # smaller ones would exceed the precision of float32 states
 PENALTIES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
-ITERATIONS = 30  # of L-BFGS for each penalty, each started from the one before
+ITERATIONS = 30  # of L-BFGS for each penalty, each started from the solution before
 
 
-class Read(NamedTuple):
-    """The readout that validation chose."""
+class Chosen(NamedTuple):
+    """The memory and readout that validation chose, with their scores."""
 
     memory: Memory
     penalty: float
@@ -37,50 +37,51 @@ class Read(NamedTuple):
     test: Scores
 
 
-class Answers(NamedTuple):
-    """States where an answer is asked for, and the answers."""
+class StatesAndTargets(NamedTuple):
+    """The states at all steps that have a target, and the targets."""
 
     states: Tensor  # (M, p)
     targets: Tensor  # (M, o) or (M,)
 
 
-def best(memories: Sequence[Memory], splits: Splits, task: Task) -> Read:
-    """Choose variant and penalty on the validation split, and read test once."""
+def choose(memories: Sequence[Memory], splits: Splits, task: Task) -> Chosen:
+    """Choose variant and penalty by the validation loss, and evaluate the chosen readout on test."""
     size = task.output_size(splits)
-    found = (
+    tried = (
         (_loss(readout, valid, task), penalty, memory, readout)
         for memory in memories
-        for train, valid in [tuple(answers(memory, splits, task, split) for split in ("train", "valid"))]
+        for train, valid in [tuple(encode_split(memory, splits, task, split) for split in ("train", "valid"))]
         for penalty, readout in zip(
             RIDGES, ridge_regression(train.states, task.as_outputs(train.targets, size), RIDGES), strict=True
         )
     )
-    _, penalty, memory, readout = min(found, key=lambda one: one[0])
-    train, valid, test = (answers(memory, splits, task, split) for split in ("train", "valid", "test"))
-    if not _numbers(task):
-        tried = logistic(train, task, readout)
-        _, penalty, readout = min(((_loss(r, valid, task), p, r) for p, r in tried), key=lambda one: one[0])
-    counted = task.count(readout(valid.states), valid.targets)
-    choice = counted.choice()
-    return Read(memory, penalty, counted.scores(choice), task.count(readout(test.states), test.targets).scores(choice))
+    _, penalty, memory, readout = min(tried, key=lambda one: one[0])
+    train, valid, test = (encode_split(memory, splits, task, split) for split in ("train", "valid", "test"))
+    if not _is_regression(task):
+        logistics = logistic(train, task, readout)
+        _, penalty, readout = min(((_loss(r, valid, task), p, r) for p, r in logistics), key=lambda one: one[0])
+    counts = task.count(readout(valid.states), valid.targets)
+    threshold = counts.choice()
+    test_scores = task.count(readout(test.states), test.targets).scores(threshold)
+    return Chosen(memory, penalty, counts.scores(threshold), test_scores)
 
 
-def answers(memory: Memory, splits: Splits, task: Task, split: str) -> Answers:
+def encode_split(memory: Memory, splits: Splits, task: Task, split: str) -> StatesAndTargets:
     """Run a memory over a split; float64."""
     inputs, targets = task.examples(splits, split)
     states = encode([x.double() for x in inputs], memory.A, memory.B, None)
-    asked = torch.cat([s[len(s) - len(y) :] for s, y in zip(states, targets, strict=True)])
-    wanted = torch.cat(targets)
-    return Answers(asked, wanted.double() if wanted.is_floating_point() else wanted)
+    with_target = torch.cat([s[len(s) - len(y) :] for s, y in zip(states, targets, strict=True)])
+    y = torch.cat(targets)
+    return StatesAndTargets(with_target, y.double() if y.is_floating_point() else y)
 
 
-def logistic(train: Answers, task: Task, start: AffineMap) -> Iterator[tuple[float, AffineMap]]:
-    """Minimise the task's own loss for every one of PENALTIES, the largest first, in coordinates of unit variance."""
-    mean, spread = train.states.mean(0), train.states - train.states.mean(0)
-    values, vectors = torch.linalg.eigh(spread.T @ spread / len(spread))
+def logistic(train: StatesAndTargets, task: Task, start: AffineMap) -> Iterator[tuple[float, AffineMap]]:
+    """Minimise the task's loss for every one of PENALTIES, the largest first, in coordinates of unit variance."""
+    mean, centred = train.states.mean(0), train.states - train.states.mean(0)
+    values, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
     size = values.mean().clamp_min(1e-12)
     scale = (values.clamp_min(0) + PENALTIES[-1] * size).rsqrt()
-    S, targets = ((spread @ vectors) * scale).float(), train.targets
+    S, targets = ((centred @ vectors) * scale).float(), train.targets
     targets = targets.float() if targets.is_floating_point() else targets
     W = torch.linalg.solve(vectors * scale, start.W).float().contiguous().requires_grad_()
     b = (start.b + mean @ start.W).float().requires_grad_()
@@ -95,15 +96,15 @@ def logistic(train: Answers, task: Task, start: AffineMap) -> Iterator[tuple[flo
             return value
 
         optimizer.step(objective)
-        plain = (vectors * scale) @ W.detach().double()
-        yield penalty, AffineMap(plain, b.detach().double() - mean @ plain)
+        original = (vectors * scale) @ W.detach().double()
+        yield penalty, AffineMap(original, b.detach().double() - mean @ original)
 
 
-def _loss(readout: AffineMap, valid: Answers, task: Task) -> float:
-    counted = task.count(readout(valid.states), valid.targets)
-    loss: float = counted.scores(counted.choice()).loss
+def _loss(readout: AffineMap, valid: StatesAndTargets, task: Task) -> float:
+    counts = task.count(readout(valid.states), valid.targets)
+    loss: float = counts.scores(counts.choice()).loss
     return loss
 
 
-def _numbers(task: Task) -> bool:
+def _is_regression(task: Task) -> bool:
     return isinstance(getattr(task, "task", task), GivenValues)

@@ -1,107 +1,116 @@
-"""What table 2 searches: its grids, their parts, and the search space of every row of a part.
-
-A grid has parts, each a set under a protocol. What a part says of itself goes before what the grid says of all.
-"""
+"""Search spaces of table 2: each part of a grid is a data set under a protocol."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from linmem.runs.sweep import space
+from linmem.training.loop import TrainingOptions
 
 SETS = ("jsb_chorales", "piano_midi", "nottingham", "muse_data")
-_PAPER = [list(pair) for pair in space.PAPER_SIZES]
-_ALL: dict[str, Any] = {"without": []}
-# Rows for which two cores have no time on the large sets, and what suits pieces of thousands of steps.
-_LARGE = {"without": ["RNN", "pret-RNN", "GRU", "RNN-RBM"], "truncate": 100, "patience": 8}
-_SEARCHED = {
-    **_LARGE,
-    "starts": ["marginal"],
-    "dropout": [[0.0, 0.0], [0.1, 0.2]],
-    "clip": 0.25,
-    "memory_decay": 0.7,
-}
-_MOVED = {**_LARGE, "seeds": 1, "chosen on": "jsb_chorales"}
+PROTOCOLS = ("plain", "regularized")
+SMALL_LMN = "pret-LMN-B, a fifth"  # the row with at most a fifth of the LSTM's parameters
+
+
+@dataclass(frozen=True)
+class Part:
+    """A data set under a protocol; `lmn_sizes` are pairs (f, p), `dropout` pairs (input, readout).
+
+    `chosen_on` names another set whose valid split chooses the settings; "" stands for the set itself. `dropout`,
+    `clip` and `memory_decay` belong to the regularized protocol, `weight_decay` to the plain one.
+    """
+
+    data: str
+    protocol: str
+    units: tuple[int, ...] = (100, 250)
+    lmn_sizes: tuple[tuple[int, int], ...] = ((100, 100), (250, 200))
+    weight_decay: tuple[float, ...] = (0.0,)
+    output_bias_init: tuple[str, ...] = ("marginal", "default")
+    dropout: tuple[tuple[float, float], ...] = ((0.1, 0.3), (0.2, 0.5))
+    clip: float = TrainingOptions.clip
+    memory_decay: float = 0.3
+    max_epochs: int = 120
+    pretrain_epochs: int = 25
+    patience: int = 10
+    truncate: int = 0
+    seeds: int = 3
+    chosen_on: str = ""
+    excluded_rows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Config:
+    """The parts of a grid."""
+
+    parts: tuple[Part, ...]
+
+
+_SMOKE = Part(
+    "chorales",
+    "plain",
+    units=(4,),
+    lmn_sizes=((4, 6),),
+    output_bias_init=("marginal",),
+    dropout=((0.1, 0.3),),
+    max_epochs=1,
+    pretrain_epochs=1,
+    patience=1,
+    seeds=1,
+    excluded_rows=("pret-RNN", "GRU", "RNN-RBM", "LMN-A"),
+)
+# The larger sets: rows that two cores have no time for are left out, and pieces of thousands of steps are truncated.
+_LARGE = Part("", "regularized", patience=8, truncate=100, excluded_rows=("RNN", "pret-RNN", "GRU", "RNN-RBM"))
+_SEARCHED = replace(
+    _LARGE, output_bias_init=("marginal",), dropout=((0.0, 0.0), (0.1, 0.2)), clip=0.25, memory_decay=0.7
+)
+_TRANSFERRED = replace(_LARGE, protocol="plain", seeds=1, chosen_on="jsb_chorales")
 _EPOCHS = {"piano_midi": 60, "nottingham": 50, "muse_data": 25}
 _SEEDS = {"piano_midi": 3, "nottingham": 3, "muse_data": 1}
+_PAPER = Part(
+    "",
+    "",
+    units=(50, 100, 250, 500, 750),
+    lmn_sizes=space.PAPER_SIZES,
+    weight_decay=(0.0, 1e-7, 1e-6, 1e-5, 1e-4),
+    dropout=((0.0, 0.0), (0.1, 0.3), (0.2, 0.5)),
+    max_epochs=1000,
+    pretrain_epochs=60,
+    patience=20,
+)
 
-CONFIGS: Mapping[str, Mapping[str, Any]] = {
-    "smoke": {
-        "parts": [
-            {"set": "chorales", "protocol": "plain"},
-            {"set": "chorales", "protocol": "ours", "pairs": [[4, 5]]},
-        ],
-        "seeds": 1,
-        "units": [4],
-        "pairs": [[4, 6]],
-        "L2": [0.0],
-        "starts": ["marginal"],
-        "dropout": [[0.1, 0.3]],
-        "epochs": 1,
-        "pretraining epochs": 1,
-        "patience": 1,
-        "without": ["pret-RNN", "GRU", "RNN-RBM", "LMN-A"],
-    },
-    "small": {
-        "parts": [
-            {"set": "jsb_chorales", "protocol": "plain", "pairs": [[50, 100], [100, 250]], **_ALL},
-            {"set": "jsb_chorales", "protocol": "ours", **_ALL},
-            *(
-                {"set": name, "protocol": "ours", "seeds": _SEEDS[name], "epochs": epochs, **_SEARCHED}
-                for name, epochs in _EPOCHS.items()
-            ),
-            *({"set": name, "protocol": "plain", "epochs": epochs, **_MOVED} for name, epochs in _EPOCHS.items()),
-        ],
-        "seeds": 3,
-        "units": [100, 250],
-        "pairs": [[100, 100], [250, 200]],
-        "L2": [0.0],
-        "starts": ["marginal", "default"],
-        "dropout": [[0.1, 0.3], [0.2, 0.5]],
-        "epochs": 120,
-        "pretraining epochs": 25,
-        "patience": 10,
-    },
-    "paper": {
-        "parts": [{"set": name, "protocol": protocol} for protocol in ("plain", "ours") for name in SETS],
-        "seeds": 3,
-        "units": [50, 100, 250, 500, 750],
-        "pairs": _PAPER,
-        "L2": [0.0, 1e-7, 1e-6, 1e-5, 1e-4],
-        "starts": ["marginal", "default"],
-        "dropout": [[0.0, 0.0], [0.1, 0.3], [0.2, 0.5]],
-        "epochs": 1000,
-        "pretraining epochs": 60,
-        "patience": 20,
-        **_ALL,
-    },
+GRIDS = {
+    "smoke": Config((_SMOKE, replace(_SMOKE, protocol="regularized", lmn_sizes=((4, 5),)))),
+    "small": Config(
+        (
+            Part("jsb_chorales", "plain", lmn_sizes=((50, 100), (100, 250))),
+            Part("jsb_chorales", "regularized"),
+            *(replace(_SEARCHED, data=name, seeds=_SEEDS[name], max_epochs=n) for name, n in _EPOCHS.items()),
+            *(replace(_TRANSFERRED, data=name, max_epochs=n) for name, n in _EPOCHS.items()),
+        )
+    ),
+    "paper": Config(tuple(replace(_PAPER, data=name, protocol=protocol) for protocol in PROTOCOLS for name in SETS)),
 }
 
 
-def parts(config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every part of a grid, with all that holds for it."""
-    return [{**config, **part} for part in config["parts"]]
-
-
-def rows(part: Mapping[str, Any]) -> dict[str, space.Space]:
-    """Search space of every row of a part."""
-    common: dict[str, Any] = {
-        "max_epochs": part["epochs"],
-        "patience": part["patience"],
-        "truncate": part.get("truncate", 0),
-        "pretrain_epochs": part["pretraining epochs"],
-        "output_bias_init": part["starts"],
+def search_spaces(part: Part) -> dict[str, space.Space]:
+    """Return the search space of every row of a part."""
+    options: dict[str, Any] = {
+        "max_epochs": part.max_epochs,
+        "patience": part.patience,
+        "truncate": part.truncate,
+        "pretrain_epochs": part.pretrain_epochs,
+        "output_bias_init": part.output_bias_init,
     }
-    if part["protocol"] == "plain":
-        found = space.table2_rows(part["units"], part["pairs"], weight_decay=part["L2"], **common)
+    if part.protocol == "plain":
+        spaces = space.table2_rows(part.units, part.lmn_sizes, weight_decay=part.weight_decay, **options)
     else:
-        better = {"learning_rate": 3e-3, "ema_decay": 0.98, "input_dropout, readout_dropout": part["dropout"]}
-        clip = {"clip": part["clip"]} if "clip" in part else {}
-        found = space.table2_rows(part["units"], part["pairs"], **better, **clip, **common)
-        del found["RNN-RBM"]  # its task reads the trained weights, not their average, and it has no dropout
+        options |= {"learning_rate": 3e-3, "ema_decay": 0.98, "clip": part.clip}
+        options["input_dropout, readout_dropout"] = part.dropout
+        spaces = space.table2_rows(part.units, part.lmn_sizes, **options)
+        del spaces["RNN-RBM"]  # its task reads the trained weights, not their average, and it has no dropout
         for row in ("LMN-A", "LMN-B", "pret-LMN-B"):
-            found[row] = {**found[row], "nonlinearity": "relu"}
-        memory_decay = {"lags": 4, "unfolded_nonlinearity": "relu", "memory_decay": part.get("memory_decay", 0.3)}
-        found["pret-LMN-B"] = {**found["pret-LMN-B"], **memory_decay}
-    return {row: one for row, one in found.items() if row not in part["without"]}
+            spaces[row] = {**spaces[row], "nonlinearity": "relu"}
+        pretraining = {"lags": 4, "unfolded_nonlinearity": "relu", "memory_decay": part.memory_decay}
+        spaces["pret-LMN-B"] = {**spaces["pret-LMN-B"], **pretraining}
+    return {row: one for row, one in spaces.items() if row not in part.excluded_rows}

@@ -1,0 +1,151 @@
+"""Run an experiment, keep its records as they are measured, and show them.
+
+A record is written as soon as it is measured. An interrupted run continues: `run` yields the same records in the same
+order, quickly where its work is done, and records that exist are kept as they are.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from tqdm import tqdm
+
+from linmem.experiments.harness import targets
+from linmem.experiments.harness.catalog import EXPERIMENTS, Experiment, config_record, default_grid, load_experiment
+from linmem.experiments.harness.records import (
+    Record,
+    Records,
+    caveat,
+    is_complete,
+    provenance_text,
+    read_records,
+    require_records,
+    write_records,
+)
+from linmem.reporting import tables
+from linmem.runs.directory import provenance
+from linmem.storage.atomic import write_text
+
+WORK = "work"  # folder of intermediate work, beside the records
+
+
+def reproduce(
+    name: str,
+    folder: Path,
+    *,
+    grid: str | None = None,
+    seed: int | None = None,
+    force: bool = False,
+    progress: bool = False,
+) -> str:
+    """Run an experiment and return its tables; records that `folder` holds are not measured again.
+
+    Several processes may run the same experiment in the same folder: they share the training runs and jobs.
+
+    Parameters
+    ----------
+    name : str
+        One of `EXPERIMENTS`.
+    folder : Path
+        Gets `NAME.jsonl`, `NAME.md`, figures `NAME*.png`, and `work/` with intermediate work.
+    grid : str, optional
+        One of the module's `GRIDS`; default: that of the existing records, else "small" or, without one, "paper".
+    seed : int, optional
+        Seed of all random draws; default: that of the existing records, else 0.
+    force : bool
+        Whether to measure again and replace the records. Intermediate work is used again: delete `work/` to redo it.
+    progress : bool
+        Whether to show a progress bar on a terminal.
+
+    Raises
+    ------
+    ValueError
+        The name or grid is unknown, or the records belong to another grid, seed or configuration.
+    """
+    experiment, path = load_experiment(name), folder / f"{name}.jsonl"
+    records = require_records(name, folder) if path.exists() and not force else []
+    grid = grid or (records[0]["grid"] if records else default_grid(experiment))
+    seed = seed if seed is not None else records[0]["seed"] if records else 0
+    if grid not in experiment.GRIDS:
+        raise ValueError(f"grid must be one of {', '.join(experiment.GRIDS)}, got {grid!r}. Choose one of these.")
+    _check_same_run(path, records, experiment, grid, seed)
+    if not is_complete(records):
+        folder.mkdir(parents=True, exist_ok=True)
+        if force:
+            path.unlink(missing_ok=True)
+        for record in _measure(name, experiment, grid, seed, folder, len(records), progress):
+            records = [*records, record]
+            if len(records) > len(read_records(name, folder).valid):  # else another process is ahead
+                write_records(name, folder, records)
+        write_records(name, folder, [*records[:-1], records[-1] | {"last": True}])
+    return show(name, folder)
+
+
+def show(name: str, folder: Path) -> str:
+    """Return the tables of an experiment from its records, complete or not, and write them to `NAME.md`.
+
+    Raises
+    ------
+    ValueError
+        The name is unknown, or there are no valid records.
+    """
+    experiment, records = load_experiment(name), Records(require_records(name, folder), "")
+    parts = [experiment.TITLE, experiment.show(records.results, folder)]
+    if stated := experiment.targets(records.results):
+        parts.append(f"Targets:\n\n{targets.target_table(stated, caveat(records))}")
+    text = "\n\n".join([*parts, provenance_text(records.valid)])
+    write_text(folder / f"{name}.md", text + "\n")
+    return text
+
+
+def list_experiments(folder: Path) -> str:
+    """Return a Markdown table of all experiments and the state of their records in `folder`."""
+    rows = []
+    for name in EXPERIMENTS:
+        valid, problem = read_records(name, folder)
+        state = "; ".join(part for part in (problem, provenance_text(valid) if valid else "") if part) or "not run"
+        rows.append({"experiment": name, "title": load_experiment(name).TITLE, "state": state})
+    return tables.markdown(rows, words=("title", "state"))
+
+
+def list_targets(folder: Path) -> str:
+    """Return a Markdown table of the targets of all experiments, evaluated on the records in `folder`."""
+    rows = []
+    for name in EXPERIMENTS:
+        records = read_records(name, folder)
+        stated = load_experiment(name).targets(records.results)
+        rows += [{"experiment": name} | row for row in targets.target_rows(stated, caveat(records))]
+    return tables.markdown(rows, words=targets.TEXT_COLUMNS)
+
+
+def _check_same_run(path: Path, records: Sequence[Record], experiment: Experiment, grid: str, seed: int) -> None:
+    if not records:
+        return
+    if (records[0]["grid"], records[0]["seed"]) != (grid, seed):
+        raise ValueError(
+            f"{path} must hold grid {grid} with seed {seed}, got grid {records[0]['grid']} with seed"
+            f" {records[0]['seed']}. Use another folder (--out) or run again (--force)."
+        )
+    if not is_complete(records) and records[-1]["config"] != config_record(experiment.GRIDS[grid]):
+        raise ValueError(
+            f"{path} must have the configuration of the current grid {grid}, got an earlier one. Run again (--force;"
+            " intermediate work is used again) or use another folder (--out)."
+        )
+
+
+def _measure(
+    name: str, experiment: Experiment, grid: str, seed: int, folder: Path, existing: int, progress: bool
+) -> Iterator[Record]:
+    """Yield the records after the first `existing`; `seconds` counts from the record before."""
+    head = {"experiment": name, "grid": grid, "seed": seed, "config": config_record(experiment.GRIDS[grid])}
+    source = provenance()
+    results = experiment.run(experiment.GRIDS[grid], seed, folder / WORK / f"{name}-{grid}-{seed}")
+    started = time.perf_counter()
+    for index, result in enumerate(tqdm(results, unit="record", disable=None if progress else True)):
+        now, seconds = datetime.now(timezone.utc).isoformat(timespec="seconds"), time.perf_counter() - started
+        if index >= existing:
+            yield head | {"finished": now, "seconds": round(seconds, 3)} | source | {"result": result}
+        started = time.perf_counter()

@@ -1,0 +1,98 @@
+"""Training runs of an experiment: plans of runs that processes share, and training that may diverge."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from linmem.runs.directory import HISTORY, PRETRAINING, RunOptions
+from linmem.runs.sweep.sweep import Outcome, sweep
+from linmem.storage.atomic import read_lines
+from linmem.training.loop import DivergenceError, TrainingOptions, train
+from linmem.training.tasks import Task
+
+
+def train_all(
+    plan: Sequence[RunOptions],
+    folder: Path,
+    *,
+    may_diverge: bool = False,
+    progress: bool = False,
+    interval: float = 2.0,
+) -> list[Outcome]:
+    """Train all runs of `plan` in `folder` and return their outcomes; several processes may share the work.
+
+    Parameters
+    ----------
+    plan : sequence of RunOptions
+        The runs.
+    folder : Path
+        Holds the study and one folder per run.
+    may_diverge : bool
+        Whether a run with a non-finite loss is an outcome ("failed") instead of an error.
+    progress : bool
+        Whether to show a progress bar.
+    interval : float
+        Seconds between two checks for the runs of other processes.
+
+    Raises
+    ------
+    RuntimeError
+        A run failed; the message holds its traceback.
+    """
+    while True:
+        outcomes = sweep(plan, folder, progress=progress)
+        for one in outcomes:
+            if one.state == "failed" and not (may_diverge and one.diverged):
+                raise RuntimeError(f"run {one.name} in {folder} failed; its options are {one.options}\n{one.error}")
+        if all(one.state in ("complete", "failed") for one in outcomes):
+            return outcomes
+        time.sleep(interval)
+
+
+class RunHistory(NamedTuple):
+    """The epochs of a finished run and the CPU seconds of its pretraining, 0 without one."""
+
+    epochs: list[dict[str, Any]]
+    pretraining_seconds: float
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU seconds of pretraining and training."""
+        return self.pretraining_seconds + sum(float(row["cpu_seconds"]) for row in self.epochs)
+
+
+def read_history(folder: Path) -> RunHistory:
+    """Read the history of the run in `folder`."""
+    pretraining = folder / PRETRAINING
+    seconds = json.loads(pretraining.read_text(encoding="utf-8"))["cpu_seconds"] if pretraining.exists() else 0.0
+    return RunHistory(read_lines(folder / HISTORY), float(seconds))
+
+
+class Training(NamedTuple):
+    """How far a training went; the model has the weights of its best epoch on valid, if it finished one."""
+
+    best_epoch: int  # 0: no epoch was finished
+    epochs: int
+    diverged: bool
+
+
+def train_until_divergence(model: nn.Module, splits: Any, task: Task, options: TrainingOptions) -> Training:
+    """Train like `linmem.training.loop.train`, but return normally if the loss becomes non-finite.
+
+    Raises
+    ------
+    ValueError
+        The data do not fit the task.
+    """
+    best = [0]
+    try:
+        train(model, splits, task, options, after_epoch=lambda state: best.append(state.best["loss"].epoch))
+    except DivergenceError:
+        return Training(best[-1], len(best) - 1, diverged=True)
+    return Training(best[-1], len(best) - 1, diverged=False)

@@ -1,0 +1,72 @@
+"""Solved memories of images: fitted once, kept in a folder, their last states cached. Symbol: p memory units."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from linmem import data
+from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.data import LabelledSplits
+from linmem.experiments.harness.catalog import Result
+from linmem.experiments.harness.jobs import run_job
+from linmem.experiments.static import last_state
+from linmem.experiments.static.last_state import States
+
+
+@lru_cache(2)
+def load_images(name: str) -> LabelledSplits:
+    """Load a labelled data set; the last two stay in memory."""
+    splits = data.load(name)
+    assert isinstance(splits, LabelledSplits)
+    return splits
+
+
+class Memories:
+    """The solved memories of a data set.
+
+    Parameters
+    ----------
+    name : str
+        The data set.
+    fitted : int
+        Number of training sequences that each memory is fitted to, drawn by its seed.
+    folder : Path
+        Holds the fitted autoencoders.
+    cached : int
+        Number of memories whose states stay in memory.
+    """
+
+    def __init__(self, name: str, fitted: int, folder: Path, cached: int) -> None:
+        self.name, self.fitted, self.folder = name, fitted, folder
+        self.states: Callable[[int, int], States] = lru_cache(cached)(self._encode)
+
+    @property
+    def splits(self) -> LabelledSplits:
+        """The data set."""
+        return load_images(self.name)
+
+    def fit(self, p: int, seed: int) -> Result:
+        """Fit the memory of p units, unless it is kept already; return its reconstruction errors."""
+        return cast(Result, run_job(self.folder, f"memory-{p}-{seed}", partial(self._fit, p, seed)))
+
+    def _fit(self, p: int, seed: int) -> Result:
+        began, splits = time.process_time(), self.splits
+        order = torch.randperm(len(splits.train), generator=torch.Generator().manual_seed(seed))
+        sequences = [splits.train[i] for i in order[: self.fitted].tolist()]
+        solved = LinearAutoencoder(p, decoder="tied", random_state=seed).fit(sequences)
+        solved.save(self._path(p, seed))
+        errors = {"bound": float(solved.optimal_error_), "error": float(solved.training_error_)}
+        return {"fitted": len(sequences)} | errors | {"cpu_seconds": round(time.process_time() - began, 2)}
+
+    def _encode(self, p: int, seed: int) -> States:
+        self.fit(p, seed)
+        return last_state.encode(LinearAutoencoder.load(self._path(p, seed)), self.splits)
+
+    def _path(self, p: int, seed: int) -> Path:
+        return self.folder / f"memory-{p}-{seed}.safetensors"

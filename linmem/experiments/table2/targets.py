@@ -1,0 +1,88 @@
+"""Targets of `table2`: L18's order of the models, published likelihoods, persistence, and L19's headline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import mean
+
+from linmem.experiments.harness.catalog import Results
+from linmem.experiments.harness.summarize import Group, group_by
+from linmem.experiments.harness.targets import Target
+from linmem.experiments.table2 import published
+from linmem.experiments.table2.grids import PROTOCOLS, SMALL_LMN
+
+LMNS = ("LMN-A", "LMN-B", "pret-LMN-B")
+Rows = Mapping[str, Group]  # results by row
+
+
+def targets(results: Results) -> list[Target]:
+    """State the targets of every set and protocol, also of those that were not run, and of all together."""
+    measured = {part: group_by(group, "row") for part, group in group_by(results, "set", "protocol").items()}
+    known: dict[tuple[str, str], Rows] = {(name, p): {} for p in PROTOCOLS for name in published.ACCURACY}
+    parts = measured if measured and not measured.keys() & known.keys() else known | measured
+    gains = [gain for rows in parts.values() if (gain := _gain(rows)) is not None]
+    return [
+        *(target for (name, protocol), rows in parts.items() for target in _order(rows, name, protocol)),
+        _ahead_of_persistence({name: rows for (name, protocol), rows in parts.items() if protocol == "regularized"}),
+        Target(
+            "On some set a pretrained LMN-B with at most a fifth of the LSTM's parameters is ahead in accuracy",
+            "≥ 3.7 points",
+            f"{max(gains):.2f} points at most" if gains else "–",
+            max(gains) >= 3.7 if gains else None,
+        ),
+    ]
+
+
+def _order(rows: Rows, name: str, protocol: str) -> list[Target]:
+    """L18's order of the models by accuracy, the same by NLL, and the best LMN against the published LSTM."""
+    where = f"{name}, {protocol}"
+    accuracy = f"{where}: accuracy, %", "pret-LMN-B ≥ LMN-B > LSTM"
+    likelihood = f"{where}: NLL", "pret-LMN-B ≤ LMN-B < LSTM"
+    if not {"persistence", "LSTM", "LMN-B", "pret-LMN-B"} <= rows.keys():
+        return [Target(*accuracy), Target(*likelihood)]
+    order = [rows[row] for row in ("pret-LMN-B", "LMN-B", "LSTM")]
+    a, n = [_accuracy(group) for group in order], [_nll(group) for group in order]
+    found = [
+        Target(*accuracy, _join(a, 2), a[0] >= a[1] > a[2]),
+        Target(*likelihood, _join(n, 3), n[0] <= n[1] < n[2]),
+    ]
+    if (known := published.NLL.get(name, {}).get("LSTM")) is not None:
+        best = _best_lmn(rows)
+        nll = _nll(rows[best])
+        statement = f"{where}: NLL of {best}, the best LMN on valid, below the published LSTM's"
+        found.append(Target(statement, f"< {known}", f"{nll:.3f}", nll < known))
+    return found
+
+
+def _ahead_of_persistence(parts: Mapping[str, Rows]) -> Target:
+    """The best LMN on valid against the copy of the last frame, on every set."""
+    found, ahead = [], []
+    for name, rows in parts.items():
+        if "persistence" in rows and any(row in rows for row in LMNS):
+            ours, copied = _accuracy(rows[_best_lmn(rows)]), _accuracy(rows["persistence"])
+            found.append(f"{name} {ours:.2f}, {copied:.2f}")
+            ahead.append(ours > copied)
+    reached = False if not all(ahead) else True if len(ahead) == len(parts) else None
+    statement = "regularized protocol: accuracy of the best LMN on valid above persistence's, %"
+    return Target(statement, f"on {', '.join(parts)}", "; ".join(found) or "–", reached if ahead else None)
+
+
+def _best_lmn(rows: Rows) -> str:
+    return min((row for row in LMNS if row in rows), key=lambda row: mean(one["valid"]["nll"] for one in rows[row]))
+
+
+def _gain(rows: Rows) -> float | None:
+    """Return the points of accuracy by which the small pretrained LMN-B is ahead of the LSTM."""
+    return _accuracy(rows[SMALL_LMN]) - _accuracy(rows["LSTM"]) if {SMALL_LMN, "LSTM"} <= rows.keys() else None
+
+
+def _accuracy(group: Group) -> float:
+    return 100 * mean(one["test"]["accuracy"] for one in group)
+
+
+def _nll(group: Group) -> float:
+    return mean(one["test"]["nll"] for one in group)
+
+
+def _join(values: Sequence[float], digits: int) -> str:
+    return ", ".join(f"{value:.{digits}f}" for value in values)
