@@ -190,7 +190,7 @@ def check_transfer(layer: LMN, readout: nn.Linear, outputs: int, memory_decay: f
 def _readout_bias(model: nn.Module) -> Tensor | None:
     match model:
         case SequenceModel():
-            return model.readout.bias
+            return model.readout.note_bias if model.is_joint else model.readout.bias
         case UnfoldedNetwork() | ExplicitMemoryNetwork():
             return model.bias_o
         case RNNRBM():

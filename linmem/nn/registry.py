@@ -30,8 +30,12 @@ from linmem.nn.baselines import (
 )
 from linmem.nn.lmn import LMN
 from linmem.nn.multiscale import MultiScaleLMN
+from linmem.nn.nade import NADE
+from linmem.nn.nade.module import ORDERS as NOTE_ORDERS
 from linmem.nn.sequence_model import SequenceModel
 from linmem.nn.unfolded import ExplicitMemoryNetwork, UnfoldedNetwork
+
+READOUTS = ("linear", "nade")
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,12 @@ class ModelOptions:
         Probability of zeroing an entry of the readout's input; not available for these three.
     skip_connection : bool
         Add a linear map from the input to the output, zero at the start; not available for these three.
+    readout : str
+        linear, or nade: a joint distribution over the notes of a frame; not available for these three.
+    nade_size : int
+        Hidden units of a NADE.
+    note_order : str
+        Order in which a NADE visits the notes: ascending, or descending, which `linmem harmonize` needs.
 
     Raises
     ------
@@ -92,9 +102,12 @@ class ModelOptions:
     input_dropout: float = 0.0
     readout_dropout: float = 0.0
     skip_connection: bool = False
+    readout: str = "linear"
+    nade_size: int = 150
+    note_order: str = "ascending"
 
     def __post_init__(self) -> None:
-        for name in ("hidden_size", "memory_size", "lags", "scales", "window", "channels"):
+        for name in ("hidden_size", "memory_size", "lags", "scales", "window", "channels", "nade_size"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be greater than 0, got {getattr(self, name)}.")
         for name in ("detach", "input_dropout", "readout_dropout"):
@@ -105,8 +118,11 @@ class ModelOptions:
             raise ValueError(
                 f"nonlinearity must be {fixed!r} for {self.model}, got {self.nonlinearity!r}. Omit the option."
             )
-        for name in ("input_dropout", "readout_dropout", "skip_connection"):
-            if self.model in _WITHOUT_SEQUENCE_MODEL and getattr(self, name):
+        for name, known in (("readout", READOUTS), ("note_order", NOTE_ORDERS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}.")
+        for name in ("input_dropout", "readout_dropout", "skip_connection", "readout"):
+            if self.model in _WITHOUT_SEQUENCE_MODEL and getattr(self, name) != getattr(ModelOptions, name):
                 raise ValueError(
                     f"{name} must be {getattr(ModelOptions, name)!r} for {self.model}, got {getattr(self, name)!r}."
                     " Omit the option."
@@ -212,7 +228,11 @@ def _with_readout(build: LayerBuilder) -> ModelBuilder:
 
     def build_model(options: ModelOptions, inputs: int, outputs: int) -> nn.Module:
         layer, width = build(options, inputs)
-        readout = nn.Linear(width, outputs)
+        readout = (
+            NADE(width, outputs, options.nade_size, options.note_order)
+            if options.readout == "nade"
+            else nn.Linear(width, outputs)
+        )
         return SequenceModel(
             layer, readout, options.input_dropout, options.readout_dropout, skip_connection=options.skip_connection
         )

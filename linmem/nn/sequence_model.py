@@ -1,8 +1,9 @@
-"""A sequence model: a recurrent layer, then a linear readout applied to the layer's output at every step.
+"""A sequence model: a recurrent layer, then a linear or joint readout of the layer's output at every step.
 
     y_t = W_o dropout(r_t) + b_o (+ W_s x_t)
 
 r_t is the output of the recurrent layer at step t. The outputs are logits: the loss applies the output nonlinearity.
+With a NADE as readout, y_t are its biases, and the outputs are joint distributions over the frames.
 W_s, the skip connection, starts at zero.
 
 Symbols: B sequences, T steps, a inputs, o outputs.
@@ -14,16 +15,18 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from linmem.nn.nade import NADE, FrameDistribution
+
 
 class SequenceModel(nn.Module):
-    """Recurrent layer with a linear readout.
+    """Recurrent layer with a linear or joint readout.
 
     Parameters
     ----------
     recurrent : Module
         Batch-first layer called as `r, state = recurrent(x, state)`: `LMN`, `torch.nn.LSTM`, ….
-    readout : Linear
-        Maps the layer's output to o logits.
+    readout : Linear or NADE
+        Maps the layer's output to o logits, or to a joint distribution over o notes.
     input_dropout, readout_dropout : float
         Probability of zeroing an input feature, and a feature of the readout's input.
     skip_connection : bool
@@ -52,13 +55,14 @@ class SequenceModel(nn.Module):
     def __init__(
         self,
         recurrent: nn.Module,
-        readout: nn.Linear,
+        readout: nn.Linear | NADE,
         input_dropout: float = 0.0,
         readout_dropout: float = 0.0,
         skip_connection: bool = False,
     ) -> None:
         super().__init__()
-        self.recurrent, self.readout = recurrent, readout
+        self.recurrent = recurrent
+        self.readout: Any = readout
         self.input_size = getattr(recurrent, "input_size", None)
         self.input_dropout, self.readout_dropout = nn.Dropout(input_dropout), nn.Dropout(readout_dropout)
         self.skip: nn.Linear | None = None
@@ -68,14 +72,20 @@ class SequenceModel(nn.Module):
                     f"recurrent must have an attribute input_size for a skip connection, got a"
                     f" {type(recurrent).__name__} without one. Set it on the layer."
                 )
-            weight = readout.weight
+            linear = self._linear()
+            weight = linear.weight
             self.skip = nn.Linear(
-                self.input_size, readout.out_features, bias=False, device=weight.device, dtype=weight.dtype
+                self.input_size, linear.out_features, bias=False, device=weight.device, dtype=weight.dtype
             )
             nn.init.zeros_(self.skip.weight)
 
-    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """Compute the logits of all steps.
+    @property
+    def is_joint(self) -> bool:
+        """Whether the outputs are joint distributions over frames instead of logits."""
+        return isinstance(self.readout, NADE)
+
+    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor | FrameDistribution, Any]:
+        """Compute the logits, or the distributions, of all steps.
 
         Parameters
         ----------
@@ -86,15 +96,22 @@ class SequenceModel(nn.Module):
 
         Returns
         -------
-        logits : Tensor
-            (B, T, o) or (T, o).
+        outputs : Tensor or FrameDistribution
+            Logits (B, T, o) or (T, o), or as many distributions over frames.
         state
             State after the last step.
         """
         x = self.input_dropout(x)
         hidden, state = self.recurrent(x, state)
-        logits = self.readout(self.readout_dropout(hidden))
-        return (logits if self.skip is None else logits + self.skip(x)), state
+        outputs = self._linear()(self.readout_dropout(hidden))
+        if self.skip is not None:
+            outputs = outputs + self.skip(x)
+        return (self.readout.distribution(outputs) if self.is_joint else outputs), state
+
+    def _linear(self) -> nn.Linear:
+        """The linear part of the readout."""
+        linear: nn.Linear = self.readout.biases if self.is_joint else self.readout
+        return linear
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -35,12 +35,13 @@ from linmem.runs.options import RunOptions, check_pretraining
 from linmem.storage.atomic import write_json, write_lines
 from linmem.training import distributed
 from linmem.training.checkpoint import read_history
+from linmem.training.joint_task import JointNextFrame
 from linmem.training.loop import History, evaluate_on_examples, train_on_examples
 from linmem.training.metrics import FrameScores, Scores, scores_from_dict
 from linmem.training.prepared import PreparedTask
 from linmem.training.pretraining import pretrain, pretrain_on_inputs
 from linmem.training.rbm_task import NextFrameRBM
-from linmem.training.tasks import Task, task_of
+from linmem.training.tasks import NextFrame, Task, task_of
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def run(
             _pretrain(model, options, prepared, folder, progress)
         history = train_on_examples(
             model,
-            NextFrameRBM.fast(model) if isinstance(model, RNNRBM) else task,
+            _fast(task),
             training,
             valid,
             options.training,
@@ -114,12 +115,12 @@ def run(
 
 
 def _summarize(model: nn.Module, task: Task, prepared: PreparedTask, history: History, folder: Path) -> Summary:
-    """Scores of the best epoch, as validated in training; an RNN-RBM's are estimated anew, with more samples."""
+    """Scores of the best epoch, as validated in training; those estimated from samples anew, with more of them."""
     valid = prepared.examples("valid")
     name, baseline = _baseline(prepared, "valid")
     return Summary(
         evaluate_on_examples(model, task, valid, valid)
-        if isinstance(model, RNNRBM)
+        if isinstance(task, NextFrameRBM | JointNextFrame)
         else scores_from_dict(history.best.valid),
         baseline,
         name,
@@ -177,12 +178,38 @@ def _baseline(prepared: PreparedTask, split: str) -> tuple[str, Scores]:
 
 def scores_table(scores: dict[str, Scores]) -> str:
     """Return a Markdown table, one row per model; accuracies in per cent, NLL in nats per target (for music, frame)."""
-    return tables.markdown([{"model": name} | score.row() for name, score in scores.items()], {"NLL": 3, "MSE": 5})
+    rows = [{"model": name} | score.row() for name, score in scores.items()]
+    columns = dict.fromkeys(column for row in rows for column in row)  # a column that a model does not have: –
+    digits = {"NLL": 3, "joint NLL": 3, "marginal error": 4, "MSE": 5}
+    return tables.markdown([{column: row.get(column) for column in columns} for row in rows], digits)
 
 
 def _task_for(model: nn.Module, task: Task) -> Task:
-    """The task with the likelihood of the model: that of an RNN-RBM is a joint distribution over the notes."""
-    return NextFrameRBM(model) if isinstance(model, RNNRBM) else task
+    """The task with the likelihood of the model: an RNN-RBM and a NADE give a joint distribution over the notes.
+
+    Raises
+    ------
+    ValueError
+        The targets of a model with a joint readout are not the next frames of piano rolls.
+    """
+    if isinstance(model, RNNRBM):
+        return NextFrameRBM(model)
+    if isinstance(model, SequenceModel) and model.is_joint:
+        if type(task) is not NextFrame:
+            raise ValueError("readout must be linear unless the data set has piano rolls, got 'nade'. Omit the option.")
+        return JointNextFrame()
+    return task
+
+
+def _fast(task: Task) -> Task:
+    """The task with fewer samples where metrics are estimated from samples, for comparing epochs."""
+    match task:
+        case NextFrameRBM():
+            return NextFrameRBM.fast(task.model)
+        case JointNextFrame():
+            return JointNextFrame.fast()
+        case _:
+            return task
 
 
 def _absolute_path(name: str) -> str:
@@ -193,16 +220,20 @@ def _absolute_path(name: str) -> str:
 def _pretrain(model: nn.Module, options: RunOptions, prepared: PreparedTask, folder: Path, progress: bool) -> None:
     """Initialize the model as `options.pretraining` says, and write epochs and seconds."""
     assert isinstance(model, SequenceModel)
+    readout: Any = model.readout
+    if model.is_joint:  # the linear map to the notes' biases is pretrained, as a readout of independent notes
+        readout = nn.Linear(readout.in_features, readout.notes, device=readout.biases.weight.device)
+        readout.load_state_dict({"weight": readout.weight, "bias": model.readout.note_bias})
     layer: Any = model.recurrent.lmn if isinstance(model.recurrent, StochasticDetach) else model.recurrent
     before = read_history(folder / UNFOLDED)  # epochs of an interrupted pretraining
     started, cpu_started, epochs = time.perf_counter(), time.process_time(), 0
     training, valid = prepared.examples("train"), prepared.examples("valid")
     if options.pretraining.pretrain == "inputs":
-        pretrain_on_inputs(layer, model.readout, *training, task=prepared.task, seed=options.training.seed)
+        pretrain_on_inputs(layer, readout, *training, task=prepared.task, seed=options.training.seed)
     else:
         pretrained = pretrain(
             layer,
-            model.readout,
+            readout,
             *training,
             valid=valid,
             lags=options.model.lags,
@@ -220,6 +251,8 @@ def _pretrain(model: nn.Module, options: RunOptions, prepared: PreparedTask, fol
             progress=progress,
         )
         epochs = len(pretrained.history.epochs)
+    if model.is_joint:
+        model.readout.set_note_biases_(readout.weight, readout.bias)
     if distributed.rank() == 0:
         seconds = time.perf_counter() - started + sum(row.seconds for row in before)
         cpu_seconds = time.process_time() - cpu_started + sum(row.cpu_seconds or 0.0 for row in before)

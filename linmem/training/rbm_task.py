@@ -8,13 +8,11 @@ Symbols: M frames, v notes.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
 from linmem.nn.baselines import RNNRBM
-from linmem.training.metrics import FrameCounts, count_frames
+from linmem.training.metrics import JointFrameCounts, count_frames
 from linmem.training.tasks import NextFrame
 
 
@@ -58,7 +56,7 @@ class NextFrameRBM(NextFrame):
         """CD-k surrogate loss, summed over frames; its value is not a likelihood."""
         return self.model.loss(outputs, targets, self.steps)
 
-    def count(self, outputs: Tensor, targets: Tensor) -> FrameCounts:
+    def count(self, outputs: Tensor, targets: Tensor) -> JointFrameCounts:
         """Count hits and misses of the marginals and of samples, and estimate the likelihood."""
         generator = torch.Generator(outputs.device).manual_seed(self.seed)
         marginals = self.model.marginals(outputs, self.gibbs_steps, generator)
@@ -67,9 +65,10 @@ class NextFrameRBM(NextFrame):
         likelihood = self.model.log_likelihood(
             outputs, targets, chains=self.chains, temperatures=self.temperatures, generator=generator
         )
-        return replace(
-            count_frames(torch.logit(marginals.double(), eps=1e-6), targets),
-            expected_true_positive=hits,
-            expected_union=float(samples.sum() + targets.sum()) - hits,
-            nll=-float(likelihood.value.sum()),
-        )
+        factorised = count_frames(torch.logit(marginals.double(), eps=1e-6), targets)
+        sampled = {
+            "expected_true_positive": hits,
+            "expected_union": float(samples.sum() + targets.sum()) - hits,
+            "nll": -float(likelihood.value.sum()),
+        }
+        return JointFrameCounts(**(vars(factorised) | sampled), factorised_nll=factorised.nll)

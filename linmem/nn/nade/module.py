@@ -150,6 +150,12 @@ class NADE(nn.Module):
         """Constant part of b, (D,), a view of the linear map's bias."""
         return self.biases.bias[self.hidden_size :]
 
+    @torch.no_grad()
+    def set_note_biases_(self, weight: Tensor, bias: Tensor) -> None:
+        """Set the map from features to b, which is that of a linear readout of independent notes: (D, q) and (D,)."""
+        self.biases.weight[self.hidden_size :].copy_(weight)
+        self.biases.bias[self.hidden_size :].copy_(bias)
+
     def distribution(self, biases: Tensor) -> FrameDistribution:
         """Return the distributions with the biases [c, b] (…, H + D)."""
         c, b = biases.split([self.hidden_size, self.notes], -1)

@@ -142,7 +142,7 @@ def sample_frames(
     needed = (free | fixed).sum(1, keepdim=True).clamp_max(voices.minimum)
     count = torch.zeros(n_frames, 1, dtype=torch.long, device=b.device)
     active = torch.arange(n_frames, device=b.device)
-    while len(active):
+    for _ in range(n_notes + 1):  # not `while`: parameters that are NaN end, too
         later = index > position[active]
         ahead = fixed[active] & later  # the next given note ends the stretch of free notes
         forced = torch.where(ahead.any(1), ahead.to(torch.uint8).argmax(1), n_notes)
