@@ -72,7 +72,7 @@ def test_counts_are_exact_for_the_likelihood_and_repeat():
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
 def test_descent_finds_what_independent_notes_cannot(ema_decay):
     splits, model = Splits("made", rolls(40), rolls(10, 1), rolls(10, 2)), model_of("lstm")
-    task = JointNextFrame()
+    task = JointNextFrame(n_samples=10)
     before = evaluate(model, splits, task)
     options = TrainingOptions(max_epochs=40, batch_size=10, learning_rate=2e-2, ema_decay=ema_decay)
     history = train(model, splits, task, options)
