@@ -85,7 +85,7 @@ def load(
     >>> load("digits:100:20")
     LabelledSplits('digits', series, 1 features, 10 classes; train 100, valid 20, test 359)
     """
-    options = FolderOptions(steps_per_quarter, layout, onsets, labels, skip_bad_files, split_seed)
+    options = FolderOptions(standardize, steps_per_quarter, layout, onsets, labels, skip_bad_files, split_seed)
     splits = _load_set(os.fspath(name_or_folder), root)
     if splits is not None:
         _check_options(splits, options)
@@ -111,7 +111,7 @@ def _load_set(name: str, root: str | os.PathLike[str] | None) -> Splits | None:
 
 def _check_options(splits: Splits, options: FolderOptions) -> None:
     """Refuse options of own files for a named set, but for the resolution that the set has."""
-    own = FolderOptions(steps_per_quarter=options.steps_per_quarter and splits.steps_per_quarter)
+    own = FolderOptions(options.standardize, options.steps_per_quarter and splits.steps_per_quarter)
     for name, value in vars(options).items():
         if value != vars(own)[name]:
             raise ValueError(

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from linmem.data.messages import reason_of
 from linmem.storage.limits import require_size
 
 _BYTES_PER_BYTE = 8  # a number of one digit and a comma takes 8 bytes as float64 and 4 as float32
@@ -76,7 +77,9 @@ def rows_of(path: Path) -> Iterator[tuple[int, list[str]]]:
                 if row:
                     yield reader.line_num, row
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} must be a CSV file in UTF-8, got: {error}. Save it as plain text.") from None
+        raise ValueError(
+            f"{path} must be a CSV file in UTF-8, got: {reason_of(error)}. Save it as plain text."
+        ) from None
 
 
 def is_number(cell: str) -> bool:

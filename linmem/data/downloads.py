@@ -11,6 +11,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from linmem.data.messages import reason_of
+
 
 @dataclass(frozen=True)
 class RemoteFile:
@@ -109,8 +111,7 @@ def download(file: RemoteFile, path: Path, *, timeout: float = 30.0) -> None:
             "Nothing was kept; try again later."
         ) from error
     except OSError as error:  # requests' exceptions are OSErrors
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise ConnectionError(
-            f"{path} is missing and {file.url} cannot be downloaded ({reason}). "
+            f"{path} is missing and {file.url} cannot be downloaded ({reason_of(error)}). "
             f"Connect to the network, copy the file there, or set LINMEM_DATA to a folder that holds {file.place}."
         ) from error

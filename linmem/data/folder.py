@@ -30,6 +30,8 @@ class FolderOptions:
 
     Parameters
     ----------
+    standardize : bool
+        Whether features get mean 0 and standard deviation 1 on train; not so for piano rolls.
     steps_per_quarter : int, optional
         Steps per quarter note of MIDI files and of piano rolls in NPY files; default 1.
     layout : str
@@ -44,6 +46,7 @@ class FolderOptions:
         Selects the split where the data have none of their own.
     """
 
+    standardize: bool = False
     steps_per_quarter: int | None = None
     layout: str = "tc"
     onsets: bool = False

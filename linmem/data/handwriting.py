@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from linmem.data.downloads import data_root
+from linmem.data.messages import reason_of, shortened
 from linmem.data.splits import SPLITS, Splits
 from linmem.storage.limits import require_size
 
@@ -76,7 +77,7 @@ def read_list(folder: Path, split: str) -> list[str]:
     forms = path.read_text(encoding="ascii", errors="replace").split()
     for form in forms:
         if not FORM.fullmatch(form):
-            raise ValueError(f"{path} must list forms such as a01-000u, got {form!r}. Restore the file.")
+            raise ValueError(f"{path} must list forms such as a01-000u, got {shortened(form)!r}. Restore the file.")
     if not forms:
         raise ValueError(f"{path} must list at least one form, got none. Restore the file.")
     return forms
@@ -102,7 +103,9 @@ def read_strokes(path: Path) -> Tensor:
             for stroke in ElementTree.parse(path).getroot().iter("Stroke")
         ]
     except (ElementTree.ParseError, KeyError, ValueError) as error:
-        raise ValueError(f"{path} must be a readable file of strokes, got: {error}. Restore the file.") from error
+        raise ValueError(
+            f"{path} must be a readable file of strokes, got: {reason_of(error)}. Restore the file."
+        ) from error
     strokes = [stroke for stroke in strokes if stroke]
     if not strokes:
         raise ValueError(f"{path} must hold at least one point, got none. Restore the file.")

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from linmem.data.messages import reason_of
 from linmem.storage.atomic import write_bytes
 from linmem.storage.limits import require_size
 
@@ -65,8 +66,9 @@ def read_score(path: str | os.PathLike[str]) -> Score:
     try:
         file = mido.MidiFile(file=io.BytesIO(path.read_bytes()))
     except Exception as error:  # mido raises whatever the damaged bytes lead to
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise ValueError(f"{path} must be a readable MIDI file, got: {reason}. Repair or remove it.") from error
+        raise ValueError(
+            f"{path} must be a readable MIDI file, got: {reason_of(error)}. Repair or remove it."
+        ) from error
     if file.ticks_per_beat <= 0:
         raise ValueError(
             f"{path} must count time in ticks per quarter note, got film frames. Export it again in musical time."

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from linmem.data.downloads import RemoteFile, fetch
+from linmem.data.messages import reason_of, shortened
 from linmem.data.splits import SPLITS, LabelledSplits
 from linmem.storage.limits import max_bytes, require_size
 
@@ -132,7 +133,9 @@ def read_idx(path: Path) -> np.ndarray:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
             content = stream.read(max_bytes() + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} must be a readable gzip file, got: {error}. Restore the original.") from error
+        raise ValueError(
+            f"{path} must be a readable gzip file, got: {reason_of(error)}. Restore the original."
+        ) from error
     require_size(len(content), path)
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in IDX_TYPES:
         raise ValueError(
@@ -144,6 +147,7 @@ def read_idx(path: Path) -> np.ndarray:
     expected = start + math.prod(shape) * kind.itemsize
     if len(content) != expected:
         raise ValueError(
-            f"{path} must have {expected} bytes for shape {shape}, got {len(content)}: it is damaged. Restore it."
+            f"{path} must have {shortened(expected, 20)} bytes for shape {shortened(shape, 40)}, "
+            f"got {len(content)}: it is damaged. Restore it."
         )
     return np.frombuffer(content, kind, offset=start).reshape(shape).astype(kind.newbyteorder("="))

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.lib import format as npy_format
 
+from linmem.data.messages import reason_of, shortened
 from linmem.storage.limits import require_size
 
 # What NumPy's header parser raises for damaged headers: unclosed, deeply nested, with missing keys or huge numbers.
@@ -53,14 +54,13 @@ def read_npy(path: Path) -> np.ndarray:
                 warnings.simplefilter("ignore")  # headers of Python 2
                 shape, fortran, dtype = _header(stream)
         except _HEADER_ERRORS as error:
-            reason = " ".join(str(error).split())[:80] or type(error).__name__
             raise ValueError(
-                f"{path} must be a readable NPY file of numbers, got: {reason}. Save it with numpy.save."
+                f"{path} must be a readable NPY file of numbers, got: {reason_of(error)}. Save it with numpy.save."
             ) from None
         if dtype.kind not in "fiub":
-            raise ValueError(f"{path} must hold real numbers, got {dtype}. Convert the array.")
+            raise ValueError(f"{path} must hold real numbers, got {shortened(dtype)}. Convert the array.")
         if any(size < 0 for size in shape):
-            raise ValueError(f"{path} must have sizes of at least 0, got {shape}. Save it with numpy.save.")
+            raise ValueError(f"{path} must have sizes of at least 0, got {shortened(shape)}. Save it with numpy.save.")
         size = math.prod(shape) * dtype.itemsize
         require_size(size, path)
         content = stream.read(size)

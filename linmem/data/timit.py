@@ -25,6 +25,7 @@ from torch.nn.functional import one_hot
 
 from linmem.data.cepstra import HOP, WINDOW, mel_cepstra
 from linmem.data.downloads import data_root
+from linmem.data.messages import reason_of, shortened
 from linmem.data.splits import SPLITS, PairedSplits
 from linmem.storage.limits import require_size
 
@@ -128,7 +129,8 @@ def read_phones(sound: Path) -> tuple[np.ndarray, np.ndarray]:
         phone = FOLDED.get(parts[-1], parts[-1]) if parts else ""
         if len(parts) != 3 or not SAMPLES.fullmatch(" ".join(parts[:2])) or phone not in PHONES:
             raise ValueError(
-                f"{beside[0]}, line {number} must be `first_sample last_sample phone`, got {line!r}. Restore the file."
+                f"{beside[0]}, line {number} must be `first_sample last_sample phone`, "
+                f"got {shortened(line)!r}. Restore the file."
             )
         starts.append(int(parts[0]))
         phones.append(PHONES.index(phone))
@@ -150,7 +152,9 @@ def read_sound(path: Path) -> tuple[np.ndarray, int]:
             samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2")
             return samples / 32768, sound.getframerate()
     except (wave.Error, EOFError) as error:
-        raise ValueError(f"{path} must be a NIST SPHERE or RIFF file, got: {error}. Restore the file.") from error
+        raise ValueError(
+            f"{path} must be a NIST SPHERE or RIFF file, got: {reason_of(error)}. Restore the file."
+        ) from error
 
 
 def _read_sphere(path: Path, content: bytes) -> tuple[np.ndarray, int]:
@@ -161,15 +165,20 @@ def _read_sphere(path: Path, content: bytes) -> tuple[np.ndarray, int]:
         fields = {name: value for name, _, value in (line.split(None, 2) for line in lines if line.strip())}
         rate, count = int(fields["sample_rate"]), int(fields["sample_count"])
     except (ValueError, KeyError) as error:
-        raise ValueError(f"{path} must have a readable NIST SPHERE header, got: {error}. Restore the file.") from error
+        raise ValueError(
+            f"{path} must have a readable NIST SPHERE header, got: {reason_of(error)}. Restore the file."
+        ) from error
     coding, order = fields.get("sample_coding", "pcm"), fields.get("sample_byte_format", "01")
     if coding != "pcm" or order not in ("01", "10") or fields.get("channel_count", "1") != "1":
         raise ValueError(
-            f"{path} must be 16-bit mono pcm, got {coding} of byte order {order}. Convert it with sph2pipe."
+            f"{path} must be 16-bit mono pcm, got {shortened(coding, 40)} "
+            f"of byte order {shortened(order, 10)}. Convert it with sph2pipe."
         )
     if size < 0 or count < 0:
         raise ValueError(f"{path} must have sizes of at least 0, got {size} and {count}. Restore the file.")
-    samples = np.frombuffer(content[size : size + 2 * count], "<i2" if order == "01" else ">i2")
+    samples = np.frombuffer(
+        content[size : size + 2 * count][: 2 * ((len(content) - size) // 2)], "<i2" if order == "01" else ">i2"
+    )
     if len(samples) != count or count == 0:
         raise ValueError(f"{path} must hold the {count} samples of its header, got {len(samples)}. Restore the file.")
     return samples / 32768, rate

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from linmem.data.csv_file import is_number
+from linmem.data.messages import reason_of, shortened
 from linmem.storage.limits import require_size
 
 _BYTES_PER_BYTE = 8
@@ -52,7 +53,9 @@ def read_ts(path: Path) -> TimeSeriesFile:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} must be a TS file in UTF-8, got: {error}. Save it as plain text.") from None
+        raise ValueError(
+            f"{path} must be a TS file in UTF-8, got: {reason_of(error)}. Save it as plain text."
+        ) from None
     header: dict[str, list[str]] = {}
     start = None
     for number, line in enumerate(lines, start=1):
@@ -61,7 +64,7 @@ def read_ts(path: Path) -> TimeSeriesFile:
             start = number
             break
         if text.startswith("@"):
-            name, *values = text[1:].split()
+            name, *values = text[1:].split() or [""]
             header[name.lower()] = values
         elif text and not text.startswith(("#", "%")):
             raise ValueError(f"{path}, line {number} must be a header line before @data, got {text[:40]!r}. Repair it.")
@@ -94,7 +97,7 @@ def _check_label(path: Path, number: int, label: str, declared: set[str], regres
     if regression and not is_number(label):
         raise ValueError(f"{path}, line {number}: the target must be a number, got {label[:40]!r}. Repair it.")
     if not label or (declared and label not in declared):
-        known = ", ".join(sorted(declared)) or "a name"
+        known = shortened(", ".join(sorted(declared)) or "a name")
         raise ValueError(f"{path}, line {number}: the class must be one of {known}, got {label[:40]!r}. Repair it.")
 
 
