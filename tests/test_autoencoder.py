@@ -333,3 +333,58 @@ def test_a_remembered_decomposition_is_not_taken_for_another_of_the_same_size():
     for sequences in (first, second):
         shared, own = (LinearAutoencoder(5, solver=one).fit(sequences) for one in (solver, "exact"))
         assert shared.training_error_ == pytest.approx(own.training_error_, rel=1e-9)
+
+
+def test_default_memory_is_100_units_or_the_rank(ragged):
+    assert LinearAutoencoder().fit(ragged).memory_size_ == rank(ragged)
+    assert LinearAutoencoder().fit(smooth([300, 200])).memory_size_ == 100
+    chunked = LinearAutoencoder().partial_fit(ragged[:3]).partial_fit(ragged[3:])
+    assert chunked.memory_size_ == rank(ragged)
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.9])
+@pytest.mark.parametrize("center", [False, True])
+@pytest.mark.parametrize("scale", [1e-150, 1e150])
+@pytest.mark.parametrize("source", ["list", "generator", "iterable", "chunks"])
+def test_scale_of_the_inputs_does_not_matter(ragged, scale, center, decay, source):
+    expected = LinearAutoencoder(4, center=center, lag_decay=decay).fit(ragged)
+    scaled = [one * scale for one in ragged]
+    ae = LinearAutoencoder(4, center=center, lag_decay=decay)
+    if source == "chunks":
+        ae.partial_fit([np.zeros((3, 3))])
+        for one in scaled:
+            ae.partial_fit([one])
+        expected = LinearAutoencoder(4, center=center, lag_decay=decay).fit([np.zeros((3, 3)), *ragged])
+    else:
+        ae.fit(
+            {"list": scaled, "generator": (one for one in scaled), "iterable": dict(enumerate(scaled)).values()}[source]
+        )
+    assert ae.training_error_ == pytest.approx(expected.training_error_, rel=1e-4)
+    assert ae.reconstruction_error(scaled) == pytest.approx(expected.reconstruction_error(ragged), rel=1e-4)
+    np.testing.assert_allclose(ae.singular_values_ / scale, expected.singular_values_, rtol=1e-9)
+    np.testing.assert_allclose(ae.mean_ / scale, expected.mean_, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(ae.A_, expected.A_, atol=1e-6)
+
+
+def test_a_file_holds_right_vectors_only_on_request(tmp_path):
+    sequences = smooth([200] * 3, features=8)
+    ae = LinearAutoencoder(20).fit(sequences)
+    ae.save(tmp_path / "small")
+    ae.save(tmp_path / "large", right_vectors=True)
+    small, large = (LinearAutoencoder.load(tmp_path / name) for name in ("small", "large"))
+    assert (tmp_path / "small").stat().st_size < 20_000 < (tmp_path / "large").stat().st_size
+    assert np.array_equal(large.right_vectors_, ae.right_vectors_)
+    assert small.lags_ == 200
+    np.testing.assert_array_equal(small.transform(sequences), ae.transform(sequences))
+    np.testing.assert_array_equal(
+        small.inverse_transform(ae.transform(sequences)), ae.inverse_transform(ae.transform(sequences))
+    )
+    with pytest.raises(AttributeError, match=r"got a file without it. Use save\(path, right_vectors=True\)"):
+        _ = small.right_vectors_
+
+
+def test_fitted_attributes_are_ordinary_attributes(ragged):
+    ae = LinearAutoencoder(4).fit(ragged)
+    assert {"A_", "B_", "C_", "mean_", "singular_values_", "optimal_error_", "lags_"} <= set(vars(ae))
+    with pytest.raises(AttributeError, match="no attribute 'other_'"):
+        _ = ae.other_

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone, is_classifier
 from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -51,6 +51,28 @@ def test_grid_search(waves):
     assert search.best_params_["memory_size"] == 8
     assert search.best_score_ == pytest.approx(max(search.cv_results_["mean_test_score"]))
     assert search.best_estimator_.score(sequences) > 0.5
+
+
+def test_grid_search_above_the_rank_names_it_in_one_line(waves):
+    short = [wave[:4] for wave in waves[0][:9]]
+    search = GridSearchCV(LinearAutoencoder(), {"memory_size": [2, 500]}, cv=3)
+    with pytest.warns(FitFailedWarning, match="got 500") as caught:
+        search.fit(short)
+    assert search.best_params_ == {"memory_size": 2}
+    message = next(str(one.message) for one in caught if "500" in str(one.message))
+    assert message.count("memory_size must be at most the rank of the history matrix (8), got 500. Lower") == 1
+    assert message.count("linmem/autoencoder") <= 2  # frames of the traceback
+
+
+def test_a_source_that_is_not_in_memory_is_never_solved_by_a_dense_matrix():
+    class Source:
+        def __iter__(self):
+            return (np.random.default_rng(number).standard_normal((50, 8)) for number in range(500))
+
+    ae = LinearAutoencoder(5).fit(Source())
+    assert ae.solver_ != "exact"
+    expected = LinearAutoencoder(5).fit(list(Source()))
+    np.testing.assert_allclose(ae.singular_values_, expected.singular_values_, rtol=1e-8)
 
 
 def test_parameters_are_kept_as_given_and_clones_are_fresh(waves):

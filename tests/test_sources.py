@@ -108,7 +108,8 @@ for name, parts in PARTS.items():
     if name == "dies" and rank == 1:
         LinearAutoencoder._solve = lambda *given: os._exit(3)
     try:
-        ae = LinearAutoencoder(6, solver="randomized", center=True, refine=name == "joint" and "joint" or "decoder")
+        ae = LinearAutoencoder(6, center=True, refine=name == "joint" and "joint" or "decoder")
+        ae.set_params(**{"lag_decay": 0.8} if name == "decay" else {"solver": "randomized"})
         ae.fit(Shard(parts[rank]))
         found = {"s": ae.singular_values_, "A": ae.A_, "B": ae.B_, "C": ae.C_, "error": ae.training_error_}
         np.savez(os.path.join(folder, f"{name}{rank}.npz"), **found)
@@ -121,6 +122,7 @@ PARTS = {
     "unequal": [walks()[:1], walks()[1:]],
     "empty": [walks(), []],
     "joint": [walks()[::2], walks()[1::2]],
+    "decay": [walks()[::2], walks()[1::2]],
     "features": [walks(), walks(features=5)],
     "bad": [walks(), [np.full((3, 4), np.nan)]],
     "dies": [walks(), walks()],
@@ -148,10 +150,11 @@ def workers(tmp_path_factory):
     pytest.fail("two workers never came to an end")
 
 
-@pytest.mark.parametrize("part", ["unequal", "empty", "joint"])
+@pytest.mark.parametrize("part", ["unequal", "empty", "joint", "decay"])
 def test_workers_end_with_what_one_process_finds(workers, part):
     refine = "joint" if part == "joint" else "decoder"
-    wanted = LinearAutoencoder(6, solver="randomized", center=True, refine=refine).fit(walks())
+    wanted = LinearAutoencoder(6, solver="randomized", center=True, refine=refine)
+    wanted.set_params(lag_decay=0.8 if part == "decay" else 1.0).fit(walks())
     results = [np.load(workers / f"{part}{rank}.npz") for rank in range(2)]
     for name in ("s", "A", "B", "C"):
         assert np.array_equal(results[0][name], results[1][name])

@@ -183,7 +183,7 @@ class FittedAutoencoder(ABC):
         >>> import numpy as np
         >>> from linmem import LinearAutoencoder
         >>> wave = np.sin(0.3 * np.arange(300))[:, None]
-        >>> autoencoder = LinearAutoencoder(memory_size=4, lag_decay=0.8).fit([wave])
+        >>> autoencoder = LinearAutoencoder(memory_size=2, lag_decay=0.9).fit([wave])
         >>> broken = wave.copy()
         >>> broken[200] += 1
         >>> int(np.argmax(autoencoder.score_samples([broken])[0]))
