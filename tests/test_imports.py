@@ -19,7 +19,9 @@ ORDERS = {
         "public_paths storage sequences ridge autoencoder nn estimators data reporting training runs analysis music "
         "experiments cli"
     ),
-    "linmem.autoencoder": "history solvers decoders coding incremental solution storage evaluation fitted estimator",
+    "linmem.autoencoder": (
+        "history solvers decoders linear_recurrence coding incremental solution storage evaluation fitted estimator"
+    ),
     "linmem.nn": (
         "scan base norm_limits lmn lmn_cell unfolded multiscale equivalence nade baselines sequence_model registry "
         "initialize"

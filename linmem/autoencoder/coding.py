@@ -12,6 +12,7 @@ from torch import Tensor
 
 from linmem.autoencoder.decoders.least_squares import Decoder
 from linmem.autoencoder.decoders.refine_decoder import lag_sum
+from linmem.autoencoder.linear_recurrence import encode_long, is_preferred
 from linmem.sequences import length_buckets, pad
 
 BATCH = 256
@@ -23,7 +24,11 @@ def encode(sequences: Sequence[Tensor], A: Tensor, B: Tensor, mean: Tensor | Non
     out: list[Tensor] = [sequences[0]] * len(sequences)
     for members in length_buckets([len(sequence) for sequence in sequences], BATCH):
         padded = pad([sequences[index] for index in members]).values.transpose(0, 1)
-        states = (padded if mean is None else padded - mean) @ A.T
+        centred = padded if mean is None else padded - mean
+        if is_preferred(len(padded), len(members), A, B):
+            out[members[0]] = encode_long(centred[:, 0], A, B)
+            continue
+        states = centred @ A.T
         transition = B.T.contiguous()
         for step in range(1, len(states)):
             states[step].addmm_(states[step - 1], transition)
