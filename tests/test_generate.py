@@ -177,6 +177,25 @@ def test_onsets_belong_to_active_notes_and_begin_every_run():
     assert (onset | ~active | before).all()
 
 
+@pytest.mark.parametrize("notes", [88, 176])
+def test_a_joint_model_is_sampled_from_its_distribution(notes):
+    model = build_model(ModelOptions("lmn-b", 5, 6, readout="nade"), notes, notes)
+    prompt = torch.zeros(3, notes)
+    first, again = (continue_piece(model, prompt, 6, seed=2) for _ in range(2))
+    assert torch.equal(first, again)
+    if notes == 176:
+        assert not (first[:, 88:] > first[:, :88]).any()
+        with pytest.raises(ValueError, match="must be None for a joint model with onsets"):
+            continue_piece(model, prompt, 6, voices=4)
+        return
+    assert continue_piece(model, prompt, 6, voices=4).sum(1).tolist() == [4] * 6
+    assert continue_piece(model, prompt, 6, max_voices=2).sum(1).max() <= 2
+    with torch.no_grad():  # the first frame is one draw from the model's distribution with the same generator
+        outputs, _ = model.eval()(prompt[None])
+    expected = outputs[0, -1].sample(generator=torch.Generator().manual_seed(2))
+    assert torch.equal(first[0], expected)
+
+
 # -- voices and audio --------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from linmem.data.midi import NOTES
 from linmem.music.sampling import SamplingOptions, check_options, sample_frame
+from linmem.nn.nade.module import FrameDistribution
+from linmem.nn.nade.sampling import Voices
 from linmem.nn.sequence_model import SequenceModel
 
 
@@ -30,13 +32,14 @@ def continue_piece(
     Parameters
     ----------
     model : SequenceModel
-        Trained to predict the logits of the next frame.
+        Trained to predict the next frame, by independent notes or jointly (a NADE readout).
     prompt : Tensor
         (T, a) piano roll of 0 and 1, T ≥ 1. With 176 columns, the second half marks onsets.
     steps : int
         S, the number of frames to sample.
     temperature, top_p, voices, max_voices
-        See `SamplingOptions`.
+        See `SamplingOptions`. With a NADE readout, temperature and top-p act on the choice of the next note, and the
+        number of notes is a bound during sampling (`linmem.nn.nade.sampling.Voices`).
     seed : int
         The same seed gives the same continuation.
 
@@ -67,26 +70,33 @@ def continue_piece(
     onsets = prompt.shape[1] == 2 * NOTES
     options = SamplingOptions(temperature, top_p, voices, max_voices)
     check_options(options, NOTES if onsets else prompt.shape[1])
+    if onsets and model.is_joint and (voices is not None or max_voices is not None):
+        raise ValueError("voices and max_voices must be None for a joint model with onsets, got a number. Omit them.")
     generator = torch.Generator().manual_seed(seed)
     was_training = model.training
     model.eval()
-    logits, state = model(prompt[None])
+    outputs, state = model(prompt[None])
     frames = [prompt[-1]]
     for _ in range(steps):
-        last = logits[0, -1].cpu()
-        if onsets:
-            frame = _sample_with_onsets(last, frames[-1].cpu(), options, generator)
-        else:
-            frame = sample_frame(last, options, generator)
+        frame = _sample(outputs[0, -1], options, onsets, generator)
+        if onsets:  # an onset belongs to an active note, and a note that was not active before has one
+            active, onset = frame[:NOTES], frame[NOTES:]
+            frame = torch.cat([active, active & (onset | (frames[-1][:NOTES].cpu() == 0))])
         frames.append(frame.to(prompt))
-        logits, state = model(frames[-1][None, None], state)
+        outputs, state = model(frames[-1][None, None], state)
     model.train(was_training)
     return torch.stack(frames[1:])
 
 
-def _sample_with_onsets(logits: Tensor, before: Tensor, options: SamplingOptions, generator: torch.Generator) -> Tensor:
-    """Sample active notes, then onsets among them; a note that was not active before always has an onset."""
+def _sample(
+    outputs: Tensor | FrameDistribution, options: SamplingOptions, onsets: bool, generator: torch.Generator
+) -> Tensor:
+    """Sample one frame, (a,) bool on the CPU; the number of voices bounds active notes, not onsets."""
+    if isinstance(outputs, FrameDistribution):
+        limits = Voices(options.temperature, options.top_p, options.voices or 0, options.voices or options.max_voices)
+        return outputs.sample(voices=limits, generator=generator).cpu().bool()
+    logits = outputs.cpu()
+    if not onsets:
+        return sample_frame(logits, options, generator)
     active = sample_frame(logits[:NOTES], options, generator)
-    unrestricted = options._replace(voices=None, max_voices=None)
-    onset = sample_frame(logits[NOTES:], unrestricted, generator)
-    return torch.cat([active, active & (onset | (before[:NOTES] == 0))])
+    return torch.cat([active, sample_frame(logits[NOTES:], options._replace(voices=None, max_voices=None), generator)])
