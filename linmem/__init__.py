@@ -10,6 +10,7 @@ from linmem import public_paths
 if TYPE_CHECKING:
     from linmem import data
     from linmem.autoencoder.estimator import LinearAutoencoder
+    from linmem.estimators.anomaly import MemoryAnomalyDetector
     from linmem.estimators.classifier import MemoryClassifier
     from linmem.estimators.features import MemoryFeatures
     from linmem.estimators.regressor import MemoryRegressor
@@ -31,6 +32,7 @@ _HOME = {
     "ExplicitMemoryNetwork": "linmem.nn.unfolded",
     "LMNCell": "linmem.nn.lmn_cell",
     "LinearAutoencoder": "linmem.autoencoder.estimator",
+    "MemoryAnomalyDetector": "linmem.estimators.anomaly",
     "MemoryClassifier": "linmem.estimators.classifier",
     "MemoryFeatures": "linmem.estimators.features",
     "MemoryRegressor": "linmem.estimators.regressor",
@@ -45,6 +47,7 @@ __all__ = [
     "ExplicitMemoryNetwork",
     "LMNCell",
     "LinearAutoencoder",
+    "MemoryAnomalyDetector",
     "MemoryClassifier",
     "MemoryFeatures",
     "MemoryRegressor",

@@ -87,6 +87,8 @@ def unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
         result = _class(value["object"])(**unpack(value["state"], tensors))
         for name, one in unpack(value["fitted"], tensors).items() if "fitted" in value else ():
             setattr(result, name, one)
+        if hasattr(result, "reset"):
+            result.reset()  # streams start anew
         return result
     ((kind, content),) = value.items()
     return {"tuple": tuple, "list": list}[kind](unpack(one, tensors) for one in content)

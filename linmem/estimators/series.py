@@ -80,3 +80,27 @@ def _check_orientation(series: list[Any], layout: str) -> None:
             UserWarning,
             stacklevel=3,
         )
+
+
+def read_one_or_several(
+    series: Any, layout: str, features: int | None = None, min_length: int = 1
+) -> tuple[list[np.ndarray], bool]:
+    """Check one series, (T,) or (T, a), or a list of them; returns the list and whether it was one."""
+    single = getattr(series, "ndim", 3) <= 2 or (
+        isinstance(series, list | tuple) and len(series) > 0 and all(np.ndim(x) == 0 for x in series)
+    )
+    sequences = read_series([series] if single else series, layout, features)
+    for index, x in enumerate(sequences):
+        if len(x) < min_length:
+            raise ValueError(f"sequence {index} must have at least {min_length} steps, got {len(x)}.")
+    return sequences, single
+
+
+def read_step(x_t: Any, features: int) -> np.ndarray:
+    """Check one step (a,) of a stream; a number where there is one feature."""
+    step = np.atleast_1d(np.asarray(x_t, np.float64))
+    if step.shape != (features,):
+        raise ValueError(f"x_t must have shape ({features},), got {step.shape}.")
+    if not np.isfinite(step).all():
+        raise ValueError(f"x_t must be finite, got {step.tolist()}. Skip the step or fill in its values.")
+    return step
