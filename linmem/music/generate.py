@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from linmem.data.midi import NOTES
 from linmem.music.sampling import SamplingOptions, check_options, sample_frame
-from linmem.nn.nade.module import FrameDistribution
-from linmem.nn.nade.sampling import Voices
+from linmem.nn.nade import FrameDistribution, Voices
 from linmem.nn.sequence_model import SequenceModel
 
 
@@ -32,14 +31,13 @@ def continue_piece(
     Parameters
     ----------
     model : SequenceModel
-        Trained to predict the next frame, by independent notes or jointly (a NADE readout).
+        Trained to predict the next frame: the logits of independent notes, or with a NADE a joint distribution.
     prompt : Tensor
         (T, a) piano roll of 0 and 1, T ≥ 1. With 176 columns, the second half marks onsets.
     steps : int
         S, the number of frames to sample.
     temperature, top_p, voices, max_voices
-        See `SamplingOptions`. With a NADE readout, temperature and top-p act on the choice of the next note, and the
-        number of notes is a bound during sampling (`linmem.nn.nade.sampling.Voices`).
+        See `SamplingOptions`. With a NADE, temperature and nucleus act on the choice of the next note of a chord.
     seed : int
         The same seed gives the same continuation.
 
@@ -70,33 +68,48 @@ def continue_piece(
     onsets = prompt.shape[1] == 2 * NOTES
     options = SamplingOptions(temperature, top_p, voices, max_voices)
     check_options(options, NOTES if onsets else prompt.shape[1])
-    if onsets and model.is_joint and (voices is not None or max_voices is not None):
-        raise ValueError("voices and max_voices must be None for a joint model with onsets, got a number. Omit them.")
     generator = torch.Generator().manual_seed(seed)
     was_training = model.training
     model.eval()
     outputs, state = model(prompt[None])
     frames = [prompt[-1]]
     for _ in range(steps):
-        frame = _sample(outputs[0, -1], options, onsets, generator)
-        if onsets:  # an onset belongs to an active note, and a note that was not active before has one
-            active, onset = frame[:NOTES], frame[NOTES:]
-            frame = torch.cat([active, active & (onset | (frames[-1][:NOTES].cpu() == 0))])
+        last = outputs[0, -1].cpu()
+        if isinstance(last, FrameDistribution):
+            frame = _sample_joint(last, frames[-1].cpu(), options, generator)
+        elif onsets:
+            frame = _sample_with_onsets(last, frames[-1].cpu(), options, generator)
+        else:
+            frame = sample_frame(last, options, generator)
         frames.append(frame.to(prompt))
         outputs, state = model(frames[-1][None, None], state)
     model.train(was_training)
     return torch.stack(frames[1:])
 
 
-def _sample(
-    outputs: Tensor | FrameDistribution, options: SamplingOptions, onsets: bool, generator: torch.Generator
+def joint_voices(options: SamplingOptions) -> Voices:
+    """Options of a NADE's sampler that correspond to `options`."""
+    maximum = options.max_voices if options.voices is None else options.voices
+    return Voices(options.temperature, options.top_p, options.voices or 0, maximum)
+
+
+def _sample_joint(
+    distribution: FrameDistribution, before: Tensor, options: SamplingOptions, generator: torch.Generator
 ) -> Tensor:
-    """Sample one frame, (a,) bool on the CPU; the number of voices bounds active notes, not onsets."""
-    if isinstance(outputs, FrameDistribution):
-        limits = Voices(options.temperature, options.top_p, options.voices or 0, options.voices or options.max_voices)
-        return outputs.sample(voices=limits, generator=generator).cpu().bool()
-    logits = outputs.cpu()
-    if not onsets:
-        return sample_frame(logits, options, generator)
+    """Sample a frame as a whole; with onsets, first the active notes, then onsets among them, as for logits."""
+    if len(before) != 2 * NOTES:
+        return distribution.sample(voices=joint_voices(options), generator=generator)
+    unknown = torch.full((NOTES,), torch.nan)
+    given = torch.cat([unknown, torch.zeros(NOTES)])
+    active = distribution.sample(given, joint_voices(options), generator)[:NOTES]
+    onset = torch.where(active == 1, torch.where(before[:NOTES] == 0, 1.0, torch.nan), 0.0)
+    unrestricted = Voices(options.temperature, options.top_p)
+    return distribution.sample(torch.cat([active, onset]), unrestricted, generator)
+
+
+def _sample_with_onsets(logits: Tensor, before: Tensor, options: SamplingOptions, generator: torch.Generator) -> Tensor:
+    """Sample active notes, then onsets among them; a note that was not active before always has an onset."""
     active = sample_frame(logits[:NOTES], options, generator)
-    return torch.cat([active, sample_frame(logits[NOTES:], options._replace(voices=None, max_voices=None), generator)])
+    unrestricted = options._replace(voices=None, max_voices=None)
+    onset = sample_frame(logits[NOTES:], unrestricted, generator)
+    return torch.cat([active, active & (onset | (before[:NOTES] == 0))])

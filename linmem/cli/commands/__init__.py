@@ -10,6 +10,7 @@ COMMANDS = (
     "train",
     "evaluate",
     "generate",
+    "harmonize",
     "sweep",
     "reproduce",
     "report",

@@ -47,6 +47,11 @@ class FrameDistribution:
         c, b, w, v = (x.float() for x in (self.hidden_bias, self.note_bias, self.weight_in, self.weight_out))
         return FrameDistribution(c, b, w, v, self.order)
 
+    def cpu(self) -> FrameDistribution:
+        """Return the distributions with parameters on the CPU."""
+        c, b, w, v = (x.cpu() for x in (self.hidden_bias, self.note_bias, self.weight_in, self.weight_out))
+        return FrameDistribution(c, b, w, v, None if self.order is None else self.order.cpu())
+
     def nll(self, frames: Tensor) -> Tensor:
         """Exact negative log-likelihood (…,) of frames (…, D) in nats."""
         c, b = self._rows()

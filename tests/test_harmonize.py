@@ -1,0 +1,150 @@
+"""Joint generation and harmonization: given notes are kept, seeds repeat, and bad melodies end in one line."""
+
+import pytest
+import torch
+
+from linmem.cli.main import main
+from linmem.data import midi
+from linmem.data.midi_file import Note, Score, read_score, write_score
+from linmem.music.generate import continue_piece
+from linmem.music.harmonize import harmonize_melody
+from linmem.nn.registry import ModelOptions, build_model
+
+
+def model_of(order="descending", notes=88, name="lmn-b"):
+    options = ModelOptions(name, 5, 6, readout="nade", nade_size=8, note_order=order)
+    return build_model(options, notes, notes)
+
+
+def melody_of(*pitches):
+    roll = torch.zeros(len(pitches), 88)
+    for step, pitch in enumerate(pitches):
+        if pitch:
+            roll[step, pitch - 21] = 1
+    return roll
+
+
+@pytest.mark.parametrize("name", ["lmn-a", "lstm", "gru", "rnn"])
+@pytest.mark.parametrize("order", ["ascending", "descending"])
+def test_continuation_keeps_the_number_of_voices_and_repeats(name, order):
+    model, prompt = model_of(order, 12, name), torch.zeros(2, 12)
+    first, again, other = (continue_piece(model, prompt, 30, voices=3, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert (first.sum(1) == 3).all()
+    assert continue_piece(model, prompt, 30, max_voices=2).sum(1).max() <= 2
+
+
+def test_continuation_near_temperature_zero_is_the_most_probable_next_note_each_time():
+    model, prompt = model_of(notes=12), (torch.arange(24).view(2, 12) % 5 == 0).float()
+    sampled = continue_piece(model, prompt, 4, temperature=1e-6)
+    read = prompt
+    for frame in sampled:
+        with torch.no_grad():
+            best = model(read[None])[0][0, -1].sample(voices=_greedy())
+        assert torch.equal(frame, best)
+        read = torch.cat([read, frame[None]])
+
+
+def _greedy():
+    from linmem.nn.nade import Voices
+
+    return Voices(temperature=0)
+
+
+def test_continuation_with_onsets_has_them_only_at_active_notes():
+    model = model_of("ascending", 176)
+    sampled = continue_piece(model, torch.zeros(1, 176), 20, voices=4)
+    active, onset = sampled[:, :88], sampled[:, 88:]
+    assert (active.sum(1) == 4).all()
+    assert (onset <= active).all()
+    begins = active[1:] > active[:-1]
+    assert (onset[1:][begins] == 1).all()
+
+
+def test_the_melody_is_the_highest_of_the_voices():
+    melody = melody_of(72, 72, 74, 0, 76, 77)
+    roll = harmonize_melody(model_of(), melody, seed=3)
+    sounding = melody.any(1)
+    assert torch.equal(roll[sounding].sum(1), torch.full((5,), 4.0))
+    assert torch.equal(roll[~sounding], melody[~sounding])
+    highest = 87 - roll[sounding].flip(1).argmax(1)
+    assert torch.equal(highest, melody[sounding].argmax(1))
+    assert torch.equal(roll, harmonize_melody(model_of(), melody, seed=3))
+    assert not torch.equal(roll, harmonize_melody(model_of(), melody, seed=4))
+
+
+def test_voices_are_sampled_from_the_conditional_distribution():
+    """The second voice below a certain soprano: frequencies against the exact conditional probabilities."""
+    model, melody = model_of(notes=5), torch.eye(5)[[4]]
+    with torch.no_grad():
+        outputs, _ = model(melody[None])
+        frames = torch.cat([((torch.arange(16)[:, None] >> torch.arange(4)) & 1).float(), torch.ones(16, 1)], 1)
+        probability = torch.exp(-outputs[0][[0] * 16].nll(frames))
+    probability /= probability.sum()
+    drawn = torch.cat([harmonize_melody(model, melody, voices=None, seed=seed) for seed in range(600)])
+    counts = torch.bincount((drawn[:, :4] @ (2.0 ** torch.arange(4))).long(), minlength=16)
+    error = (probability * (1 - probability) / 600).sqrt()
+    assert ((counts / 600 - probability).abs() / error).max() < 4.5
+
+
+@pytest.mark.parametrize(
+    ("melody", "message"),
+    [
+        (torch.zeros(0, 88), "at least one note, got none"),
+        (torch.zeros(3, 88), "at least one note, got none"),
+        (melody_of(60, 62) + melody_of(0, 65), "one note at a time, got 2 at step 1"),
+        (melody_of(22), "room for 3 voices below it, got MIDI note 22"),
+    ],
+)
+def test_unsuitable_melodies_are_refused(melody, message):
+    with pytest.raises(ValueError, match=message):
+        harmonize_melody(model_of(), melody)
+
+
+@pytest.mark.parametrize("model", [model_of("ascending"), build_model(ModelOptions("lstm", 4), 88, 88)])
+def test_only_a_descending_nade_harmonizes(model):
+    with pytest.raises(ValueError, match="NADE readout in descending order"):
+        harmonize_melody(model, melody_of(60))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    options = "--hidden_size=6 --memory_size=8 --readout=nade --nade_size=6 --note_order=descending --max_epochs=1"
+    assert main(["train", "chorales:8:2:2", "--out", str(folder), *options.split()]) == 0
+    return folder
+
+
+def test_the_commands_write_music(trained, tmp_path, capsys):
+    midi.write_midi(melody_of(72, 72, 74, 76), tmp_path / "melody.mid")
+    assert main(["harmonize", str(trained), str(tmp_path / "melody.mid"), "--out", str(tmp_path / "a")]) == 0
+    files = capsys.readouterr().out.split()
+    assert [file.rsplit("/", 1)[1] for file in files] == [f"harmonization.{end}" for end in ("mid", "wav", "png")]
+    notes = read_score(files[0]).notes
+    assert len({note.track for note in notes}) == 4
+    assert max(note.pitch for note in notes) == 76
+    generate = ["generate", str(trained), "--out", str(tmp_path / "b"), "--prompt_length=5", "--steps=8"]
+    assert main([*generate, "--voices=4", "--temperature=0.8", "--top_p=0.9"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("pitches", "message"),
+    [
+        ([100], "melody must lie between MIDI notes"),
+        ([60, 64], "melody must have one note at a time, got 2 at step 0"),
+        ([], "melody must have at least one note, got none"),
+    ],
+)
+def test_bad_files_end_with_one_line(trained, tmp_path, capsys, pitches, message):
+    write_score(Score([Note(0, 480, pitch) for pitch in pitches], 480, 480), tmp_path / "bad.mid", 90.0, ["melody"])
+    assert main(["harmonize", str(trained), str(tmp_path / "bad.mid")]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_file_without_bytes_ends_with_one_line(trained, tmp_path, capsys):
+    (tmp_path / "empty.mid").write_bytes(b"")
+    assert main(["harmonize", str(trained), str(tmp_path / "empty.mid")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
