@@ -24,7 +24,7 @@ ORDERS = {
     ),
     "linmem.nn": (
         "scan base norm_limits lmn lmn_cell unfolded multiscale equivalence nade baselines sequence_model registry "
-        "initialize"
+        "diagonalize initialize"
     ),
 }
 FILES = {
