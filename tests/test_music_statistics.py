@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from linmem import data
+from linmem.music.comparison import comparison
 from linmem.music.statistics import (
-    comparison,
     held_share,
     interval_classes,
     longest_copy,

@@ -10,6 +10,7 @@ import torch
 from linmem import data
 from linmem.data import handwriting, timit
 from linmem.data.cepstra import mel_cepstra, mel_filters
+from linmem.data.sound_file import read_sound
 
 RATE = 16_000
 
@@ -87,7 +88,7 @@ def test_sphere_and_riff_hold_the_same_samples(tmp_path, order):
     (tmp_path / "one").write_bytes(sphere(samples, order))
     riff(tmp_path / "other", samples)
     for name in ("one", "other"):
-        found, rate = timit.read_sound(tmp_path / name)
+        found, rate = read_sound(tmp_path / name)
         assert rate == RATE
         np.testing.assert_array_equal(found * 32768, samples)
 
@@ -105,7 +106,7 @@ def test_damaged_sounds_are_named(tmp_path, content, message):
     path = tmp_path / "SX1.WAV"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=message):
-        timit.read_sound(path)
+        read_sound(path)
 
 
 @pytest.mark.parametrize("line", ["0 800", "0 800 xx", "a 800 sh", "² 800 sh", f"{'9' * 400} 800 sh", ""])

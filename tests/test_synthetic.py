@@ -8,6 +8,7 @@ import torch
 from linmem import data
 from linmem.autoencoder.history.in_memory import InMemoryHistory
 from linmem.data import synthetic
+from linmem.data.synthetic_sets import SIZES
 
 
 @pytest.mark.parametrize("warp", [False, True])
@@ -106,7 +107,7 @@ def test_tasks_by_name_hold_inputs_and_targets(name):
     splits = data.load(name)
     for split in ("train", "valid", "test"):
         pairs = splits.pairs(split)
-        assert len(pairs) == (1 if name == "generation" else synthetic.SIZES[split])
+        assert len(pairs) == (1 if name == "generation" else SIZES[split])
         for x, y in pairs[:3]:
             assert x.shape[1] == splits.features
             assert y.shape == (1,) if name == "adding" else len(y) == len(x)

@@ -18,7 +18,7 @@ from linmem.data.mnist import load_digits, load_mnist
 from linmem.data.poly_music import REMOTE, load_poly_music
 from linmem.data.splits import SPLITS, LabelledSplits, PairedSplits, Splits, take
 from linmem.data.standardization import Standardization
-from linmem.data.synthetic import MADE, load_generation, load_mackey_glass, load_made
+from linmem.data.synthetic_sets import TASKS, load_generation, load_mackey_glass, load_task
 from linmem.data.timit import load_timit
 
 SETS: dict[str, Callable[[str | os.PathLike[str] | None], Splits]] = {
@@ -29,7 +29,7 @@ SETS: dict[str, Callable[[str | os.PathLike[str] | None], Splits]] = {
     "digits": load_digits,
     "timit": load_timit,
     "iam_ondb": load_handwriting,
-    **{name: partial(load_made, name) for name in MADE},
+    **{name: partial(load_task, name) for name in TASKS},
     "generation": load_generation,
     "mackey_glass_17": partial(load_mackey_glass, 17),
     "mackey_glass_30": partial(load_mackey_glass, 30),

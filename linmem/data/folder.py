@@ -8,8 +8,6 @@ Symbols: T steps, a features.
 
 from __future__ import annotations
 
-import warnings
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -17,6 +15,8 @@ from pathlib import Path, PurePosixPath
 import torch
 
 from linmem.data import labels as labels_of
+from linmem.data.case_files import data_files, one_format, read_files, warn_if_transposed
+from linmem.data.label_encoding import as_targets, encode_classes
 from linmem.data.partition import HELD_OUT, partition
 from linmem.data.readers import NUMERIC, READERS, Case, Reading, is_roll
 from linmem.data.splits import SPLITS, LabelledSplits, PairedSplits, Splits
@@ -91,7 +91,7 @@ def load_folder(path: Path, options: FolderOptions = FolderOptions()) -> Splits:
     suffix = one_format(path, files)
     if len(files) == 1 and suffix in NUMERIC:
         return split_in_time(path, files[0], options)
-    cases, names, skipped = read_files(root, files, options)
+    cases, names, skipped = read_files(root, files, options.reading, options.skip_bad_files)
     warn_if_transposed(cases, options.layout)
     given = [split_named(name) for name in names]
     found = find_labels(root, names, any(given), suffix, options)
@@ -100,66 +100,12 @@ def load_folder(path: Path, options: FolderOptions = FolderOptions()) -> Splits:
     return assemble(path, cases, given, found, skipped, options)
 
 
-def data_files(folder: Path) -> list[Path]:
-    """List every file of a known format, sorted; hidden files and labels.csv are left out."""
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in READERS and path.is_file()]
-    return sorted(
-        path
-        for path in found
-        if path.name != labels_of.FILE and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-
-
-def one_format(path: Path, files: list[Path]) -> str:
-    """Return the suffix that all files share; .midi counts as .mid."""
-    first = {file.suffix.lower().replace(".midi", ".mid"): file for file in reversed(files)}
-    if not first:
-        raise ValueError(f"{path} must hold MIDI, NPY, CSV or TS files, got none. Add one per sequence.")
-    if len(first) > 1:
-        examples = ", ".join(str(file.relative_to(path)) for file in first.values())
-        raise ValueError(f"{path} must hold files of one format, got several ({examples}). Keep those of one format.")
-    suffix = next(iter(first))
-    if suffix not in READERS or (path.is_file() and suffix == ".mid"):
-        raise ValueError(f"data must be a folder, or one CSV, NPY or TS file, got {path}. Give the folder of the file.")
-    return suffix
-
-
 def split_named(name: PurePosixPath) -> str | None:
     """Return the split that a path names: by its first folder, or by the end of a TS file's name."""
     if len(name.parts) > 1 and name.parts[0] in SPLITS:
         return name.parts[0]
     ending = name.stem.lower().rpartition("_")[2]
     return ending if name.suffix.lower() == ".ts" and ending in SPLITS else None
-
-
-def read_files(
-    root: Path, files: Sequence[Path], options: FolderOptions
-) -> tuple[list[Case], list[PurePosixPath], list[str]]:
-    """Read all files; returns the cases, the file of each, and the reasons of skipped files."""
-    cases: list[Case] = []
-    names: list[PurePosixPath] = []
-    skipped: list[str] = []
-    for file in files:
-        name = PurePosixPath(file.relative_to(root).as_posix())
-        try:
-            found = READERS[file.suffix.lower()](file, name.as_posix(), options.reading)
-        except ValueError as error:
-            if not options.skip_bad_files:
-                raise
-            skipped.append(str(error))
-        else:
-            cases += found
-            names += [name] * len(found)
-    for index, message in sorted(column_errors(cases, options.layout).items(), reverse=True) if cases else ():
-        if not options.skip_bad_files:
-            raise ValueError(message)
-        skipped.append(message)
-        del cases[index], names[index]
-    if not cases:
-        raise ValueError(f"{root} must hold at least one readable file, got none. First: {skipped[0]}")
-    if skipped:
-        warnings.warn(f"Skipped {len(skipped)} of {len(files)} files. First: {skipped[0]}", stacklevel=4)
-    return cases, names, skipped
 
 
 def find_labels(
@@ -174,44 +120,6 @@ def find_labels(
     if options.labels == "folders" or suffix in NUMERIC:
         return labels_of.from_folders(names, int(split), required=options.labels == "folders")
     return None
-
-
-def column_errors(cases: Sequence[Case], layout: str) -> dict[int, str]:
-    """Return a message for each case whose number or names of columns differ from those of most cases."""
-    usual = Counter((case.values.shape[1], case.names) for case in cases).most_common(1)[0][0]
-    model = next(case for case in cases if (case.values.shape[1], case.names) == usual)
-    hint = ""
-    if model.transposable and len({len(case.values) for case in cases}) == 1:
-        hint = f" If features are steps, use layout={_other(layout)!r}."
-    messages = {}
-    for index, case in enumerate(cases):
-        if case.values.shape[1] != usual[0]:
-            messages[index] = (
-                f"{case.title} must have {usual[0]} columns like {model.title}, got {case.values.shape[1]}. "
-                f"Give all files the same columns.{hint}"
-            )
-        elif case.names != usual[1]:
-            messages[index] = (
-                f"{case.title} must have the header {','.join(usual[1])[:60]!r} like {model.title}, "
-                f"got {','.join(case.names)[:60]!r}. Give all files the same header."
-            )
-    return messages
-
-
-def warn_if_transposed(cases: Sequence[Case], layout: str) -> None:
-    """Warn where every sequence has more features than steps, as if rows and columns were exchanged."""
-    if not cases[0].transposable or any(is_roll(case.values) for case in cases):
-        return
-    if all(len(case.values) < case.values.shape[1] for case in cases):
-        warnings.warn(
-            f"All sequences have more features than steps, such as {tuple(cases[0].values.shape)} in "
-            f"{cases[0].title}. If features are steps, use layout={_other(layout)!r}.",
-            stacklevel=4,
-        )
-
-
-def _other(layout: str) -> str:
-    return "ct" if layout == "tc" else "tc"
 
 
 def assemble(
@@ -247,9 +155,9 @@ def assemble(
     if found is None:
         return splits
     if found.regression:
-        targets = labels_of.as_targets(found.values, titles)
+        targets = as_targets(found.values, titles)
         return PairedSplits(**vars(splits), targets={split: [targets[i] for i in chosen[split]] for split in SPLITS})
-    classes = labels_of.encode_classes([label[0] for label in found.values], chosen["train"])
+    classes = encode_classes([label[0] for label in found.values], chosen["train"])
     return LabelledSplits(
         **vars(splits),
         labels={split: classes.numbers[torch.tensor(chosen[split])] for split in SPLITS},

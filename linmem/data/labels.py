@@ -1,13 +1,10 @@
-"""Labels of a user's files, from class folders or a file `labels.csv`, and their encoding as classes or targets."""
+"""Labels of a user's files, from class folders or a file `labels.csv`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
-
-import torch
-from torch import Tensor
 
 from linmem.data.csv_file import is_number, rows_of
 from linmem.storage.limits import require_size
@@ -25,13 +22,6 @@ class Labels(NamedTuple):
 
     values: list[tuple[str, ...]]
     regression: bool
-
-
-class Classes(NamedTuple):
-    """Encoded class labels."""
-
-    numbers: Tensor  # (n,) int64
-    names: tuple[str, ...]
 
 
 def from_folders(paths: Sequence[PurePosixPath], depth: int, required: bool = False) -> Labels | None:
@@ -155,43 +145,3 @@ def from_files(paths: Sequence[PurePosixPath], root: Path, complete: bool = True
     if len({len(label) for label in found.values()}) > 1 or len(set(kinds)) > 1:
         raise ValueError(f"The files {FILE} of {root} must have the same columns and kind of label. Make them alike.")
     return Labels([found[name] for name in paths], all(kinds))
-
-
-def encode_classes(names: Sequence[str], train: Sequence[int]) -> Classes:
-    """Number the classes in alphabetical order, or in numerical order where all names are numbers.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Class of each sequence.
-    train : sequence of int
-        Indices of the training sequences.
-
-    Raises
-    ------
-    ValueError
-        There are fewer than two classes, or a class does not occur in train.
-
-    Examples
-    --------
-    >>> encode_classes(["10", "2", "10"], train=[0, 1])
-    Classes(numbers=tensor([1, 0, 1]), names=('2', '10'))
-    """
-    distinct = set(names)
-    ordered = sorted(distinct, key=float) if all(map(is_number, distinct)) else sorted(distinct)
-    missing = distinct - {names[i] for i in train}
-    if missing:
-        raise ValueError(f"train must hold every class, got none of class {min(missing)!r}. Add or remove that class.")
-    if len(ordered) < 2:
-        raise ValueError(f"The labels must be of at least 2 classes, got only {ordered[0]!r}. {LAYOUT}.")
-    numbers = {name: i for i, name in enumerate(ordered)}
-    return Classes(torch.tensor([numbers[name] for name in names]), tuple(ordered))
-
-
-def as_targets(values: Sequence[Sequence[str]], titles: Sequence[str]) -> list[Tensor]:
-    """Convert numeric labels to float32 targets (o,), or raise ValueError where one is not finite."""
-    targets = [torch.tensor([float(cell) for cell in label], dtype=torch.float32) for label in values]
-    for target, title in zip(targets, titles, strict=True):
-        if not torch.isfinite(target).all():
-            raise ValueError(f"{title} must have a finite target, got {target.tolist()}. Change or remove it.")
-    return targets

@@ -8,16 +8,12 @@ Symbols: n sequences, T steps, a inputs, o outputs, S symbols.
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
-
-from linmem.data.splits import SPLITS, PairedSplits, Splits
 
 
 class Paired(NamedTuple):
@@ -183,58 +179,6 @@ def mackey_glass(steps: int, *, tau: float = 17.0, seed: int = 0, washout: int =
         d = last - 0.1 * (x[i] + dt * c)
         x[i + 1] = x[i] + dt / 6 * (a + 2 * b + 2 * c + d)
     return torch.from_numpy(x[delay + washout * parts :: parts][:steps].copy()).float()[:, None]
-
-
-SIZES = {"train": 2000, "valid": 500, "test": 500}
-MADE: dict[str, Callable[[int, int], Paired]] = {  # (number of sequences, seed) -> task of default size
-    "copy": lambda count, seed: copy(count, seed=seed),
-    "warped_copy": lambda count, seed: warped_copy(count, seed=seed),
-    "adding": lambda count, seed: adding(count, seed=seed),
-}
-
-
-def load_made(name: str, root: str | os.PathLike[str] | None = None) -> PairedSplits:
-    """Load a task of MADE: 2,000, 500 and 500 sequences from seeds 0, 1 and 2; `root` is not used."""
-    made = {split: MADE[name](SIZES[split], seed) for seed, split in enumerate(SPLITS)}
-    return _paired_splits(name, made, f"linmem.data.synthetic.{name} at its default sizes, seeds 0, 1 and 2")
-
-
-def load_generation(root: str | os.PathLike[str] | None = None) -> PairedSplits:
-    """Load one waveform to reproduce, the same in all splits; `root` is not used."""
-    whole = generation(waveform())
-    return _paired_splits("generation", dict.fromkeys(SPLITS, whole), "linmem.data.synthetic.waveform, seed 0")
-
-
-def _paired_splits(name: str, made: dict[str, Paired], provenance: str) -> PairedSplits:
-    train, valid, test = (made[split].inputs for split in SPLITS)
-    return PairedSplits(
-        name,
-        train,
-        valid,
-        test,
-        kind="series",
-        titles={split: [f"{name} {split} {i}" for i in range(len(made[split].inputs))] for split in SPLITS},
-        targets={split: made[split].targets for split in SPLITS},
-        provenance=provenance,
-    )
-
-
-def load_mackey_glass(tau: int, root: str | os.PathLike[str] | None = None) -> Splits:
-    """Load Mackey–Glass series of 500 steps from 16, 4 and 4 initial values; `root` is not used."""
-    cut = {"train": range(16), "valid": range(16, 20), "test": range(20, 24)}
-    name = f"mackey_glass_{tau}"
-    train, valid, test = (
-        [mackey_glass(500, tau=tau, seed=seed, washout=200) for seed in cut[split]] for split in SPLITS
-    )
-    return Splits(
-        name,
-        train,
-        valid,
-        test,
-        kind="series",
-        titles={split: [f"{name} {seed}" for seed in seeds] for split, seeds in cut.items()},
-        provenance=f"Mackey-Glass delay differential equation, tau = {tau}, integrated by linmem.data.synthetic",
-    )
 
 
 def _check(**sizes: int) -> None:
