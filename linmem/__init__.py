@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from linmem.estimators.anomaly import MemoryAnomalyDetector
     from linmem.estimators.classifier import MemoryClassifier
     from linmem.estimators.features import MemoryFeatures
+    from linmem.estimators.forecaster import MemoryForecaster
     from linmem.estimators.regressor import MemoryRegressor
     from linmem.nn import baselines, equivalence, initialize, multiscale
     from linmem.nn.lmn import LMN
@@ -35,6 +36,7 @@ _HOME = {
     "MemoryAnomalyDetector": "linmem.estimators.anomaly",
     "MemoryClassifier": "linmem.estimators.classifier",
     "MemoryFeatures": "linmem.estimators.features",
+    "MemoryForecaster": "linmem.estimators.forecaster",
     "MemoryRegressor": "linmem.estimators.regressor",
     "UnfoldedNetwork": "linmem.nn.unfolded",
     "parameter_groups": "linmem.nn.sequence_model",
@@ -50,6 +52,7 @@ __all__ = [
     "MemoryAnomalyDetector",
     "MemoryClassifier",
     "MemoryFeatures",
+    "MemoryForecaster",
     "MemoryRegressor",
     "UnfoldedNetwork",
     "baselines",

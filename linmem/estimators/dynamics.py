@@ -65,8 +65,11 @@ def fit_dynamics(
     """Solve the memory of (T_i, a) series and one ridge regression per penalty.
 
     The memory has `memory_size` units, or the rank of the history matrix if that is less: the first p units of a larger
-    memory are the memory of p units.
+    memory are the memory of p units. Series of zeros are predicted as zeros.
     """
+    if not any(x.any() for x in series):
+        a = series[0].shape[1]
+        return [MemoryDynamics(np.zeros((1, a)), np.zeros((1, 1)), np.zeros((a, 1)), np.zeros(a)) for _ in penalties]
     size = None if memory_size <= DEFAULT_UNITS else memory_size
     memory = LinearAutoencoder(size, decoder="tied", refine=None, lag_decay=lag_decay).fit(list(series))
     A, B = memory.A_[:memory_size], memory.B_[:memory_size, :memory_size]

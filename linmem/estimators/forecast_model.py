@@ -1,0 +1,70 @@
+"""One way to forecast: logarithm or not, differences, scaling, and a memory that predicts its next input.
+
+Symbols: T steps, a features, n origins, H steps ahead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from linmem.estimators.dynamics import MemoryDynamics, fit_dynamics
+from linmem.estimators.seasonality import difference, integrate
+
+
+@dataclass(frozen=True)
+class ForecastModel:
+    """A fitted model.
+
+    Attributes
+    ----------
+    log : bool
+        The model reads and forecasts log x.
+    lags : tuple of int
+        Lags of the differences, in order.
+    mean, scale : (a,) arrays
+        Of the differences in training.
+    dynamics : MemoryDynamics
+        Predicts the scaled differences.
+    """
+
+    log: bool
+    lags: tuple[int, ...]
+    mean: np.ndarray
+    scale: np.ndarray
+    dynamics: MemoryDynamics
+
+    def transform(self, series: np.ndarray) -> np.ndarray:
+        """The series on the scale of the model."""
+        return np.log(series) if self.log else series
+
+    def inverse_transform(self, values: np.ndarray) -> np.ndarray:
+        """Values of the model on the scale of the series."""
+        return np.exp(values) if self.log else values
+
+    def forecast(self, series: np.ndarray, origins: np.ndarray, steps: int) -> np.ndarray:
+        """Forecasts (n, steps, a), on the scale of the model, of the steps after each origin of a (T, a) series."""
+        x = self.transform(series)
+        states = self.dynamics.states((difference(x, self.lags) - self.mean) / self.scale)
+        z = self.dynamics.forecast(states[origins - sum(self.lags)], steps)
+        return integrate(z * self.scale + self.mean, x, origins, self.lags)
+
+
+def fit_forecast_models(
+    series: Sequence[np.ndarray],
+    log: bool,
+    lags: tuple[int, ...],
+    memory_size: int,
+    lag_decay: float,
+    penalties: Sequence[float],
+) -> list[ForecastModel]:
+    """Fit one model per penalty to (T_i, a) series."""
+    differences = [difference(np.log(x) if log else x, lags) for x in series]
+    values = np.concatenate(differences)
+    mean, scale = values.mean(0), np.maximum(values.std(0), 1e-12)
+    scaled = [(z - mean) / scale for z in differences]
+    return [
+        ForecastModel(log, lags, mean, scale, one) for one in fit_dynamics(scaled, memory_size, lag_decay, penalties)
+    ]
