@@ -171,7 +171,7 @@ def same(found, expected):
     np.testing.assert_allclose(found.A_, expected.A_, atol=1e-7)
     np.testing.assert_allclose(found.B_, expected.B_, atol=1e-7)
     assert found.optimal_error_ == pytest.approx(expected.optimal_error_, abs=1e-11)
-    assert found.training_error_ == pytest.approx(expected.training_error_, rel=1e-5)
+    assert found.training_error_ == pytest.approx(expected.training_error_, rel=1e-3)  # where a search ends
     assert found.unweighted_optimal_error_ == pytest.approx(expected.unweighted_optimal_error_, rel=1e-6)
 
 

@@ -18,9 +18,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from linmem.autoencoder.history.fourier import product
 from linmem.autoencoder.history.operator import HistoryOperator
-from linmem.autoencoder.history.precomputed import pad_lags
+from linmem.autoencoder.history.precomputed import GramHistory, pad_lags
 from linmem.autoencoder.history.survey import Survey
+
+STRIP = 512  # rows of the upper triangle that are sent as one rectangle
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,18 @@ class DistributedHistory(HistoryOperator):
             total = torch.zeros(size, size, dtype=torch.float64, device=self.device)
         else:
             total = pad_lags(self.local.gram(), self.features, self.lags)
-        upper = torch.ones(size, size, dtype=torch.bool, device=self.device).triu_()
-        packed = total[upper]
+        strips = [total[start : start + STRIP, start:] for start in range(0, size, STRIP)]
+        packed = torch.cat([strip.flatten() for strip in strips])
         all_reduce(packed, self.group)
-        total[upper] = packed
-        total.T[upper] = packed
+        for strip, found in zip(strips, packed.split([strip.numel() for strip in strips]), strict=True):
+            strip.copy_(found.view_as(strip))
+            start = size - strip.shape[1]
+            total[start:, start : start + len(strip)] = strip.T.clone()
         return total
+
+    def precompute(self) -> GramHistory:
+        """Return the history of ΞᵀΞ, of whose products each worker computes its share."""
+        return SharedGramHistory(self.gram(), self.lags, self.rows, self.decay, self.group)
 
     def lag_energy(self) -> Tensor:
         """(L,) squared norm of each lag's columns."""
@@ -89,6 +98,24 @@ class DistributedHistory(HistoryOperator):
                 "Use equal machines and library versions."
             )
         return out[:-2].view_as(block).clone()
+
+
+class SharedGramHistory(GramHistory):
+    """ΞᵀΞ that every worker of a group holds; each multiplies its share of the rows."""
+
+    def __init__(self, gram: Tensor, lags: int, rows: int, decay: float, group: Any) -> None:
+        super().__init__(gram, lags, rows, decay)
+        self.group = group
+        rank, workers = dist.get_rank(group), dist.get_world_size(group)
+        self.share = slice(len(gram) * rank // workers, len(gram) * (rank + 1) // workers)
+
+    def gram_matvec(self, block: Tensor) -> Tensor:
+        """Return ΞᵀΞ Z, one all-reduce of Z's size."""
+        rows = block.flatten(0, 1).T.contiguous()
+        out = torch.zeros_like(rows)
+        out[:, self.share] = product(rows, self._gram[:, self.share])  # the matrix is symmetric
+        all_reduce(out, self.group)
+        return out.T.reshape(block.shape)
 
 
 def all_reduce(tensor: Tensor, group: Any, maximum: bool = False) -> None:

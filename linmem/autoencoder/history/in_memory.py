@@ -17,6 +17,7 @@ from torch import Tensor
 from linmem.autoencoder.history import fourier, gram_matrix
 from linmem.autoencoder.history.batches import BLOCK, Group, make_groups
 from linmem.autoencoder.history.operator import HistoryOperator, lag_weights
+from linmem.autoencoder.history.precomputed import GramHistory
 from linmem.sequences import pad, valid_mask
 
 KEPT_BYTES = 2_000_000_000
@@ -170,6 +171,10 @@ class InMemoryHistory(HistoryOperator):
     def unweighted(self) -> "InMemoryHistory":
         """Return the history of the same lags with γ = 1."""
         return InMemoryHistory(self._sequences, lags=self.lags, mean=self.mean, features=self.index, keep=self.keep)
+
+    def precompute(self) -> GramHistory:
+        """Return the history of ΞᵀΞ."""
+        return GramHistory(self.gram(), self.lags, self.rows, self.decay)
 
     def groups(self) -> list[Group]:
         """Sequences in batches of similar length."""

@@ -54,6 +54,10 @@ class HistoryOperator(ABC):
         """Return ΞᵀΞ, (L·a, L·a) float64."""
         raise self._unsupported("gram")
 
+    def precompute(self) -> "HistoryOperator":
+        """Return a history with the same Gram matrix, computed as a whole, that needs no further pass over the data."""
+        raise self._unsupported("gram")
+
     def dense(self) -> Tensor:
         """Return a matrix with L·a columns that has the singular values and right singular vectors of Ξ."""
         raise self._unsupported("dense")

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from linmem.autoencoder.history.in_memory import InMemoryHistory
 from linmem.autoencoder.history.operator import HistoryOperator
+from linmem.autoencoder.history.precomputed import GramHistory
 from linmem.autoencoder.history.survey import Survey
 from linmem.sequences import check_sequence
 
@@ -78,6 +79,10 @@ class StreamedHistory(HistoryOperator):
             part = history.gram()
             out[: len(part), : len(part)] += part
         return out
+
+    def precompute(self) -> GramHistory:
+        """Return the history of ΞᵀΞ."""
+        return GramHistory(self.gram(), self.lags, self.rows, self.decay)
 
     def lag_energy(self) -> Tensor:
         """(L,) squared norm of each lag's columns, one pass."""

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from linmem.autoencoder.history.operator import HistoryOperator
-from linmem.autoencoder.history.precomputed import GramHistory
 from linmem.autoencoder.solvers.block_krylov import Randomized
 from linmem.autoencoder.solvers.column_blocks import Slices
 from linmem.autoencoder.solvers.dense import exact
@@ -60,9 +59,9 @@ def precompute_gram(history: HistoryOperator) -> HistoryOperator:
     """Replace a history with lag decay by its Gram matrix, one pass over the data, unless that is too large."""
     columns = history.lags * history.features
     small = columns <= CORRELATED_COLUMNS or columns <= min(GRAM_COLUMNS, history.rows)
-    if history.decay == 1 or not small or "gram" not in history.provides or isinstance(history, GramHistory):
+    if history.decay == 1 or not small or "gram" not in history.provides:
         return history
-    return GramHistory(history.gram(), history.lags, history.rows, history.decay)
+    return history.precompute()
 
 
 def _by_size(history: HistoryOperator) -> str:
