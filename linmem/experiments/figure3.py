@@ -15,7 +15,7 @@ from typing import Any
 from linmem.experiments.harness.catalog import Result, Results
 from linmem.experiments.harness.summarize import group_by
 from linmem.experiments.harness.targets import Target
-from linmem.experiments.harness.training import train_all
+from linmem.experiments.harness.training import shared_runs, train_all
 from linmem.reporting import figures, tables
 from linmem.reporting.output import figure
 from linmem.runs.sweep import space
@@ -51,7 +51,7 @@ def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
     """One result per model and size, on valid; test is not read."""
     for row, one in search_spaces(config).items():
         plan = [replace(o, training=replace(o.training, seed=seed)) for o in space.plan(config.data, one)]
-        for outcome in train_all(plan, work.parent / "runs"):
+        for outcome in train_all(plan, shared_runs(work)):
             model = outcome.options.model
             yield {
                 "row": row,

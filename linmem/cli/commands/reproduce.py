@@ -38,6 +38,6 @@ def reproduce(
 
     folder = Path(out)
     if name is None:
-        print(experiments.list_experiments(folder))
+        print(experiments.list_experiments(folder, check_code=True))
     else:
         print(experiments.reproduce(name, folder, grid=grid, seed=seed, force=force, progress=True))

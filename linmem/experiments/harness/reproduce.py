@@ -1,7 +1,8 @@
 """Run an experiment, keep its records as they are measured, and show them.
 
-A record is written as soon as it is measured. An interrupted run continues: `run` yields the same records in the same
-order, quickly where its work is done, and records that exist are kept as they are.
+A record is written as soon as it is measured, with a fingerprint of the code that measured it. An interrupted run
+continues with the same code: `run` yields the same records in the same order, quickly where its work is done, and
+records that exist are kept as they are. Records of other code are shown with a note.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from tqdm import tqdm
 
 from linmem.experiments.harness import targets
 from linmem.experiments.harness.catalog import EXPERIMENTS, Experiment, config_record, default_grid, load_experiment
+from linmem.experiments.harness.fingerprint import code_fingerprint
 from linmem.experiments.harness.records import (
     Record,
     Records,
@@ -30,6 +32,7 @@ from linmem.runs.directory import provenance
 from linmem.storage.atomic import write_text
 
 WORK = "work"  # folder of intermediate work, beside the records
+OTHER_CODE = "Measured by other code than this version of linmem; --force measures again."
 
 
 def reproduce(
@@ -63,7 +66,8 @@ def reproduce(
     Raises
     ------
     ValueError
-        The name or grid is unknown, or the records belong to another grid, seed or configuration.
+        The name or grid is unknown, or the records belong to another grid, seed or configuration; or the run is
+        incomplete and was begun by other code.
     """
     experiment, path = load_experiment(name), folder / f"{name}.jsonl"
     records = require_records(name, folder) if path.exists() and not force else []
@@ -71,7 +75,7 @@ def reproduce(
     seed = seed if seed is not None else records[0]["seed"] if records else 0
     if grid not in experiment.GRIDS:
         raise ValueError(f"grid must be one of {', '.join(experiment.GRIDS)}, got {grid!r}. Choose one of these.")
-    _check_same_run(path, records, experiment, grid, seed)
+    _check_same_run(name, path, records, experiment, grid, seed)
     if not is_complete(records):
         folder.mkdir(parents=True, exist_ok=True)
         if force:
@@ -81,7 +85,13 @@ def reproduce(
             if len(records) > len(read_records(name, folder).valid):  # else another process is ahead
                 write_records(name, folder, records)
         write_records(name, folder, [*records[:-1], records[-1] | {"last": True}])
-    return show(name, folder)
+    note = "" if is_current(name, read_records(name, folder).valid) else f"\n\n{OTHER_CODE}"
+    return show(name, folder) + note
+
+
+def is_current(name: str, records: Sequence[Record]) -> bool:
+    """Return whether all records were measured by the present code."""
+    return all(record.get("code") == code_fingerprint(f"linmem.experiments.{name}") for record in records)
 
 
 def show(name: str, folder: Path) -> str:
@@ -101,12 +111,17 @@ def show(name: str, folder: Path) -> str:
     return text
 
 
-def list_experiments(folder: Path) -> str:
-    """Return a Markdown table of all experiments and the state of their records in `folder`."""
+def list_experiments(folder: Path, *, check_code: bool = False) -> str:
+    """Return a Markdown table of all experiments and the state of their records in `folder`.
+
+    With `check_code` it says which records were measured by other code than the present one.
+    """
     rows = []
     for name in EXPERIMENTS:
         valid, problem = read_records(name, folder)
-        state = "; ".join(part for part in (problem, provenance_text(valid) if valid else "") if part) or "not run"
+        code = "measured by other code" if check_code and not is_current(name, valid) else ""
+        parts = (problem, provenance_text(valid) if valid else "", code)
+        state = "; ".join(part for part in parts if part) or "not run"
         rows.append({"experiment": name, "title": load_experiment(name).TITLE, "state": state})
     return tables.markdown(rows, words=("title", "state"))
 
@@ -121,7 +136,9 @@ def list_targets(folder: Path) -> str:
     return tables.markdown(rows, words=targets.TEXT_COLUMNS)
 
 
-def _check_same_run(path: Path, records: Sequence[Record], experiment: Experiment, grid: str, seed: int) -> None:
+def _check_same_run(
+    name: str, path: Path, records: Sequence[Record], experiment: Experiment, grid: str, seed: int
+) -> None:
     if not records:
         return
     if (records[0]["grid"], records[0]["seed"]) != (grid, seed):
@@ -134,6 +151,11 @@ def _check_same_run(path: Path, records: Sequence[Record], experiment: Experimen
             f"{path} must have the configuration of the current grid {grid}, got an earlier one. Run again (--force;"
             " intermediate work is used again) or use another folder (--out)."
         )
+    if not is_complete(records) and not is_current(name, records):
+        raise ValueError(
+            f"{path} must be continued by the code that began it ({records[-1].get('code', 'unknown')}), got other code"
+            f" ({code_fingerprint(f'linmem.experiments.{name}')}). Run again (--force) or use another folder (--out)."
+        )
 
 
 def _measure(
@@ -141,8 +163,9 @@ def _measure(
 ) -> Iterator[Record]:
     """Yield the records after the first `existing`; `seconds` counts from the record before."""
     head = {"experiment": name, "grid": grid, "seed": seed, "config": config_record(experiment.GRIDS[grid])}
-    source = provenance()
-    results = experiment.run(experiment.GRIDS[grid], seed, folder / WORK / f"{name}-{grid}-{seed}")
+    code = code_fingerprint(f"linmem.experiments.{name}")
+    source = {"code": code} | provenance()
+    results = experiment.run(experiment.GRIDS[grid], seed, folder / WORK / f"{name}-{grid}-{seed}-{code}")
     started = time.perf_counter()
     for index, result in enumerate(tqdm(results, unit="record", disable=None if progress else True)):
         now, seconds = datetime.now(timezone.utc).isoformat(timespec="seconds"), time.perf_counter() - started

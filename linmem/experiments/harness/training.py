@@ -10,11 +10,17 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from linmem.experiments.harness.fingerprint import code_fingerprint
 from linmem.runs.directory import HISTORY, PRETRAINING, RunOptions
 from linmem.runs.sweep.sweep import Outcome, sweep
 from linmem.storage.atomic import read_lines
 from linmem.training.loop import DivergenceError, TrainingOptions, train
 from linmem.training.tasks import Task
+
+
+def shared_runs(work: Path) -> Path:
+    """Return the folder of training runs that experiments share: one per version of the code that trains."""
+    return work.parent / f"runs-{code_fingerprint('linmem.runs.runner')}"
 
 
 def train_all(

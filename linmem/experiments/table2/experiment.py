@@ -30,7 +30,7 @@ from typing import Any
 
 from linmem import data
 from linmem.experiments.harness.catalog import Result
-from linmem.experiments.harness.training import train_all
+from linmem.experiments.harness.training import shared_runs, train_all
 from linmem.experiments.table2.grids import SMALL_LMN, Config, Part, search_spaces
 from linmem.nn.sequence_model import parameter_count
 from linmem.runs import runner
@@ -45,8 +45,8 @@ TITLE = "Table 2: polyphonic music, frame accuracy and likelihood"
 
 
 def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
-    """Persistence, then one result per row and seed, for every part; the training runs are kept in `work/../runs`."""
-    folder = work.parent / "runs"
+    """Persistence, then one result per row and seed, for every part; the training runs are kept beside `work`."""
+    folder = shared_runs(work)
     for part in config.parts:
         head = {"set": part.data, "protocol": part.protocol}
         yield head | {"row": "persistence", "test": _persistence(part.data)}

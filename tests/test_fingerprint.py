@@ -1,0 +1,48 @@
+"""The fingerprint of an experiment's code: it covers what a measurement depends on, and a stale run is refused."""
+
+import shutil
+
+import pytest
+
+from linmem.experiments.harness import fingerprint, reproduce
+from linmem.experiments.harness.fingerprint import ROOT, code_fingerprint, sources
+from linmem.experiments.harness.records import require_records, write_records
+
+
+def names(module):
+    return {path.relative_to(ROOT).as_posix() for path in sources(module)}
+
+
+def test_the_sources_are_those_that_are_imported_and_no_tables():
+    found = names("linmem.experiments.table2")
+    assert {"experiments/table2/experiment.py", "experiments/table2/grids.py", "runs/runner.py", "nn/lmn.py"} <= found
+    assert not {"experiments/table2/summary.py", "reporting/tables.py", "cli/main.py", "experiments/time.py"} & found
+    assert "training/loop.py" not in names("linmem.experiments.parameters")
+
+
+def test_a_changed_source_changes_the_fingerprint_of_those_that_import_it(tmp_path, monkeypatch):
+    copied = tmp_path / "linmem"
+    shutil.copytree(ROOT, copied, ignore=shutil.ignore_patterns("__pycache__"))
+    before = {name: code_fingerprint(f"linmem.experiments.{name}") for name in ("parameters", "table1")}
+    with (copied / "data" / "poly_music.py").open("a") as file:
+        file.write("# another version\n")
+    monkeypatch.setattr(fingerprint, "ROOT", copied)
+    code_fingerprint.cache_clear()
+    after = {name: code_fingerprint(f"linmem.experiments.{name}") for name in before}
+    code_fingerprint.cache_clear()
+    assert after["table1"] != before["table1"]
+    assert after["parameters"] == before["parameters"]
+
+
+def test_a_stale_run_is_refused_and_stale_records_are_named(tmp_path, monkeypatch):
+    text = reproduce.reproduce("parameters", tmp_path, grid="smoke")
+    assert reproduce.OTHER_CODE not in text
+    records = require_records("parameters", tmp_path)
+    assert {record["code"] for record in records} == {code_fingerprint("linmem.experiments.parameters")}
+    stale = [record | {"code": "0" * 16} for record in records]
+    write_records("parameters", tmp_path, stale)
+    assert reproduce.reproduce("parameters", tmp_path) == f"{text}\n\n{reproduce.OTHER_CODE}"
+    assert "measured by other code" in reproduce.list_experiments(tmp_path, check_code=True)
+    write_records("parameters", tmp_path, [{k: v for k, v in stale[0].items() if k != "last"}])
+    with pytest.raises(ValueError, match="must be continued by the code that began it"):
+        reproduce.reproduce("parameters", tmp_path)
