@@ -78,10 +78,10 @@ def test_the_logistic_readout_loses_what_an_independent_solver_does():
     start = AffineMap(torch.zeros(4, 3).double(), torch.zeros(3).double())
     for penalty, found in logistic(StatesAndTargets(S, classes), Classes(), start):
         oracle = LogisticRegression(C=1 / (2 * penalty * size * 300), tol=1e-8, max_iter=5000).fit(S, classes)
-        wanted = torch.from_numpy(S.numpy() @ oracle.coef_.T + oracle.intercept_)
+        expected = torch.from_numpy(S.numpy() @ oracle.coef_.T + oracle.intercept_)
         ours, theirs = (
             Classes().loss(logits, classes) / 300 + penalty * size * weights.square().sum()
-            for logits, weights in ((found(S), found.W), (wanted, torch.from_numpy(oracle.coef_)))
+            for logits, weights in ((found(S), found.W), (expected, torch.from_numpy(oracle.coef_)))
         )
         assert float(ours) == pytest.approx(float(theirs), abs=1e-4)
 

@@ -66,21 +66,21 @@ def page_of_results(tmp_path_factory):
 
 
 def seen(browser, page, size, colours="light"):
-    """What a browser measures on a page, what it asked for beside it, and what it complained about."""
+    """Return what a browser measures on a page, what it requested besides, and its console messages."""
     width, height = SIZES[size]
     context = browser.new_context(
         viewport={"width": width, "height": height}, is_mobile=size != "desktop", color_scheme=colours, offline=True
     )
-    asked, complaints = [], []
+    requested, complaints = [], []
     tab = context.new_page()
-    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("request", lambda request: requested.append(request.url))
     tab.on("console", lambda message: complaints.append(message.text))
     tab.on("pageerror", lambda error: complaints.append(str(error)))
     tab.goto(page.as_uri())
     found = tab.evaluate(MEASURE)
     context.close()
     return found | {
-        "asked": [url for url in asked if url != page.as_uri() and not url.startswith("data:")],
+        "requested": [url for url in requested if url != page.as_uri() and not url.startswith("data:")],
         "complaints": complaints,
     }
 
@@ -88,7 +88,7 @@ def seen(browser, page, size, colours="light"):
 @pytest.mark.parametrize(("size", "colours"), SHOWN)
 def test_the_page_of_the_kept_results(browser, page_of_results, size, colours):
     found = seen(browser, page_of_results, size, colours)
-    assert found["asked"] == found["complaints"] == []
+    assert found["requested"] == found["complaints"] == []
     assert found["width"] == SIZES[size][0]
     assert found["page"] <= found["width"]
     assert found["wide"] == []
@@ -113,7 +113,7 @@ def test_the_browser_would_notice(browser, tmp_path):
         "<table style='width: 900px'><tr><td>wide</td></tr></table><a href='#nowhere'>lost</a></main>"
     )
     found = seen(browser, page, "phone")
-    assert found["asked"] == ["http://example.org/a.png"]
+    assert found["requested"] == ["http://example.org/a.png"]
     assert found["page"] > 390
     assert found["images"] == [[False, False], [False, True]]
     assert len(found["faint"]) == 1

@@ -1,6 +1,7 @@
 """Time to a score: computed from known histories; existing runs are read, not trained again."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -99,3 +100,17 @@ def test_runs_are_kept_and_any_part_of_the_lines_is_shown(tmp_path, monkeypatch)
     for count in (1, 3):
         assert time.show(lines[:count], tmp_path).count("| chorales") == 2 * count
     assert (tmp_path / "time.png").stat().st_size > 10_000
+
+
+def test_all_trials_are_kept_with_their_options_and_scores_on_valid(tmp_path):
+    work = tmp_path / "work" / "time-smoke-0"
+    config = replace(time.GRIDS["smoke"], dropout=((0.1, 0.3), (0.2, 0.5)))
+    lines = list(time.run(config, 0, work))
+    trials = read_lines(tmp_path / "trials" / "time-smoke-0.jsonl")
+    assert len(trials) == 2 * len(time.MODELS) > len(lines)  # also the dropout that was not chosen
+    for one in trials:
+        assert one["state"] == "complete"
+        assert one["valid_loss"] == pytest.approx(one["summary"]["scores"]["nll"])
+        assert "test" not in json.dumps(one["summary"])
+    rates = [tuple(one["options"]["model"][key] for key in ("input_dropout", "readout_dropout")) for one in trials]
+    assert sorted(set(rates)) == [(0.1, 0.3), (0.2, 0.5)]

@@ -117,9 +117,9 @@ def read(path: Path) -> Chorale | str:
     voices = sample(singers)
     key = tonic(score, voices)
     shift = ((0 if key.mode == "major" else 9) - key.tonic.pitchClass + 5) % 12 - 5
-    heard = without_interludes(voices)
-    transposed = np.where(heard > 0, heard + shift, 0).astype(np.uint8)
-    return Chorale(path.stem, len(score.parts), transposed, shift, key.mode == "minor", len(voices) - len(heard))
+    trimmed = without_interludes(voices)
+    transposed = np.where(trimmed > 0, trimmed + shift, 0).astype(np.uint8)
+    return Chorale(path.stem, len(score.parts), transposed, shift, key.mode == "minor", len(voices) - len(trimmed))
 
 
 def sample(parts: list[music21.stream.Part]) -> np.ndarray:

@@ -97,10 +97,10 @@ def targets(results: Results) -> list[Target]:
     found = []
     for row in ("LMN-B", "pret-LMN-B"):
         both = [best[name]["valid"]["nll"] for name in (row, "LSTM") if name in best]
-        said = ", ".join(f"{nll:.3f}" for nll in both) if len(both) == 2 else "–"
+        measured = ", ".join(f"{nll:.3f}" for nll in both) if len(both) == 2 else "–"
         reached = both[0] < both[1] if len(both) == 2 else None
         found.append(
-            Target(f"NLL on valid of {row} below the LSTM's, each at its best size", f"{row} < LSTM", said, reached)
+            Target(f"NLL on valid of {row} below the LSTM's, each at its best size", f"{row} < LSTM", measured, reached)
         )
     return found
 

@@ -151,8 +151,8 @@ def targets(results: Results) -> list[Target]:
     for source in ("inputs", "hidden states"):
         shares = [share for one in select(results, part="c", source=source) if (share := _first_half(one)) is not None]
         statement = f"{source}: most of the error of a sequence decoded from its last state lies in its first half"
-        said, reached = (f"{shares[0]:.0f} %", shares[0] > 50) if shares else ("–", None)
-        found.append(Target(statement, "above 50 %", said, reached))
+        measured, reached = (f"{shares[0]:.0f} %", shares[0] > 50) if shares else ("–", None)
+        found.append(Target(statement, "above 50 %", measured, reached))
     return found
 
 

@@ -97,9 +97,9 @@ def targets(results: Results) -> list[Target]:
         counted = (sum(one["sequences"] for one in splits), max((one["longest"] for one in splits), default=0))
         complete = len(splits) == len(SPLITS)
         statement = f"{name}: pieces and longest piece (frames) are those of L18's table 1"
-        said = f"{counted[0]}, {counted[1]}" if complete else "–"
+        measured = f"{counted[0]}, {counted[1]}" if complete else "–"
         expected = f"{published[0]}, {published[1]}"
-        found.append(Target(statement, expected, said, counted == published if complete else None))
+        found.append(Target(statement, expected, measured, counted == published if complete else None))
     accuracies = {one["set"]: one["persistence_accuracy"] for one in results if one["split"] == "test"}
     known = {name: accuracies[name] for name in PERSISTENCE if name in accuracies}
     found.append(

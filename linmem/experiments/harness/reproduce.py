@@ -27,11 +27,11 @@ from linmem.experiments.harness.records import (
     require_records,
     write_records,
 )
+from linmem.experiments.harness.training import WORK
 from linmem.reporting import tables
 from linmem.runs.directory import provenance
 from linmem.storage.atomic import write_text
 
-WORK = "work"  # folder of intermediate work, beside the records
 OTHER_CODE = "Measured by other code than this version of linmem; --force measures again."
 
 
@@ -53,7 +53,8 @@ def reproduce(
     name : str
         One of `EXPERIMENTS`.
     folder : Path
-        Gets `NAME.jsonl`, `NAME.md`, figures `NAME*.png`, and `work/` with intermediate work.
+        Gets `NAME.jsonl`, `NAME.md`, figures `NAME*.png`, `trials/` with all training runs, and `work/`
+        with intermediate work.
     grid : str, optional
         One of the module's `GRIDS`; default: that of the existing records, else "small" or, without one, "paper".
     seed : int, optional

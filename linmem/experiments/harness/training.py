@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +14,12 @@ from torch import nn
 from linmem.experiments.harness.fingerprint import code_fingerprint
 from linmem.runs.directory import HISTORY, PRETRAINING, RunOptions
 from linmem.runs.sweep.sweep import Outcome, sweep
-from linmem.storage.atomic import read_lines
+from linmem.storage.atomic import read_lines, write_text
 from linmem.training.loop import DivergenceError, TrainingOptions, train
 from linmem.training.tasks import Task
+
+WORK = "work"  # folder of intermediate work, beside the records
+TRIALS = "trials"  # folder of all trained runs, beside the records
 
 
 def shared_runs(work: Path) -> Path:
@@ -57,8 +61,26 @@ def train_all(
             if one.state == "failed" and not (may_diverge and one.diverged):
                 raise RuntimeError(f"run {one.name} in {folder} failed; its options are {one.options}\n{one.error}")
         if all(one.state in ("complete", "failed") for one in outcomes):
+            _keep_trials(outcomes, folder)
             return outcomes
         time.sleep(interval)
+
+
+def _keep_trials(outcomes: Sequence[Outcome], folder: Path) -> None:
+    """Add all runs, also those that a search did not choose, to `trials/` beside the work folder.
+
+    Each line has options, state, validation loss, and the summary of the run: scores on valid, epochs and seconds.
+    """
+    work = next((parent for parent in folder.parents if parent.name == WORK), None)
+    if work is None:
+        return
+    path = work.parent / TRIALS / f"{'-'.join(folder.relative_to(work).parts)}.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    trials = {row["name"]: row for row in read_lines(path)} if path.exists() else {}
+    for one in outcomes:
+        loss = {"state": one.state, "valid_loss": one.loss}
+        trials[one.name] = {"name": one.name, "options": asdict(one.options)} | loss | {"summary": one.result}
+    write_text(path, "".join(json.dumps(row) + "\n" for row in trials.values()))
 
 
 class RunHistory(NamedTuple):

@@ -44,10 +44,10 @@ def targets(results: Results) -> list[Target]:
             if at_size:
                 label = min(at_size, key=at_size.__getitem__)
                 best[p] = at_size[label], label
-        said = "; ".join(f"p = {p}: {ours[p]:.3f}, {error:.3f} ({label})" for p, (error, label) in best.items())
+        measured = "; ".join(f"p = {p}: {ours[p]:.3f}, {error:.3f} ({label})" for p, (error, label) in best.items())
         statement = f"{name}: error of the LAES on test below that of every autoencoder trained for the epochs stated"
         reached = all(ours[p] < error for p, (error, _) in best.items()) if best else None
-        found.append(Target(statement, "every p", said or "–", reached))
+        found.append(Target(statement, "every p", measured or "–", reached))
     return found
 
 

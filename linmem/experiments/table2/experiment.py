@@ -81,8 +81,8 @@ def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
 
 def _choosing_part(part: Part, parts: Sequence[Part]) -> Part:
     """Return the part whose valid split chooses the settings: the same protocol on `chosen_on`, or the part itself."""
-    wanted = part.chosen_on or part.data, part.protocol
-    return next(one for one in parts if (one.data, one.protocol) == wanted)
+    key = part.chosen_on or part.data, part.protocol
+    return next(one for one in parts if (one.data, one.protocol) == key)
 
 
 def _choose(part: Part, seed: int, folder: Path) -> dict[str, tuple[Outcome, int]]:
