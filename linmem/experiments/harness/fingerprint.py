@@ -13,9 +13,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import linmem
-
-ROOT = Path(linmem.__file__).parent
+ROOT = Path(__file__).parents[2]  # the folder of linmem
 EXCLUDED = ("linmem.reporting", "linmem.experiments.harness.catalog")
 EXCLUDED_NAMES = ("summary", "targets", "published")
 COMPILED = (".cpp", ".cu", ".h")  # sources that a module may build
