@@ -1,16 +1,16 @@
 """Forward, backward and weight gradients of one layer: LMN against torch's own recurrent layers, in one run.
 
-Every figure is a median of `--rounds` rounds in milliseconds; in each round all layers run once, in turn, so that a
-busy machine slows all of them alike. Ratios are medians, over the rounds, of another layer's time over the LMN's: above
-1 the LMN is faster. "Least" is the smallest of the ratios to nn.LSTM, nn.GRU and nn.RNN of f + p units.
+Every number is a median of `--rounds` rounds in milliseconds. In each round all layers run once, in turn, so that other
+load on the machine affects all of them. Ratios are medians, over the rounds, of the time of another layer divided by
+that of the LMN: above 1 the LMN is faster. "Least" is the smallest ratio to nn.LSTM, nn.GRU and nn.RNN of f + p units.
 
     python benchmarks/layer_speed.py                      # one thread
     python benchmarks/layer_speed.py --threads 2
-    python benchmarks/layer_speed.py --clock cpu          # CPU time of the process: on a machine that others use too
-    LINMEM_COMPILE=0 python benchmarks/layer_speed.py      # as where there is no C compiler
-    python benchmarks/layer_speed.py --compile --only 0   # and torch.compile of the plain loop; minutes a size
+    python benchmarks/layer_speed.py --clock cpu          # CPU time of the process: on a machine with other load
+    LINMEM_COMPILE=0 python benchmarks/layer_speed.py      # as on a machine without a C compiler
+    python benchmarks/layer_speed.py --compile --only 0   # and torch.compile of the plain loop; minutes per size
 
-Letters: T steps, B sequences, a inputs, f functional units, p memory units.
+Symbols: T steps, B sequences, a inputs, f functional units, p memory units.
 """
 
 from __future__ import annotations
@@ -46,10 +46,11 @@ SIZES = [  # T, B, a, f, p
     (200, 8, 88, 250, 500),
     (200, 64, 88, 250, 500),
 ]
-# least ratio to nn.LSTM(f + p) that we want on one thread, where one is set; elsewhere never slower
+# least ratio to nn.LSTM(f + p) on one thread; 1 for other sizes
 TARGETS = {SIZES[0]: 2.0, SIZES[1]: 3.5, SIZES[2]: 4.0, SIZES[3]: 4.0, SIZES[4]: 3.5}
-ON_TWO_THREADS, TO_LSTM_P = 3.0, 1.5  # to nn.LSTM(f + p), and to nn.LSTM(p), from so many units f + p
+ON_TWO_THREADS, TO_LSTM_P = 3.0, 1.5  # to nn.LSTM(f + p), and to nn.LSTM(p), for at least LARGE units f + p
 LARGE = 250
+DIAGONAL_TARGET = 1.5  # dense over diagonal memory, at (100, 250) and B = 16
 
 
 def ratio(theirs: list[float], ours: list[float]) -> float:
@@ -57,20 +58,20 @@ def ratio(theirs: list[float], ours: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
 
 
-def verdict(found: float, wanted: float | None) -> str:
-    """The ratio, and what was wanted."""
-    if wanted is None:
+def verdict(found: float, target: float | None) -> str:
+    """The ratio, and whether it reaches the target."""
+    if target is None:
         return f"{found:.2f}"
-    return f"{found:.2f} ({wanted:g} {'reached' if found >= wanted else 'NOT reached'})"
+    return f"{found:.2f} ({target:g} {'reached' if found >= target else 'NOT reached'})"
 
 
 def gemm_peak(batch: int, inner: int, outer: int, clock: Callable[[], float]) -> float:
     """GFLOP/s of the best product (batch, inner) x (inner, outer) among NumPy, torch (MKL) and oneDNN."""
     a, w, out = torch.randn(batch, inner), torch.randn(outer, inner), torch.empty(batch, outer)
-    able = [e for e in ENGINES.values() if e.name != "native" and e.supports(torch.float32, torch.device("cpu"))]
+    available = [e for e in ENGINES.values() if e.name != "native" and e.supports(torch.float32, torch.device("cpu"))]
     repeat, best = max(3, int(2e8 / (2 * batch * inner * outer))), float("inf")
     with torch.no_grad(), blas_threads():
-        calls = [(e.linear(w, None, batch), e.array(a), e.array(out)) for e in able]
+        calls = [(e.linear(w, None, batch), e.array(a), e.array(out)) for e in available]
         for _ in range(10):
             for linear, left, space in calls:
                 start = clock()
@@ -81,9 +82,10 @@ def gemm_peak(batch: int, inner: int, outer: int, clock: Callable[[], float]) ->
 
 
 def layers_of(features: int, f: int, p: int, compiled: bool) -> dict[str, nn.Module]:
-    """All contestants; the first is ours."""
+    """All layers; the first is the LMN."""
     layers: dict[str, nn.Module] = {
         "LMN": LMN(features, f, p),
+        "LMN diagonal": LMN(features, f, p, memory="diagonal"),
         "LMN loop": LMN(features, f, p, backend="reference"),
         "LSTM(f+p)": nn.LSTM(features, f + p),
         "LSTM(p)": nn.LSTM(features, p),
@@ -97,7 +99,7 @@ def layers_of(features: int, f: int, p: int, compiled: bool) -> dict[str, nn.Mod
 
 def streaming(rounds: int, clock: Callable[[], float]) -> None:
     """One step at a time at B = 1, without gradients: LMN.step against nn.LSTMCell(f + p)."""
-    print("\nInference, one step at B = 1, µs a step\n")
+    print("\nInference, one step at B = 1, µs per step\n")
     print("| a, (f, p) | LMN.step | LSTMCell(f+p) | ratio |\n|---|---|---|---|")
     for features, f, p in ((88, 50, 100), (88, 100, 250), (88, 250, 500)):
         lmn, cell = LMN(features, f, p).eval(), nn.LSTMCell(features, f + p).eval()
@@ -120,7 +122,7 @@ def streaming(rounds: int, clock: Callable[[], float]) -> None:
 
 
 def kept(layer: nn.Module, x: torch.Tensor) -> float:
-    """MiB that the forward pass keeps for the backward pass, besides parameters and input."""
+    """MiB that the forward pass stores for the backward pass, besides parameters and input."""
     sizes: dict[int, int] = {}
     given = {t.untyped_storage().data_ptr() for t in (x, *layer.parameters())}
 
@@ -137,8 +139,8 @@ def kept(layer: nn.Module, x: torch.Tensor) -> float:
 
 
 def memory() -> None:
-    """What each layer keeps for its backward pass."""
-    print("\nKept for the backward pass, MiB\n")
+    """What each layer stores for its backward pass."""
+    print("\nStored for the backward pass, MiB\n")
     print("| T, B, a, (f, p) | LMN | LMN(backend='recompute') | LSTM(f+p) | LSTM(p) |\n|---|---|---|---|---|")
     for steps, batch, features, f, p in SIZES[:5]:
         x = torch.randn(steps, batch, features)
@@ -157,7 +159,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     parser.add_argument("--compile", action="store_true", help="also torch.compile of the plain loop (minutes)")
-    parser.add_argument("--sizes", type=int, default=len(SIZES), help="only the first so many sizes")
+    parser.add_argument("--sizes", type=int, default=len(SIZES), help="number of sizes to measure, from the first")
     parser.add_argument("--only", type=int, nargs="*", help="only these sizes, by number from 0")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -169,7 +171,15 @@ def main() -> None:
         f"{np.__version__}; {arguments.threads} thread(s), {arguments.clock} clock, median of {arguments.rounds}\n"
     )
     names = list(layers_of(1, 1, 1, arguments.compile))
-    columns = [*names, "LSTM(f+p) / LMN", "LSTM(p) / LMN", "least", "share of best GEMM", "loop by"]
+    columns = [
+        *names,
+        "LSTM(f+p) / LMN",
+        "LSTM(p) / LMN",
+        "LMN / LMN diagonal",
+        "least",
+        "share of best GEMM",
+        "loop by",
+    ]
     print(f"| T, B, a, (f, p) | {' | '.join(columns)} |")
     print("|---" * (len(columns) + 1) + "|")
     sizes = SIZES[: arguments.sizes] if arguments.only is None else [SIZES[i] for i in arguments.only]
@@ -179,7 +189,7 @@ def main() -> None:
         runs = {name: training_step(layer, steps, batch, features) for name, layer in layers.items()}
         found = times(runs, arguments.rounds, clock)
         large = f + p >= LARGE
-        wanted = TARGETS.get(size, 1.0) if arguments.threads == 1 else ON_TWO_THREADS if large else 1.0
+        target = TARGETS.get(size, 1.0) if arguments.threads == 1 else ON_TWO_THREADS if large else 1.0
         ratios = {name: ratio(found[name], found["LMN"]) for name in names}
         multiplications = steps * batch * (features * f + p * (f + p) + f * p) * 3 - steps * batch * features * f
         peak = gemm_peak(batch, p, f + p, clock)
@@ -189,8 +199,9 @@ def main() -> None:
         reason = lmn.backend_for(torch.empty(steps, batch, features)).reason
         cells = [
             *(f"{statistics.median(found[name]):.1f}" for name in names),
-            verdict(ratios["LSTM(f+p)"], wanted),
+            verdict(ratios["LSTM(f+p)"], target),
             verdict(ratios["LSTM(p)"], TO_LSTM_P if large else None),
+            verdict(ratio(found["LMN"], found["LMN diagonal"]), DIAGONAL_TARGET if size == SIZES[1] else None),
             f"{min(ratios[f'{kind}(f+p)'] for kind in ('LSTM', 'GRU', 'RNN')):.2f}",
             f"{100 * share:.0f} %",
             reason.split("time loop in ")[-1].split(",")[0],

@@ -1,4 +1,4 @@
-"""Bench: medians of what was clocked, every layer really steps, and torch's generator is left alone."""
+"""Speed measurement: medians over rounds, complete training steps, and an unchanged random generator."""
 
 from itertools import count
 
@@ -10,7 +10,7 @@ from linmem.analysis import layer_speed
 SMALL = (layer_speed.Size(3, 2, 2, 3, 4),)
 
 
-def test_the_median_leaves_out_the_first_round_and_each_layer_has_its_turn():
+def test_the_median_excludes_the_first_round_and_layers_alternate():
     now, turns = [0.0], []
 
     def taking(name, times):
@@ -23,7 +23,7 @@ def test_the_median_leaves_out_the_first_round_and_each_layer_has_its_turn():
         return run
 
     runs = {"a": taking("a", [100.0, 1.0, 9.0, 2.0]), "b": taking("b", [100.0, 5.0, 5.0, 7.0])}
-    assert layer_speed.race(runs, 3, lambda: now[0]) == {"a": 2000.0, "b": 5000.0}
+    assert layer_speed.medians(runs, 3, lambda: now[0]) == {"a": 2000.0, "b": 5000.0}
     assert turns == ["a", "b"] * 4
 
 
@@ -33,7 +33,7 @@ def test_a_training_step_fills_all_gradients():
     run()
     first = [weight.grad.clone() for weight in layer.parameters()]
     assert all(grad.abs().sum() > 0 for grad in first)
-    run()  # anew, not added up
+    run()  # gradients are replaced, not added
     assert all(torch.equal(a, b.grad) for a, b in zip(first, layer.parameters(), strict=True))
 
 
@@ -49,7 +49,7 @@ def test_rows_hold_every_layer_and_the_table_its_ratios(monkeypatch):
     clock = count(0.0, 0.5)
     monkeypatch.setitem(layer_speed.CLOCKS, "wall", lambda: next(clock))
     before = torch.get_rng_state()
-    rows = layer_speed.measured(SMALL, rounds=2)
+    rows = layer_speed.measure(SMALL, rounds=2)
     assert torch.equal(before, torch.get_rng_state())
     layers = ["LMN", "LSTM(f+p)", "LSTM(p)", "GRU(f+p)", "RNN(f+p)"]
     assert [list(row) for row in rows] == [["what", *layer_speed.Size._fields, *layers]] * 2
@@ -63,12 +63,12 @@ def test_rows_hold_every_layer_and_the_table_its_ratios(monkeypatch):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"rounds": 0}, "0 rounds of 1 sizes"),
-        ({"sizes": ()}, "5 rounds of 0 sizes"),
-        ({"clock": "sun"}, "clock is 'sun': the known ones are wall, cpu"),
-        ({"clock": "cpu", "device": "cuda"}, "cannot see the work of cuda: use 'wall'"),
+        ({"rounds": 0}, "must be at least 1, got 0 and 1"),
+        ({"sizes": ()}, "must be at least 1, got 5 and 0"),
+        ({"clock": "sun"}, "clock must be one of 'wall', 'cpu', got 'sun'"),
+        ({"clock": "cpu", "device": "cuda"}, "clock must be 'wall' on cuda, got 'cpu'"),
     ],
 )
-def test_what_cannot_be_measured_is_refused(wrong, message):
+def test_wrong_options_raise_a_clear_error(wrong, message):
     with pytest.raises(ValueError, match=message):
-        layer_speed.measured(**{"sizes": SMALL} | wrong)
+        layer_speed.measure(**{"sizes": SMALL} | wrong)

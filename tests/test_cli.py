@@ -192,7 +192,7 @@ def altered(run_folder, tmp_path):
         (["evaluate", "{trained}", "--split=dev"], "split must be one of train, valid, test, got 'dev'"),
         (["evaluate", "{altered}"], "must have the SHA-256"),
         (["bench", "--rounds=0"], "0 rounds of 3 sizes"),
-        (["bench", "--clock=sun"], "clock is 'sun': the known ones are wall, cpu"),
+        (["bench", "--clock=sun"], "clock must be one of 'wall', 'cpu', got 'sun'"),
         (["generate", "{trained}", "--piece=99"], "has pieces 0 to"),
         (["generate", "{trained}", "--prompt_length=500"], "prompt_length must be at most"),
         (["generate", "{trained}", "--temperature=0"], "temperature must be above 0, got 0.0"),

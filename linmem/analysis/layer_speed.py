@@ -1,9 +1,9 @@
-"""Bench: an LMN against torch.nn's recurrent layers on this machine, by one training step and one step of inference.
+"""Speed of an LMN and of torch.nn's recurrent layers on this machine: one training step and one step of inference.
 
-In each round all layers run once, in turn, so that a busy machine slows all of them alike; what counts are medians and
-their ratios. `LSTM(f + p)` has as many units as the LMN has of both kinds, `LSTM(p)` as many numbers in its output.
+In each round all layers run once, in turn, so that other load on the machine affects all of them; the results are
+medians and their ratios. `LSTM(f + p)` has as many units as the LMN has in total, `LSTM(p)` the same output size.
 
-Letters: T steps, B sequences, a inputs, f functional units, p memory units.
+Symbols: T steps, B sequences, a inputs, f functional units, p memory units.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ from torch import nn
 from tqdm import tqdm
 
 from linmem.nn.lmn import LMN
+from linmem.nn.scan.checks import check_choice
 from linmem.reporting import tables
 
 Run = Callable[[], None]
 Clock = Callable[[], float]  # seconds
 CLOCKS: Mapping[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
 TRAINING, INFERENCE = "training step", "inference, one step of one sequence"
-REPEATS = 200  # steps of inference in a row: one alone is shorter than a clock can tell
+REPEATS = 200  # steps of inference per measurement, because one step is shorter than the clock resolves
 
 
 class Size(NamedTuple):
-    """What is measured; T and B of training alone, as inference is one step of one sequence."""
+    """Sizes of a measurement; T and B only for training, because inference is one step of one sequence."""
 
     steps: int  # T
     batch: int  # B
@@ -44,7 +45,7 @@ class Size(NamedTuple):
 SIZES = (Size(160, 16, 88, 50, 100), Size(160, 16, 88, 100, 250), Size(784, 64, 1, 128, 128))
 
 
-def measured(
+def measure(
     sizes: Sequence[Size] = SIZES,
     *,
     rounds: int = 5,
@@ -59,39 +60,38 @@ def measured(
     ----------
     sizes : sequence of Size
     rounds : int
-        Of each the median is taken; one round more comes first and is not counted.
+        The result is the median of all rounds, after one round that is not counted.
     clock : str
-        "wall", or "cpu": CPU seconds of the process, for a machine that others use too.
+        "wall", or "cpu": CPU seconds of the process, for a machine with other load.
     device : str
-        Where the layers are.
+        The device of the layers.
     seed : int
-        Of weights and inputs; torch's own generator is left alone.
+        Seed of weights and inputs; the state of torch's generator is restored.
     progress : bool
         Show a progress bar, on a terminal.
 
     Returns
     -------
     list of dict
-        A row a size and kind of step: its letters, then the median of each layer in milliseconds.
+        One row per size and kind of step: the sizes, then the median of each layer in milliseconds.
 
     Raises
     ------
     ValueError
-        `rounds` is below 1, there are no sizes, or the clock is unknown or cannot see the device.
+        `rounds` is below 1, `sizes` is empty, or `clock` is unknown or does not measure `device`.
     """
     if rounds < 1 or not sizes:
-        raise ValueError(f"{rounds} rounds of {len(sizes)} sizes were asked for: at least 1 of each was wanted")
-    if clock not in CLOCKS:
-        raise ValueError(f"clock is {clock!r}: the known ones are {', '.join(CLOCKS)}")
+        raise ValueError(f"rounds and the number of sizes must be at least 1, got {rounds} and {len(sizes)}.")
+    check_choice("clock", clock, CLOCKS)
     if clock == "cpu" and torch.device(device).type != "cpu":
-        raise ValueError(f"clock is 'cpu', which cannot see the work of {device}: use 'wall'")
+        raise ValueError(f"clock must be 'wall' on {device}, got 'cpu', which does not measure its work.")
     tick = _waiting(CLOCKS[clock], device)
     with torch.random.fork_rng(), tqdm(total=2 * len(sizes), disable=None if progress else True) as bar:
         torch.manual_seed(seed)
         rows = []
         for kind, runs, repeats in ((TRAINING, _training, 1), (INFERENCE, _inference, REPEATS)):
             for size in sizes:
-                found = race(runs(size, device), rounds, tick)
+                found = medians(runs(size, device), rounds, tick)
                 rows.append({"what": kind} | size._asdict() | {name: ms / repeats for name, ms in found.items()})
                 bar.update()
     return rows
@@ -110,7 +110,7 @@ def training_step(layer: nn.Module, steps: int, batch: int, features: int) -> Ru
     return run
 
 
-def race(runs: Mapping[str, Run], rounds: int, clock: Clock) -> dict[str, float]:
+def medians(runs: Mapping[str, Run], rounds: int, clock: Clock) -> dict[str, float]:
     """Median milliseconds of each run; see :func:`times`."""
     return {name: statistics.median(values) for name, values in times(runs, rounds, clock).items()}
 
@@ -128,7 +128,7 @@ def times(runs: Mapping[str, Run], rounds: int, clock: Clock) -> dict[str, list[
 
 
 def machine(clock: str, rounds: int, device: str = "cpu") -> str:
-    """Where and how it is measured, in a line."""
+    """One line that describes machine and method."""
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     kind = f"{torch.cuda.get_device_name(device)}, " if torch.device(device).type == "cuda" else ""
     return (
@@ -138,7 +138,7 @@ def machine(clock: str, rounds: int, device: str = "cpu") -> str:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A Markdown table a kind of step, with the ratios of the LSTMs' times to the LMN's: above 1 the LMN is faster."""
+    """One Markdown table per kind of step, with the ratio of LSTM time to LMN time: above 1 the LMN is faster."""
     texts = []
     for kind, unit, scale in ((TRAINING, "ms", 1.0), (INFERENCE, "µs", 1e3)):
         shown = [row for row in rows if row["what"] == kind]
@@ -176,7 +176,7 @@ def _training(size: Size, device: str) -> dict[str, Run]:
 
 
 def _inference(size: Size, device: str) -> dict[str, Run]:
-    """Step by step without gradients, each with the state of the one before: LMN.step against torch's cells."""
+    """Step by step without gradients, each from the previous state: LMN.step and torch's cells."""
     a, f, p = size.features, size.hidden_size, size.memory_size
     lmn, x = LMN(a, f, p).to(device).eval(), torch.randn(1, a, device=device)
     cells: dict[str, tuple[nn.Module, int]] = {
@@ -204,7 +204,7 @@ def _repeated(step: Callable[[Any], Any], start: Any) -> Run:
 
 
 def _waiting(clock: Clock, device: str) -> Clock:
-    """The clock, read when the device has done what it was given."""
+    """The clock, read after the device has finished its work."""
     if torch.device(device).type != "cuda":
         return clock
 
@@ -216,7 +216,7 @@ def _waiting(clock: Clock, device: str) -> Clock:
 
 
 def _processor() -> str:
-    """Name of the processor where Linux tells it, else the kind of machine."""
+    """Name of the processor on Linux, otherwise the kind of machine."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -46,7 +46,7 @@ def bench(
     measured = layer_speed.SIZES[:sizes] if sizes > 0 else ()
     how = {"rounds": rounds, "clock": clock}
     machine = layer_speed.machine(clock=clock, rounds=rounds, device=device)
-    rows = layer_speed.measured(measured, rounds=rounds, clock=clock, device=device, seed=seed, progress=True)
+    rows = layer_speed.measure(measured, rounds=rounds, clock=clock, device=device, seed=seed, progress=True)
     text = f"{machine}\n\n{layer_speed.table(rows)}"
     if out is not None:
         output.write_table(Path(out), "bench", text, {"machine": machine, "rows": rows} | how, force)
