@@ -9,6 +9,7 @@ Symbols: p memory units, L lags.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,7 +95,15 @@ def per_step(autoencoder: LinearAutoencoder, sequence: Tensor) -> tuple[Tensor, 
     return reconstruction, (sequence - reconstruction).square().sum(1)
 
 
-def fit(name: str, folder: Path, autoencoder: LinearAutoencoder, *, device: str = "cpu", force: bool = False) -> str:
+def fit(
+    name: str,
+    folder: Path,
+    autoencoder: LinearAutoencoder,
+    files: data.FolderOptions | None = None,
+    *,
+    device: str = "cpu",
+    force: bool = False,
+) -> str:
     """Fit a data set and write model, table and figures to `folder`; returns the table with the sizes and the folder.
 
     Raises
@@ -112,7 +121,7 @@ def fit(name: str, folder: Path, autoencoder: LinearAutoencoder, *, device: str 
         "scree.png",
         "error_by_lag.png",
     )
-    splits = data.load(name)
+    splits = data.load(name, **asdict(files or data.FolderOptions()))
     train, valid = ([sequence.to(device) for sequence in part] for part in (splits.train, splits.valid))
     weights, numbers, text, curves, values, by_lag = output_paths(folder, names, force)
     fitted = clone(autoencoder).fit(train)

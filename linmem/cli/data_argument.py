@@ -10,7 +10,7 @@ from linmem.cli.signature import Help
 DataArgument = Annotated[
     str,
     Help(
-        f"data set by name ({', '.join(data.SETS)}), the first N sequences of its splits (NAME:N, NAME:N:M:K), or a"
-        " folder of MIDI, NPY or CSV files"
+        f"data set by name ({', '.join(data.SETS)}), the first N sequences of its splits (NAME:N, NAME:N:M:K), a"
+        " folder of MIDI, NPY, CSV or TS files, or one CSV, NPY or TS file"
     ),
 ]

@@ -59,6 +59,16 @@ class Splits:
         """Number of columns of every sequence: a."""
         return self.train[0].shape[1]
 
+    def description(self) -> dict[str, Any]:
+        """Return what later data of the same kind need, as JSON content: kind, channels, resolution, statistics."""
+        statistics = self.standardization and {name: x.tolist() for name, x in self.standardization._asdict().items()}
+        return {
+            "kind": self.kind,
+            "channels": list(self.channels),
+            "steps_per_quarter": self.steps_per_quarter,
+            "standardization": statistics,
+        }
+
     def _sizes(self) -> str:
         return f"{self.kind}, {self.features} features"
 
@@ -87,6 +97,10 @@ class LabelledSplits(Splits):
     def classes(self) -> int:
         """Number of classes; they are numbered from 0."""
         return len(self.class_names) or 1 + max(int(labels.max()) for labels in self.labels.values())
+
+    def description(self) -> dict[str, Any]:
+        """Return what later data need, with the names of the classes."""
+        return super().description() | {"class_names": list(self.class_names)}
 
     def pairs(self, split: str) -> list[tuple[Tensor, Tensor]]:
         """Return each sequence with its class, an int64 number."""

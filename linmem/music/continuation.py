@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 
-from linmem import data
 from linmem.data import midi
 from linmem.data.midi_file import write_score
 from linmem.music.audio import synthesize, write_wav
@@ -81,7 +80,7 @@ def generate(
     options, model = load_run(run)
     resolution = steps_per_quarter
     if piece.isdigit() or resolution is None:
-        splits = data.load(options.data)
+        splits = options.load_data()
         resolution = resolution or splits.steps_per_quarter or 1
     if piece.isdigit():
         if int(piece) >= len(splits.test):

@@ -26,6 +26,7 @@ import numpy
 import torch
 from torch import nn
 
+from linmem.data import FolderOptions, Splits
 from linmem.nn.registry import ModelOptions, build_model
 from linmem.runs.locks import lock
 from linmem.runs.options import PretrainingOptions, RunOptions, flatten
@@ -78,12 +79,10 @@ def check_resumable(folder: Path, options: RunOptions) -> None:
             )
 
 
-def write_config(folder: Path, options: RunOptions, input_size: int, output_size: int) -> None:
-    """Write the options, the sizes of the model and the versions."""
-    write_json(
-        folder / CONFIG,
-        asdict(options) | {"input_size": input_size, "output_size": output_size} | provenance(),
-    )
+def write_config(folder: Path, options: RunOptions, splits: Splits, output_size: int) -> None:
+    """Write the options, the sizes of the model, what later data need (classes, channels, statistics), the versions."""
+    sizes = {"input_size": splits.features, "output_size": output_size}
+    write_json(folder / CONFIG, asdict(options) | sizes | {"description": splits.description()} | provenance())
 
 
 def provenance() -> dict[str, Any]:
@@ -193,6 +192,7 @@ def _options(folder: Path, config: dict[str, Any]) -> RunOptions:
             ModelOptions(**config["model"]),
             TrainingOptions(**config["training"]),
             PretrainingOptions(**config["pretraining"]),
+            FolderOptions(**config.get("files", {})),
         )
     except (KeyError, TypeError, ValueError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)

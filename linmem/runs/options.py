@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from linmem import data
+from linmem.data import FolderOptions, Splits
 from linmem.nn.registry import ModelOptions
 from linmem.training.options import TrainingOptions
 
@@ -58,9 +60,19 @@ class RunOptions:
     model: ModelOptions = field(default_factory=ModelOptions)
     training: TrainingOptions = field(default_factory=TrainingOptions)
     pretraining: PretrainingOptions = field(default_factory=PretrainingOptions)
+    files: FolderOptions = field(default_factory=FolderOptions)  # of a data set from the user's own files
+
+    def load_data(self) -> Splits:
+        """Load the data set."""
+        return data.load(self.data, **asdict(self.files))
 
 
-GROUPS: dict[str, type] = {"model": ModelOptions, "training": TrainingOptions, "pretraining": PretrainingOptions}
+GROUPS: dict[str, type] = {
+    "model": ModelOptions,
+    "training": TrainingOptions,
+    "pretraining": PretrainingOptions,
+    "files": FolderOptions,
+}
 FIELDS = {f.name: f for group in GROUPS.values() for f in fields(group)}
 
 

@@ -82,7 +82,7 @@ def run(
     if resume:
         check_resumable(folder, options)
     check_pretraining(options)
-    splits = data.load(options.data)
+    splits = options.load_data()
     prepared = PreparedTask(splits, task_of(splits))
     training, valid = prepared.examples("train"), prepared.examples("valid")  # before anything is written
     model = build_model(options.model, splits.features, prepared.output_size, options.training.seed)
@@ -90,7 +90,7 @@ def run(
     with ExitStack() as stack:
         if distributed.rank() == 0:
             stack.enter_context(run_directory(folder, resume=resume, force=force))
-            write_config(folder, options, splits.features, prepared.output_size)
+            write_config(folder, options, splits, prepared.output_size)
         distributed.wait()
         if options.pretraining.output_bias_init == "marginal":
             set_output_bias_(model, task.constant(torch.cat(training.targets), prepared.output_size))
@@ -145,7 +145,7 @@ def evaluate_run(folder: Path, split: str = "test", best_by: str = "loss", devic
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
     options, model = load_run(folder, best_by)
-    splits = data.load(options.data)
+    splits = options.load_data()
     if (expected := getattr(model, "input_size", None) or splits.features) != splits.features:
         raise ValueError(f"{options.data} must have {expected} features as in {folder}, got {splits.features}.")
     prepared = PreparedTask(splits, task_of(splits))
@@ -213,8 +213,8 @@ def _fast(task: Task) -> Task:
 
 
 def _absolute_path(name: str) -> str:
-    """Leave the name of a data set as it is; make the path of a folder absolute, so that the run can be moved."""
-    return name if name in data.SETS or not Path(name).expanduser().is_dir() else str(Path(name).expanduser().resolve())
+    """Return the name of a data set as it is, and the path of a folder or file absolute, so that the run can move."""
+    return name if name in data.SETS or not Path(name).expanduser().exists() else str(Path(name).expanduser().resolve())
 
 
 def _pretrain(model: nn.Module, options: RunOptions, prepared: PreparedTask, folder: Path, progress: bool) -> None:

@@ -10,11 +10,13 @@ from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.cli.data_argument import DataArgument
 from linmem.cli.default_folder import default_folder
 from linmem.cli.signature import Options
+from linmem.data import FolderOptions
 
 
 def fit(
     data: DataArgument,
     autoencoder: Annotated[Mapping[str, Any], Options(LinearAutoencoder, skip=("random_state",))],
+    files: Annotated[Mapping[str, Any], Options(FolderOptions)],
     *,
     out: str | None = None,
     seed: int = 0,
@@ -44,4 +46,4 @@ def fit(
 
     estimator = LinearAutoencoder(**autoencoder, random_state=seed)
     folder = Path(out) if out else default_folder("fit", data)
-    print(memory_curve.fit(data, folder, estimator, device=device, force=force))
+    print(memory_curve.fit(data, folder, estimator, FolderOptions(**files), device=device, force=force))

@@ -126,6 +126,8 @@ def _checked(name: str, value: Any) -> Any:
             return float(value)
     except (TypeError, ValueError):
         pass
+    if FIELDS[name].default is None and type(value) is int:
+        return value
     if type(value) is not kind:
         raise ValueError(f"{name} must be of type {kind.__name__}, got {value!r}.")
     return value

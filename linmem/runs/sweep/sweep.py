@@ -17,7 +17,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from linmem import data
 from linmem.reporting import tables
 from linmem.runs import runner
 from linmem.runs.directory import SCORES, read_scores
@@ -88,8 +87,8 @@ def sweep(
     if not plan:
         raise ValueError("plan must have at least one run, got none.")
     by_name = {name_of(options): options for options in plan}
-    for name in sorted({options.data for options in plan}):
-        data.load(name)  # before anything is written
+    for options in {(options.data, options.files): options for options in plan}.values():
+        options.load_data()  # before anything is written
     folder.mkdir(parents=True, exist_ok=True)
     shared = Study(storage or str(folder / JOURNAL), study, _identity(folder))
 
