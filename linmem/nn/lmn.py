@@ -19,18 +19,18 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from linmem.nn import scan
+from linmem.nn.norm_limits import LimitedParameters
 from linmem.nn.scan.activations import activation
 from linmem.nn.scan.autocast import autocast_dtype, device_type
 from linmem.nn.scan.checks import check_choice, check_dtype_and_device, check_positive, check_tensor, functional_sizes
-from linmem.nn.scan.memory import as_matrix
 from linmem.nn.scan.packing import Rows, to_rows
-from linmem.nn.scan.parameters import MEMORIES, RecurrentParameters
+from linmem.nn.scan.parameters import MEMORIES
 from linmem.nn.scan.reference import step as scan_step
 
 OUTPUTS = ("memory", "functional")
 
 
-class LMN(RecurrentParameters):
+class LMN(LimitedParameters):
     r"""Linear Memory Network layer, a drop-in replacement for ``torch.nn.LSTM``.
 
     ``h_t = σ(W_xh x_t + W_mh m_{t-1} + b_h)``, ``m_t = W_hm h_t + W_mm m_{t-1} + b_m`` ([L18], eqs. 11-12).
@@ -58,6 +58,9 @@ class LMN(RecurrentParameters):
     memory : {"dense", "diagonal"}
         W_mm as a (p, p) matrix, or as p eigenvalues exp(−exp ν ± iθ) of modulus below 1 in conjugate pairs
         (:mod:`linmem.nn.scan.memory`): stable for all parameter values, with fewer parameters and faster.
+    limit_norms : bool
+        Whether W_mh, W_hm and W_mm are scaled down, in place, when an optimizer has made them expansive, as
+        ``torch.nn.Embedding`` does with `max_norm`. See :mod:`linmem.nn.norm_limits`.
     device, dtype
         As in torch's layers.
 
@@ -105,6 +108,7 @@ class LMN(RecurrentParameters):
         bidirectional: bool = False,
         backend: str = "auto",
         memory: str = "dense",
+        limit_norms: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -125,6 +129,7 @@ class LMN(RecurrentParameters):
         self.num_layers, self.output, self.nonlinearity = num_layers, output, nonlinearity
         self.bias, self.batch_first, self.dropout = bool(bias), bool(batch_first), float(dropout)
         self.bidirectional, self.backend, self.memory = bool(bidirectional), scan.check_backend(backend), memory
+        self.limit_norms = bool(limit_norms)
         device = torch.device(device) if isinstance(device, str) else device
         for layer in range(num_layers):
             for suffix in self._suffixes(layer):
@@ -140,6 +145,10 @@ class LMN(RecurrentParameters):
     def output_size(self) -> int:
         """Features of each output step, both directions together."""
         return self.num_directions * (self.memory_size if self.output == "memory" else self.hidden_sizes[-1])
+
+    def suffixes(self) -> list[str]:
+        """Suffixes of the parameters of all layers and directions."""
+        return [suffix for layer in range(self.num_layers) for suffix in self._suffixes(layer)]
 
     def _suffixes(self, layer: int) -> list[str]:
         return [f"_l{layer}{direction}" for direction in ("", "_reverse")[: self.num_directions]]
@@ -174,6 +183,8 @@ class LMN(RecurrentParameters):
         >>> y.data.shape, m_n.shape
         (torch.Size([9, 10]), torch.Size([2, 2, 5]))
         """
+        if self.training and torch.is_grad_enabled():
+            self.apply_norm_limits()
         product_dtype = autocast_dtype(x)
         if product_dtype is None:
             return self._forward(x, m_0, None)
@@ -315,35 +326,10 @@ class LMN(RecurrentParameters):
             scan.Batch(values, m_0, weights, self.nonlinearity, self.output, rows.batch_sizes, autocast_dtype(x))
         )
 
-    def spectral_radii(self) -> dict[str, float]:
-        """Largest modulus of an eigenvalue of each W_mm, by parameter name.
-
-        Below 1 the memory decays; above 1 it can grow. The loop m → h → m can grow in both cases.
-
-        >>> LMN(3, 4, 5).spectral_radii()
-        {'weight_mm_l0': 0.99...}
-        """
-        with torch.no_grad():
-            return {
-                f"weight_mm{suffix}": float(torch.linalg.eigvals(self.memory_matrix(suffix).double()).abs().max())
-                for layer in range(self.num_layers)
-                for suffix in self._suffixes(layer)
-            }
-
-    def memory_matrix(self, suffix: str = "_l0") -> Tensor:
-        """W_mm (p, p) of one layer and direction, for a diagonal memory too; `suffix` as in the parameter names.
-
-        Examples
-        --------
-        >>> LMN(3, 4, 5, memory="diagonal").memory_matrix().shape
-        torch.Size([5, 5])
-        """
-        return as_matrix(self._weights(suffix).mm)
-
     def extra_repr(self) -> str:
         """Sizes, then all options that differ from the default."""
         defaults = {
             "num_layers": 1, "output": "memory", "nonlinearity": "tanh", "bias": True, "batch_first": False,
-            "dropout": 0.0, "bidirectional": False, "backend": "auto", "memory": "dense",
+            "dropout": 0.0, "bidirectional": False, "backend": "auto", "memory": "dense", "limit_norms": True,
         }  # fmt: skip
         return self._describe(defaults)

@@ -1,15 +1,17 @@
-"""Limits on the norms of an LMN's weights, which keep training stable at any learning rate.
+"""Limits on the norms of an LMN's weights, which keep training stable at large learning rates.
 
     h_t = σ(W_xh x_t + W_mh m_{t-1} + b_h),   m_t = W_hm h_t + W_mm m_{t-1} + b_m                     [L18], eqs. 11-12
 
-Three spectral norms stay at most 1, or at most what they are when training starts:
+Without limits one step of Adam with learning rate η can add p η to ‖W_mm‖, which T steps raise to the power T. Four
+numbers therefore stay below a limit, or below their value when training starts if that is larger:
 
-    ‖[W_hm W_mm]‖           then ‖m_t‖² ≤ ‖h_t‖² + ‖m_{t-1}‖² (for b_m = 0)
-    ‖W_mm + W_hm W_mh‖      the recurrence with σ' = 1 is not expansive either
-    ‖W_mh‖                  limits the loop m → h → m of an unbounded σ such as ReLU
+    memory      ‖W_mm‖ ≤ 1                  the memory alone is not expansive
+    write       ‖W_hm‖ ≤ 3
+    loop        ‖W_mm + W_hm W_mh‖ ≤ 1      the recurrence with σ' = 1 is not expansive
+    feedback    ‖W_hm‖ ‖W_mh‖ ≤ 1           for unbounded σ only (relu, selu), whose active units change with the input
 
-A solved memory [A B] satisfies the first by construction. Without limits one step of Adam with learning rate η can add
-p η to ‖W_mm‖, which T steps raise to the power T.
+The limits were chosen on user loops (``benchmarks/user_loop_stability.py``) and cost nothing on JSB with tanh. A ReLU
+network trained at small learning rates with gradient clipping does better without them (docs/models.md).
 
 Symbols: T steps, f functional units, p memory units.
 """
@@ -17,15 +19,20 @@ Symbols: T steps, f functional units, p memory units.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from functools import reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from linmem.nn.scan.memory import as_matrix
+from linmem.nn.scan.parameters import RecurrentParameters
+
 ITERATIONS = 8  # of the power method; repeated after every step of the optimizer
-GRID = 8  # a limit above 1 is a multiple of 1/8, so that a resumed run finds the same one
+GRID = 8  # a limit from the starting norm is a multiple of 1/8, so that a resumed run finds the same one
 SLACK = 1e-3  # relative error of the power method that a limit tolerates
+BOUNDED = ("tanh",)
 
 
 class RecurrentWeights(NamedTuple):
@@ -40,9 +47,10 @@ class RecurrentWeights(NamedTuple):
 class Norms(NamedTuple):
     """Spectral norms of one recurrence, or the limits on them."""
 
-    write: float  # ‖[W_hm W_mm]‖
+    memory: float  # ‖W_mm‖
+    write: float  # ‖W_hm‖
     loop: float  # ‖W_mm + W_hm W_mh‖
-    read: float  # ‖W_mh‖
+    feedback: float  # ‖W_hm‖ ‖W_mh‖
 
 
 class _Record(NamedTuple):
@@ -82,31 +90,36 @@ def spectral_norm(matrix: Tensor, iterations: int = ITERATIONS) -> Tensor:
 
 @torch.no_grad()
 def measure_norms(weights: RecurrentWeights) -> Norms:
-    """Estimate the three norms of a recurrence."""
+    """Estimate the norms of a recurrence."""
     read = _read(weights)
-    norms = [torch.cat([weights.hm, weights.mm], 1), weights.mm + weights.hm @ read, read]
-    return Norms(*torch.stack([spectral_norm(matrix) for matrix in norms]).tolist())
+    matrices = weights.mm, weights.hm, weights.mm + weights.hm @ read, read
+    memory, write, loop, reading = torch.stack([spectral_norm(matrix) for matrix in matrices]).tolist()
+    return Norms(memory, write, loop, write * reading)
 
 
 @torch.no_grad()
 def scale_down_(weights: RecurrentWeights, limits: Norms) -> None:
-    """Scale W_hm and W_mm, then W_mm and W_mh, then W_mh, in place, by the least amount that respects the limits."""
-    norm = float(spectral_norm(torch.cat([weights.hm, weights.mm], 1)))
-    _scale((weights.hm, weights.mm), norm, limits.write)
-    norm = float(spectral_norm(weights.mm + weights.hm @ _read(weights)))
-    _scale((weights.mm, weights.mh), norm, limits.loop)
-    _scale((weights.mh,), float(spectral_norm(_read(weights))), limits.read)
+    """Scale W_mm, W_hm and W_mh in place, each by the least amount that respects the limits."""
+    _scale((weights.mm,), float(spectral_norm(weights.mm)), limits.memory)
+    write = float(spectral_norm(weights.hm))
+    _scale((weights.hm,), write, limits.write)
+    if limits.feedback < math.inf:
+        feedback = min(write, limits.write) * float(spectral_norm(_read(weights)))
+        _scale((weights.mh,), feedback, limits.feedback)
+    _scale((weights.mm, weights.mh), float(spectral_norm(weights.mm + weights.hm @ _read(weights))), limits.loop)
 
 
-def limits_of(norms: Norms) -> Norms:
-    """Limits for weights that start with given norms: 1, or the next multiple of 1/8 above the norm.
+def limits_of(norms: Norms, nonlinearity: str) -> Norms:
+    """Limits for weights that start with the given norms: constants, or the next multiple of 1/8 above the norm.
 
     Examples
     --------
-    >>> limits_of(Norms(0.9, 1.0, 1.3))
-    Norms(write=1.0, loop=1.0, read=1.375)
+    >>> limits_of(Norms(0.99, 1.2, 1.3, 0.5), "relu")
+    Norms(memory=1.0, write=3.0, loop=1.375, feedback=1.0)
     """
-    return Norms(*(max(1.0, math.ceil((norm * (1 - SLACK)) * GRID) / GRID) for norm in norms))
+    constants = Norms(1.0, 3.0, 1.0, math.inf if nonlinearity in BOUNDED else 1.0)
+    starts = (math.ceil(norm * (1 - SLACK) * GRID) / GRID for norm in norms)
+    return Norms(*map(max, constants, starts))
 
 
 class NormLimits:
@@ -129,21 +142,88 @@ class NormLimits:
     def __init__(self) -> None:
         self._records: dict[str, _Record] = {}
 
-    def apply(self, suffix: str, weights: RecurrentWeights) -> None:
+    def apply(self, suffix: str, weights: RecurrentWeights, nonlinearity: str) -> None:
         """Respect the limits if the weights have changed since the last call; the first call fixes the limits."""
         scaled = weights[:3]
         if not all(_is_trained(weight) for weight in scaled):
             return
         record, versions = self._records.get(suffix), _versions(scaled)
         if record is None:
-            self._records[suffix] = _Record(limits_of(measure_norms(weights)), versions)
+            self._records[suffix] = _Record(limits_of(measure_norms(weights), nonlinearity), versions)
         elif record.versions != versions:
             scale_down_(weights, record.limits)
             self._records[suffix] = _Record(record.limits, _versions(scaled))
 
     def reset(self) -> None:
-        """Take the limits from the next weights, which did not come from an optimizer."""
+        """Fix the limits anew at the next call: the weights did not come from an optimizer."""
         self._records.clear()
+
+
+class LimitedParameters(RecurrentParameters):
+    """Parameters of LMN recurrences whose norms are limited in training."""
+
+    limit_norms: bool
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm_limits = NormLimits()
+
+    @abstractmethod
+    def suffixes(self) -> list[str]:
+        """Suffixes of the parameters of all layers and directions."""
+
+    def apply_norm_limits(self) -> None:
+        """Scale W_mh, W_hm and W_mm down, in place, where an optimizer has made them exceed their limits.
+
+        `forward` does this in training mode, before it uses the weights. The first call fixes the limits: constants, or
+        the norms that the layer starts with. Weights that are frozen or parametrized stay as they are.
+        """
+        if not self.limit_norms or self.memory != "dense" or torch.compiler.is_compiling():
+            return
+        for suffix in self.suffixes():
+            weights = self._weights(suffix)
+            deep = tuple(weight for weight, _ in weights.deep)
+            recurrent = RecurrentWeights(weights.mh, weights.hm, weights.mm, deep)
+            self.norm_limits.apply(suffix, recurrent, self.nonlinearity)
+
+    def spectral_radii(self) -> dict[str, float]:
+        """Largest modulus of an eigenvalue of each W_mm, by parameter name.
+
+        Below 1 the memory decays; above 1 it can grow. The loop m → h → m can grow in both cases.
+
+        Examples
+        --------
+        >>> import linmem
+        >>> linmem.LMN(3, 4, 5).spectral_radii()
+        {'weight_mm_l0': 0.99...}
+        """
+        with torch.no_grad():
+            return {
+                f"weight_mm{suffix}": float(torch.linalg.eigvals(self.memory_matrix(suffix).double()).abs().max())
+                for suffix in self.suffixes()
+            }
+
+    def memory_matrix(self, suffix: str = "_l0") -> Tensor:
+        """W_mm (p, p) of one layer and direction, for a diagonal memory too; `suffix` as in the parameter names.
+
+        Examples
+        --------
+        >>> import linmem
+        >>> linmem.LMN(3, 4, 5, memory="diagonal").memory_matrix().shape
+        torch.Size([5, 5])
+        """
+        return as_matrix(self._weights(suffix).mm)
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        super()._load_from_state_dict(*arguments)
+        self.norm_limits.reset()
+
+
+def apply_norm_limits(model: nn.Module) -> None:
+    """Apply the limits of all LMN layers of a model now, instead of in their next forward pass."""
+    for layer in model.modules():
+        if isinstance(layer, LimitedParameters):
+            layer.apply_norm_limits()
 
 
 def _read(weights: RecurrentWeights) -> Tensor:

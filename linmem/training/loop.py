@@ -25,6 +25,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from linmem.nn.baselines import RNNRBM, orthogonality_penalty
+from linmem.nn.norm_limits import apply_norm_limits
 from linmem.nn.sequence_model import SequenceModel, parameter_groups
 from linmem.sequences import length_buckets
 from linmem.training import distributed
@@ -227,6 +228,7 @@ def _train_epoch(
                 (loss * distributed.size() / chunk.num_targets + _penalty(state.model, options)).backward()
                 nn.utils.clip_grad_norm_(model.parameters(), options.clip)
                 state.optimizer.step()
+                apply_norm_limits(state.model)  # before the weights are averaged or written
                 if state.average is not None:
                     state.average.update_parameters(state.model)
                 total = _Loss(total.value + loss.item(), total.targets + len(chunk.targets))
