@@ -154,6 +154,10 @@ class NormLimits:
             scale_down_(weights, record.limits)
             self._records[suffix] = _Record(record.limits, _versions(scaled))
 
+    def __reduce__(self) -> tuple[type[NormLimits], tuple[()]]:
+        """Copies and pickles of a layer have new parameters and fix their limits anew."""
+        return NormLimits, ()
+
     def reset(self) -> None:
         """Fix the limits anew at the next call: the weights did not come from an optimizer."""
         self._records.clear()
@@ -232,7 +236,7 @@ def _read(weights: RecurrentWeights) -> Tensor:
 
 
 def _scale(weights: tuple[Tensor, ...], norm: float, limit: float) -> None:
-    if norm > limit:  # false for NaN: the caller's loss reports it
+    if norm > limit * (1 + 2 * SLACK):  # false for NaN, which the loss then shows
         for weight in weights:
             weight.mul_(limit / norm)
 
