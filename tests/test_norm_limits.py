@@ -65,13 +65,22 @@ def test_weights_within_the_limits_do_not_change():
     assert all(torch.equal(before[name], value) for name, value in lmn.state_dict().items())
 
 
-@pytest.mark.parametrize("mode", ["eval", "no_grad", "off"])
-def test_weights_are_scaled_in_training_only(mode):
-    lmn = LMN(3, 8, 16, limit_norms=mode != "off")
+def test_evaluation_after_a_step_uses_limited_weights():
+    lmn = LMN(3, 8, 16)
     take_steps(lmn, 2)
+    assert exact_norms(lmn)[0] > 1.1
+    with torch.no_grad():
+        lmn.eval()(torch.ones(6, 2, 3))
+    assert exact_norms(lmn)[0] < 1.1
+
+
+def test_a_layer_that_is_not_trained_keeps_its_weights():
+    lmn = LMN(3, 8, 16)
+    lmn.eval()(torch.ones(6, 2, 3))
+    with torch.no_grad():
+        lmn.weight_mm_l0.mul_(3)
     before = lmn.weight_mm_l0.detach().clone()
-    with torch.set_grad_enabled(mode != "no_grad"):
-        lmn.train(mode != "eval")(torch.ones(6, 2, 3))
+    lmn(torch.ones(6, 2, 3))
     assert torch.equal(before, lmn.weight_mm_l0)
 
 

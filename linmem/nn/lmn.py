@@ -183,8 +183,7 @@ class LMN(LimitedParameters):
         >>> y.data.shape, m_n.shape
         (torch.Size([9, 10]), torch.Size([2, 2, 5]))
         """
-        if self.training and torch.is_grad_enabled():
-            self.apply_norm_limits()
+        self.apply_norm_limits(start=self.training and torch.is_grad_enabled())
         product_dtype = autocast_dtype(x)
         if product_dtype is None:
             return self._forward(x, m_0, None)

@@ -8,7 +8,7 @@ numbers therefore stay below a limit, or below their value when training starts 
     memory      ‖W_mm‖ ≤ 1                  the memory alone is not expansive
     write       ‖W_hm‖ ≤ 3
     loop        ‖W_mm + W_hm W_mh‖ ≤ 1      the recurrence with σ' = 1 is not expansive
-    feedback    ‖W_hm‖ ‖W_mh‖ ≤ 1           for unbounded σ only (relu, selu), whose active units change with the input
+    feedback    ‖W_hm‖ ‖W_mh‖ ≤ 0.5         for unbounded σ only (relu, selu), whose active units change with the input
 
 The limits were chosen on user loops (``benchmarks/user_loop_stability.py``) and cost nothing on JSB with tanh. A ReLU
 network trained at small learning rates with gradient clipping does better without them (docs/models.md).
@@ -114,10 +114,10 @@ def limits_of(norms: Norms, nonlinearity: str) -> Norms:
 
     Examples
     --------
-    >>> limits_of(Norms(0.99, 1.2, 1.3, 0.5), "relu")
-    Norms(memory=1.0, write=3.0, loop=1.375, feedback=1.0)
+    >>> limits_of(Norms(0.99, 1.2, 1.3, 0.2), "relu")
+    Norms(memory=1.0, write=3.0, loop=1.375, feedback=0.5)
     """
-    constants = Norms(1.0, 3.0, 1.0, math.inf if nonlinearity in BOUNDED else 1.0)
+    constants = Norms(1.0, 3.0, 1.0, math.inf if nonlinearity in BOUNDED else 0.5)
     starts = (math.ceil(norm * (1 - SLACK) * GRID) / GRID for norm in norms)
     return Norms(*map(max, constants, starts))
 
@@ -142,17 +142,22 @@ class NormLimits:
     def __init__(self) -> None:
         self._records: dict[str, _Record] = {}
 
-    def apply(self, suffix: str, weights: RecurrentWeights, nonlinearity: str) -> None:
-        """Respect the limits if the weights have changed since the last call; the first call fixes the limits."""
+    def apply(self, suffix: str, weights: RecurrentWeights, nonlinearity: str, start: bool = True) -> None:
+        """Scale weights that have changed since the last call; the first call with `start` fixes the limits."""
         scaled = weights[:3]
         if not all(_is_trained(weight) for weight in scaled):
             return
         record, versions = self._records.get(suffix), _versions(scaled)
-        if record is None:
+        if record is None and start:
             self._records[suffix] = _Record(limits_of(measure_norms(weights), nonlinearity), versions)
-        elif record.versions != versions:
+        elif record is not None and record.versions != versions:
             scale_down_(weights, record.limits)
             self._records[suffix] = _Record(record.limits, _versions(scaled))
+
+    @property
+    def empty(self) -> bool:
+        """Whether no limits are fixed yet."""
+        return not self._records
 
     def __reduce__(self) -> tuple[type[NormLimits], tuple[()]]:
         """Copies and pickles of a layer have new parameters and fix their limits anew."""
@@ -176,19 +181,21 @@ class LimitedParameters(RecurrentParameters):
     def suffixes(self) -> list[str]:
         """Suffixes of the parameters of all layers and directions."""
 
-    def apply_norm_limits(self) -> None:
+    def apply_norm_limits(self, start: bool = True) -> None:
         """Scale W_mh, W_hm and W_mm down, in place, where an optimizer has made them exceed their limits.
 
-        `forward` does this in training mode, before it uses the weights. The first call fixes the limits: constants, or
-        the norms that the layer starts with. Weights that are frozen or parametrized stay as they are.
+        `forward` does this before it uses the weights. The first call with `start`, in training mode, fixes the limits:
+        constants, or the norms that the layer starts with. Frozen and parametrized weights stay as they are.
         """
         if not self.limit_norms or self.memory != "dense" or torch.compiler.is_compiling():
+            return
+        if not start and self.norm_limits.empty:
             return
         for suffix in self.suffixes():
             weights = self._weights(suffix)
             deep = tuple(weight for weight, _ in weights.deep)
             recurrent = RecurrentWeights(weights.mh, weights.hm, weights.mm, deep)
-            self.norm_limits.apply(suffix, recurrent, self.nonlinearity)
+            self.norm_limits.apply(suffix, recurrent, self.nonlinearity, start)
 
     def spectral_radii(self) -> dict[str, float]:
         """Largest modulus of an eigenvalue of each W_mm, by parameter name.
