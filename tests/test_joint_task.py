@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from linmem.data import Splits
-from linmem.nn.initialize import answer_constant_
+from linmem.nn.initialize import set_output_bias_
 from linmem.nn.nade import NADE
 from linmem.nn.registry import ModelOptions, build_model
 from linmem.nn.sequence_model import SequenceModel
@@ -86,7 +86,7 @@ def test_descent_finds_what_independent_notes_cannot(ema_decay):
 
 def test_marginal_bias_starts_at_the_notes_rates():
     model = model_of()
-    answer_constant_(model, torch.arange(6.0))
+    set_output_bias_(model, torch.arange(6.0))
     assert model.readout.biases.bias[8:].tolist() == [0, 1, 2, 3, 4, 5]
 
 
