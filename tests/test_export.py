@@ -69,8 +69,8 @@ def test_onnx_runtime_agrees_at_other_sizes(arguments, tmp_path):
         _, x, m_0 = layer_and_inputs(arguments, steps, batch)
         outputs = session.run(None, dict(zip(names, (x.numpy(), m_0.numpy()), strict=True)))
         with torch.no_grad():
-            wanted = layer(x, m_0)
-        assert_equal_but_for_rounding([torch.from_numpy(one) for one in outputs], wanted, terms=12, steps=steps)
+            expected = layer(x, m_0)
+        assert_equal_but_for_rounding([torch.from_numpy(one) for one in outputs], expected, terms=12, steps=steps)
 
 
 @pytest.mark.parametrize("output", ["memory", "functional"])

@@ -315,13 +315,13 @@ def test_forward_mode_equals_a_difference():
 def test_autocast_keeps_the_state_in_float32(backend):
     layer = layer_of(backend, num_layers=2, dtype=torch.float32)
     x = input_of(6, 2, 3, dtype=torch.float32)
-    wanted, m_wanted = layer(x.bfloat16().float())
+    expected, m_expected = layer(x.bfloat16().float())
     with torch.autocast("cpu", torch.bfloat16):
         found, m_n = layer(x.bfloat16())
         packed, _ = layer(pack_sequence([x[:, 0].bfloat16(), x[:3, 1].bfloat16()]))
     assert found.dtype == m_n.dtype == packed.data.dtype == torch.float32
-    torch.testing.assert_close(found, wanted)
-    torch.testing.assert_close(m_n, m_wanted)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(m_n, m_expected)
     found.sum().backward()
     assert layer.weight_mm_l0.grad.dtype == torch.float32
 
@@ -333,10 +333,10 @@ def test_steps_under_autocast_keep_the_state_in_float32(kind):
     cell.load_state_dict({name.removesuffix("_l0"): value for name, value in layer.state_dict().items()})
     run = layer.step if kind == "step" else cell
     x = input_of(2, 3, dtype=torch.float32).bfloat16()
-    wanted = run(x.float())
+    expected = run(x.float())
     with torch.autocast("cpu", torch.bfloat16):
         found = run(x)
-    for one, other in zip(found, wanted, strict=True):
+    for one, other in zip(found, expected, strict=True):
         assert torch.equal(one, other)
 
 
@@ -361,10 +361,10 @@ def test_layer_in_another_precision(dtype):
     y, m_n = layer(x)
     y.float().square().sum().backward()
     assert y.dtype == m_n.dtype == layer.weight_mh_l0.grad.dtype == dtype
-    wanted = layer_of("reference", dtype=torch.float64)
-    wanted.load_state_dict(layer.state_dict())
+    expected = layer_of("reference", dtype=torch.float64)
+    expected.load_state_dict(layer.state_dict())
     tolerance = 0.1 if dtype == torch.bfloat16 else 1e-10
-    torch.testing.assert_close(y.double(), wanted(x.double())[0], rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(y.double(), expected(x.double())[0], rtol=tolerance, atol=tolerance)
 
 
 @every_backend
@@ -372,7 +372,7 @@ def test_changing_the_output_in_place_is_harmless_or_an_error(backend):
     layer, x = layer_of(backend), input_of(6, 2, 3)
     y, _ = layer(x)
     (2 * y).sum().backward()
-    wanted = [p.grad.clone() for p in layer.parameters()]
+    expected = [p.grad.clone() for p in layer.parameters()]
     layer.zero_grad()
     y, _ = layer(x)
     try:
@@ -380,7 +380,7 @@ def test_changing_the_output_in_place_is_harmless_or_an_error(backend):
     except RuntimeError as error:
         assert "modified by an inplace operation" in str(error)  # noqa: PT017
     else:
-        for parameter, gradient in zip(layer.parameters(), wanted, strict=True):
+        for parameter, gradient in zip(layer.parameters(), expected, strict=True):
             torch.testing.assert_close(parameter.grad, gradient)
 
 
@@ -413,7 +413,7 @@ def test_tensors_without_memory_are_not_written_to(backend):
     assert layer.weight_mm_l0.grad.shape == (5, 5)
 
 
-def test_shapes_alone_go_through_on_the_meta_device():
+def test_the_meta_device_computes_shapes():
     layer = LMN(3, 4, 5, device="meta")
     y, _ = layer(torch.zeros(6, 2, 3, device="meta"))
     y.sum().backward()
@@ -450,7 +450,7 @@ def test_a_hundred_thousand_steps():
         assert_equal_but_for_rounding(one, other, terms=100_000 * 7)
 
 
-def test_recomputing_keeps_less():
+def test_recompute_stores_less():
     kept = []
     for backend in ("fused", "recompute"):
         layer = layer_of(backend, output="functional")
@@ -475,11 +475,11 @@ def test_parallel_form_without_feedback(arguments, steps):
         y, m_n = one(x, m_0)
         gradients = torch.autograd.grad(y.sin().sum() + m_n.square().sum(), [x, m_0, *one.parameters()])
         results.append([y, m_n, *gradients])
-    for found, wanted in zip(*results, strict=True):
-        torch.testing.assert_close(found, wanted)
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected)
     packed = pack_sequence([x[:, 0], x[: (steps + 1) // 2, 1]], enforce_sorted=False)
-    for found, wanted in zip(layer(packed), plain(packed), strict=True):
-        torch.testing.assert_close(found, wanted)
+    for found, expected in zip(layer(packed), plain(packed), strict=True):
+        torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("frozen", [True, False])
@@ -562,8 +562,8 @@ def test_initial_memory_holds_integrators_of_all_speeds_at_the_scale_of_their_in
     assert torch.equal(layer.weight_mm_l0, torch.diag(decay))
     assert torch.equal(decay, torch.linspace(0, 0.99, 50))
     assert not layer.bias_m_l0.any()
-    for weight, wanted in ((layer.weight_xh_l0, 1.0), (layer.weight_mh_l0, 0.1)):
-        assert 0.99 * wanted < weight.abs().max() * weight.shape[1] ** 0.5 <= wanted
+    for weight, expected in ((layer.weight_xh_l0, 1.0), (layer.weight_mh_l0, 0.1)):
+        assert 0.99 * expected < weight.abs().max() * weight.shape[1] ** 0.5 <= expected
     variance = layer.weight_hm_l0.square().sum(1) / (1 - decay.square())  # of m_t, where h_t is white noise
     torch.testing.assert_close(variance, torch.full((50,), 1 / 3), rtol=0.3, atol=0)
     torch.manual_seed(7)
@@ -577,12 +577,12 @@ def test_initial_memory_holds_integrators_of_all_speeds_at_the_scale_of_their_in
 def test_state_dict_deepcopy_and_pickle_keep_the_function():
     layer = layer_of(num_layers=2, bidirectional=True)
     x = input_of(5, 2, 3)
-    wanted = layer(x)[0]
+    expected = layer(x)[0]
     file = io.BytesIO()
     torch.save(layer, file)
     file.seek(0)
     for twin in (copy.deepcopy(layer), torch.load(file, weights_only=False)):
-        assert torch.equal(twin(x)[0], wanted)
+        assert torch.equal(twin(x)[0], expected)
 
 
 def test_safetensors_keep_the_function(tmp_path):

@@ -144,9 +144,9 @@ def test_gradients_match_the_reference(backend, size, output, nonlinearity, bias
     steps, batch, a, sizes, p = size
     weights = weights_of(a, sizes, p, bias=bias)
     x, m_0 = inputs_of(steps, batch, a, p)
-    wanted = gradients(run("reference", x, m_0, weights, nonlinearity, output), leaves(x, m_0, weights))
+    expected = gradients(run("reference", x, m_0, weights, nonlinearity, output), leaves(x, m_0, weights))
     found = gradients(run(backend, x, m_0, weights, nonlinearity, output), leaves(x, m_0, weights))
-    for one, other in zip(found, wanted, strict=True):
+    for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
@@ -203,9 +203,9 @@ def test_gradcheck(backend, nonlinearity, output, sizes):
 def test_gradient_of_one_output_alone(backend, which):
     weights = weights_of(2, (3,), 4)
     x, m_0 = inputs_of(5, 2, 2, 4)
-    (wanted,) = torch.autograd.grad(run("reference", x, m_0, weights, "tanh")[which].square().sum(), [x])
+    (expected,) = torch.autograd.grad(run("reference", x, m_0, weights, "tanh")[which].square().sum(), [x])
     (found,) = torch.autograd.grad(run(backend, x, m_0, weights, "tanh")[which].square().sum(), [x])
-    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -219,9 +219,9 @@ def test_packed_rows_equal_each_sequence_alone(backend, lengths, sizes, output):
     packed = pack_sequence(sequences)
     found = run(backend, packed.data, m_0, weights, "tanh", output, packed.batch_sizes.tolist())
     alone = [run("reference", s[:, None], m_0[i : i + 1], weights, "tanh", output) for i, s in enumerate(sequences)]
-    wanted = [pack_sequence([one.output[:, 0] for one in alone]).data, torch.cat([one.memory for one in alone])]
+    expected = [pack_sequence([one.output[:, 0] for one in alone]).data, torch.cat([one.memory for one in alone])]
     inputs = [*sequences, *leaves(sequences[0], m_0, weights)[1:]]
-    for one, other in zip([*found, *gradients(found, inputs)], [*wanted, *gradients(wanted, inputs)], strict=True):
+    for one, other in zip([*found, *gradients(found, inputs)], [*expected, *gradients(expected, inputs)], strict=True):
         torch.testing.assert_close(one, other)
 
 
@@ -257,17 +257,17 @@ def test_strided_inputs_give_the_same_states(backend):
     x, m_0 = inputs_of(6, 4, 3, 5)
     strided = x.transpose(0, 1).contiguous().transpose(0, 1)
     transposed = weights._replace(mm=weights.mm.t().contiguous().t(), xh=weights.xh.t().contiguous().t())
-    for found, wanted in zip(
+    for found, expected in zip(
         run(backend, strided, m_0, transposed, "tanh"), run(backend, x, m_0, weights, "tanh"), strict=True
     ):
-        torch.testing.assert_close(found, wanted)
+        torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 7])
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("sizes", [(4,), (4, 2)])
 @pytest.mark.parametrize("lengths", [(8, 5, 5, 1), (6, 6), (9,)])
-def test_where_the_fused_scan_cuts_time_does_not_matter(monkeypatch, lengths, sizes, output, rows):
+def test_results_do_not_depend_on_the_chunks_of_the_fused_scan(monkeypatch, lengths, sizes, output, rows):
     monkeypatch.setattr(chunks, "ROWS_OF_A_CHUNK", rows)
     weights = weights_of(3, sizes, 5)
     packed = pack_sequence([torch.randn(n, 3, dtype=torch.float64) for n in lengths])
@@ -277,8 +277,8 @@ def test_where_the_fused_scan_cuts_time_does_not_matter(monkeypatch, lengths, si
         run(backend, x, m_0, weights, "tanh", output, packed.batch_sizes.tolist())
         for backend in ("fused", "recompute", "reference")
     ]
-    fused, recomputed, wanted = ([*result, *gradients(result, leaves(x, m_0, weights))] for result in results)
-    for one, two, other in zip(fused, recomputed, wanted, strict=True):
+    fused, recomputed, expected = ([*result, *gradients(result, leaves(x, m_0, weights))] for result in results)
+    for one, two, other in zip(fused, recomputed, expected, strict=True):
         torch.testing.assert_close(one, other)
         torch.testing.assert_close(two, other)
 
@@ -328,7 +328,7 @@ def test_long_products_are_summed_in_pieces():
     assert_equal_but_for_rounding(ENGINES["onednn"].product(left, right), left.double() @ right.double(), terms=1300)
 
 
-def test_threads_of_numpys_blas_come_back():
+def test_blas_threads_restores_the_number_of_threads():
     before = [c.get_num_threads() for c in _blas_of_numpy()]
     with blas_threads():
         assert all(c.get_num_threads() <= torch.get_num_threads() for c in _blas_of_numpy())

@@ -1,4 +1,4 @@
-"""The Triton loops, by Triton's interpreter on the CPU; and compiled for GPUs, which needs none."""
+"""The Triton loops in Triton's interpreter on the CPU, and compiled for GPUs, for which no GPU is needed."""
 
 import copy
 import os
@@ -36,7 +36,7 @@ bfloat16 = torch.bfloat16
 
 @pytest.fixture(autouse=True)
 def no_fallback():
-    """A kernel that gives way to torch has failed."""
+    """A kernel that falls back to torch fails the test."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield
@@ -92,8 +92,8 @@ def test_products_in_bfloat16_are_those_of_rounded_numbers(size):
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(BACKENDS, "triton", by_torch)
             with torch.autocast("cpu", bfloat16):
-                wanted = outcome(layer, "triton", given)
-        for one, other, near in zip(found, wanted, exact, strict=True):
+                expected = outcome(layer, "triton", given)
+        for one, other, near in zip(found, expected, exact, strict=True):
             assert one.dtype == torch.float32
             assert (one - other).norm() <= 3e-4 * other.norm()  # the order of the sums turns some roundings
             assert (one - near).norm() <= 0.04 * near.norm()
@@ -102,7 +102,7 @@ def test_products_in_bfloat16_are_those_of_rounded_numbers(size):
 
 @pytest.mark.parametrize("backend", ["triton", "by torch"])
 @pytest.mark.parametrize("dtype", [torch.float32, bfloat16], ids=str)
-def test_a_memory_counts_on_where_bfloat16_would_stop(monkeypatch, dtype, backend):
+def test_a_memory_counts_beyond_the_precision_of_bfloat16(monkeypatch, dtype, backend):
     if backend == "by torch":
         monkeypatch.setattr(cuda, "TritonEngine", cuda.TorchEngine)
     layer = LMN(1, 1, 1, nonlinearity="identity", bias=False, backend="triton", dtype=dtype)
@@ -118,7 +118,7 @@ def test_a_memory_counts_on_where_bfloat16_would_stop(monkeypatch, dtype, backen
     assert torch.tensor(300.0, dtype=bfloat16) + 1 == 300  # which is why
 
 
-def test_autocast_on_a_gpu_takes_them(monkeypatch):
+def test_autocast_on_a_gpu_selects_the_kernels(monkeypatch):
     layer, x, packed = problem(SIZES["small"], torch.float32)
     layer.backend = "auto"
     assert layer.backend_for(x).backend == "fused"
@@ -143,7 +143,7 @@ def test_autocast_on_a_gpu_takes_them(monkeypatch):
 
 
 @pytest.mark.parametrize("size", ["small", "one step, functional"])
-def test_a_kernel_that_cannot_run_gives_way_to_torch_and_says_so(monkeypatch, size):
+def test_a_kernel_that_cannot_run_falls_back_to_torch_with_a_warning(monkeypatch, size):
     from linmem.nn.scan import triton_loops
 
     def too_large(*_, **__):
@@ -153,13 +153,13 @@ def test_a_kernel_that_cannot_run_gives_way_to_torch_and_says_so(monkeypatch, si
     monkeypatch.setattr(triton_loops, "backward", too_large)
     layer, *inputs = problem(SIZES[size], torch.float32)
     for given in inputs:
-        wanted = outcome(layer, "reference", given)
+        expected = outcome(layer, "reference", given)
         with pytest.warns(UserWarning, match="cannot run on cpu.*shared memory.*torch runs the steps"):
             found = outcome(layer, "triton", given)
-        assert_equal_but_for_rounding(found, wanted, terms=20, steps=4)
+        assert_equal_but_for_rounding(found, expected, terms=20, steps=4)
 
 
-def test_the_trial_finds_kernels_that_are_wrong(monkeypatch):
+def test_the_check_finds_wrong_kernels(monkeypatch):
     from linmem.nn.scan import triton_loops
 
     place, right = torch.device("cpu"), triton_loops.backward
@@ -177,7 +177,7 @@ def test_the_trial_finds_kernels_that_are_wrong(monkeypatch):
     assert trial(place, torch.float32) == "the kernels differ from torch's products"
 
 
-def test_where_they_cannot_run_at_all_one_error_says_why(monkeypatch):
+def test_unsupported_devices_raise_an_error_with_the_reason(monkeypatch):
     x = torch.zeros(3, 2, 3)
     with pytest.raises(ValueError, match="parameters must be float32 or bfloat16 with backend='triton', got float16"):
         LMN(3, 4, 5, backend="triton", dtype=torch.float16)(x.half())
