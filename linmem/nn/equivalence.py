@@ -2,17 +2,17 @@
 
     h_t = σ(W_xh x_t + W_mh m_{t-1} + b_h),   m_t = A h_t + B m_{t-1} + b_m,   y_t = W_ho h_t + W_mo m_{t-1} + b_o
 
-A feed-forward network that sees the whole sequence, each hidden unit a single time step of it (the 1-time-step
-property), can let its units look at the current step and remember what they said. Row t of H is
-ξ_t = [h_t, h_{t-1}, …], lag by lag, of each unit as far back as anything reads it. H without its first N_H columns
-holds what has to be remembered, and ρ = its rank: with U an orthonormal basis of its rows, m_t = Uᵀ ξ_t is
+A feed-forward network reads the whole sequence, each hidden unit a single time step of it (the 1-time-step property). A
+recurrent network computes the same units at the current step and stores their outputs. Row t of H is
+ξ_t = [h_t, h_{t-1}, …], of each unit up to the last lag that is used. H without its first N_H columns contains what the
+memory must store, and ρ = its rank: with U an orthonormal basis of its rows, m_t = Uᵀ ξ_t is
 a linear recurrence, so N_H functional and ρ memory units suffice [Sperduti, IJCAI 2015; L18, section 3]. The unfolded
 network is the same with links among its units.
 
 The two agree wherever the past of the hidden states lies in the rows of H: on the given sequences always, on all
 sequences if ρ is as large as a shift register.
 
-Letters: T steps, a inputs, N_H = f functional units, o outputs, k lags, ρ memory units, c = register columns of H.
+Symbols: T steps, a inputs, N_H = f functional units, o outputs, k lags, ρ memory units, c = register columns of H.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from linmem.sequences import check_sequences
 
 
 class RecurrentNetwork(SequenceLayer):
-    """Recurrent network read from its functional units and its memory before the step, called like a batch-first LMN.
+    """Recurrent network whose output reads the functional units and the memory before the step; batch first.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class RecurrentNetwork(SequenceLayer):
         return len(self.bias_o)
 
     def start(self, x: Tensor) -> Tensor:
-        """Nothing remembered."""
+        """Zero memory."""
         return x.new_zeros(1, x.shape[1], self.cell.memory_size)
 
     def recur(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,12 +86,12 @@ class RecurrentNetwork(SequenceLayer):
 
 
 class Equivalent(NamedTuple):
-    """A recurrent network and the units it takes."""
+    """A recurrent network and its numbers of units."""
 
     network: RecurrentNetwork
     functional_units: int  # N_H
     memory_units: int  # ρ
-    register_units: int  # c: what a shift register would take
+    register_units: int  # c, the size of a shift register
 
 
 @torch.no_grad()

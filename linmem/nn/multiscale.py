@@ -1,13 +1,13 @@
-"""Multi-scale memory: modules of a linear memory that move at every step, every second, every fourth, ….
+"""Multi-scale memory: modules of a linear memory that are updated at every step, every second step, every fourth, ….
 
     h_t = σ(W_xh x_t + Σ_i W_mh^i m^i_{t-1} + b_h)
     m^i_t = W_hm^i h_t + Σ_{j≥i} W_mm^{ij} m^j_{t-1} + b_m^i     where 2^i divides t, else m^i_t = m^i_{t-1}
 
-Slower modules feed faster ones [Carta, Sperduti & Bacciu, ECML-PKDD 2020; E21]. The first step has t = 0, so all
-modules move in it. Whatever reads module j lies in that module's own parameters (a column of blocks), so a module is
-added without touching the others: with W_mh^g = 0 and W_mm^{jg} = 0 for j < g no state changes, not in its last bit.
+Faster modules read from slower ones [Carta, Sperduti & Bacciu, ECML-PKDD 2020; E21]. The first step has t = 0 and
+updates all modules. All weights that read module j are parameters of that module (a column of blocks), so that adding a
+module does not change the others: with W_mh^g = 0 and W_mm^{jg} = 0 for j < g all states stay bit for bit the same.
 
-Letters: T steps, B sequences, a inputs, f functional units, p memory units of one module, g modules (scales).
+Symbols: T steps, B sequences, a inputs, f functional units, p memory units of one module, g modules (scales).
 """
 
 from __future__ import annotations
@@ -32,21 +32,27 @@ class ModularStates(NamedTuple):
 
 
 def moving(step: int, modules: int) -> int:
-    """How many modules move at a step: the first i for which 2^(i−1) divides it, all of them at step 0."""
+    """Number of modules updated at a step: those i for which 2^i divides it, all of them at step 0.
+
+    Examples
+    --------
+    >>> [moving(step, 3) for step in range(5)]
+    [3, 1, 2, 1, 3]
+    """
     return modules if step == 0 else min(modules, (step & -step).bit_length())
 
 
 class MultiScaleLMN(SequenceLayer):
-    """Linear Memory Network with a modular memory, called like :class:`linmem.LMN`.
+    """Linear Memory Network with a modular memory, with the signature of :class:`linmem.LMN`.
 
     Parameters
     ----------
     input_size, hidden_size, memory_size : int
         a, f, and p, the units of each module.
     scales : int
-        g, the number of modules; module i moves at every 2^i-th step. With one it is an LMN.
+        g, the number of modules; module i is updated at every 2^i-th step. With one module it is an LMN.
     output : {"memory", "functional"}
-        What the layer gives: all modules' memory (g·p features, the fastest first) or h_t.
+        Output of the layer: the memory of all modules (g·p features, the fastest first) or h_t.
     nonlinearity : {"tanh", "relu", "selu", "identity"}
         σ.
     batch_first : bool
@@ -62,8 +68,8 @@ class MultiScaleLMN(SequenceLayer):
 
     Notes
     -----
-    A module costs something only when it moves: a step costs on average less than two modules' products. The state is a
-    tuple: the memory of all modules (1, B, g·p), and a clock (1, B).
+    Only modules that are updated are computed: a step costs on average less than the products of two modules. The state
+    is a tuple: the memory of all modules (1, B, g·p), and a clock (1, B).
     """
 
     def __init__(
@@ -108,7 +114,7 @@ class MultiScaleLMN(SequenceLayer):
         return new
 
     def reset_parameters(self) -> None:
-        """Fill all parameters anew: every module as the memory of a :class:`linmem.LMN`, without links between them."""
+        """Initialize every module like the memory of a :class:`linmem.LMN`, without connections between modules."""
         f, p, like = self.hidden_size, self.memory_size, self.bias_h
         with torch.no_grad():
             for i, weight_mm in enumerate(self._modules_of("weight_mm")):
@@ -133,8 +139,8 @@ class MultiScaleLMN(SequenceLayer):
     def states(self, x: Tensor, state: Clocked) -> ModularStates:
         """Functional states (T, B, f) and the memory of all modules (T, B, g·p), of x (T, B, a).
 
-        `read[j]` is what all that read module j, h_t and modules 0 … j, get from modules j … g−1 together; it changes
-        only when module j moves.
+        `read[j]` is the sum of what modules j … g−1 contribute to h_t and to modules 0 … j; it changes only when module
+        j is updated.
         """
         f, p, g = self.hidden_size, self.memory_size, self.scales
         sigma = activation(self.nonlinearity).apply
@@ -168,7 +174,7 @@ class MultiScaleLMN(SequenceLayer):
 
 @torch.no_grad()
 def sampled_hidden_states(layer: MultiScaleLMN, sequences: list[Tensor]) -> list[Tensor]:
-    """Functional states at the steps when the next module would move, every 2^g-th: what its autoencoder is fitted to.
+    """Functional states at the steps that would update the next module, every 2^g-th step: the data of its autoencoder.
 
     Parameters
     ----------
@@ -186,7 +192,7 @@ def sampled_hidden_states(layer: MultiScaleLMN, sequences: list[Tensor]) -> list
 
 @torch.no_grad()
 def grow_(layer: MultiScaleLMN, autoencoder: LinearAutoencoder, readout: nn.Linear | None = None) -> list[nn.Parameter]:
-    """Add a slower module that remembers what `autoencoder` does, and change no output.
+    """Add a slower module whose memory is the state of `autoencoder`, without changing any output.
 
     `W_hm^g = A, W_mm^{gg} = B`, all that reads the new module is zero. Its memory is then the autoencoder's state.
 

@@ -1,14 +1,14 @@
-"""The unfolded network, a recurrent network without recurrent memory: it sees its own last k hidden states.
+"""The unfolded network, a network without recurrent memory that reads its own last k hidden states.
 
     h_t = σ(W_xh x_t + Σ_{i=1..k} W_i^hh h_{t-i} + b_h)     y_t = Σ_{i=0..k} W_i^o h_{t-i} + b_o    [L18], sec. 4.1
 
-States before the first step are zero. Outputs are given before their own nonlinearity (logits), because a loss does
-that more accurately. It is trained first; its hidden states then tell a linear autoencoder what to remember.
+States before the first step are zero. Outputs are logits: the loss applies the output nonlinearity. Pretraining trains
+this network first and then fits a linear autoencoder to its hidden states.
 
 The explicit-memory network is the same function with the last k hidden states in a shift register, which makes it
 the bridge between this network and the Linear Memory Network ([L18], fig. 2b).
 
-Letters: B sequences, T steps, a inputs, f hidden units, o outputs, k lags (the current step not counted).
+Symbols: B sequences, T steps, a inputs, f hidden units, o outputs, k lags (the current step not counted).
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class UnfoldedNetwork(nn.Module):
     input_size, hidden_size, output_size : int
         a, f and o.
     lags : int
-        k, how many earlier hidden states each step sees; the current one is not counted.
+        k, the number of earlier hidden states that each step reads, without the current one.
     nonlinearity : {"tanh", "relu", "selu", "identity"}
         σ of the hidden units.
 
@@ -144,7 +144,7 @@ class UnfoldedNetwork(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Uniform in ±1/√(values that a unit sums over), the blocks of all lags counted together; zero biases."""
+        """Initialize uniformly in ±1/√(fan-in), counting the blocks of all lags together; biases are zero."""
         for weight, fan_in in (
             (self.weight_xh, self.input_size),
             (self.weight_hh, self.lags * self.hidden_size),

@@ -1,10 +1,10 @@
-"""Incremental training of a multi-scale memory: train, add a slower module that is solved, go on training.
+"""Incremental training of a multi-scale memory: train, add a slower module in closed form, continue training.
 
-Every new module starts as the linear autoencoder of the hidden states that the network has by then, taken at the steps
-when the module will move; nothing that the network says changes when it is added [Carta, Sperduti & Bacciu, ECML-PKDD
+A new module starts as the linear autoencoder of the network's current hidden states at the steps that update it; adding
+it changes no output [Carta, Sperduti & Bacciu, ECML-PKDD
 2020; E21].
 
-Letters: a inputs, f functional units, p memory units of one module.
+Symbols: a inputs, f functional units, p memory units of one module.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def train_growing(
     epochs: int,
     progress: bool = False,
 ) -> list[History]:
-    """Train a multi-scale LMN and give it one module more after every so many epochs.
+    """Train a multi-scale LMN and add a module after every `epochs` epochs.
 
     Parameters
     ----------
@@ -38,20 +38,20 @@ def train_growing(
     splits : Splits
         Has `train` and `valid`, lists of sequences that `task` understands.
     task : Task
-        What is asked.
+        Task of the training.
     options : TrainingOptions, optional
-        Of every stage, but that all except the last end after `epochs`.
+        Options of every stage; all stages but the last have at most `epochs` epochs.
     scales : int
-        Modules at the end.
+        Final number of modules.
     epochs : int
-        Epochs at most before the next module comes.
+        Largest number of epochs before the next module is added.
     progress : bool
         Show a progress bar a stage, on a terminal.
 
     Returns
     -------
     list of History
-        One a stage. Each stage begins with the best weights of the one before, and with a new optimizer.
+        One per stage. Each stage starts from the best weights of the previous one, with a new optimizer.
 
     Raises
     ------
