@@ -41,6 +41,11 @@ def small(kind=MemoryClassifier, **parameters):
     return kind(n_projections=300, **parameters)
 
 
+def unseen(count=12, features=1):
+    """Series that no threshold was taken from: for those of fit the sign of z = 0 is a matter of rounding."""
+    return waves(count, seed=5, features=features)[0]
+
+
 def relative(left, right):
     return np.abs(left - right).max() / np.abs(right).max()
 
@@ -49,16 +54,15 @@ def relative(left, right):
 
 
 def test_the_order_of_series_does_not_matter_to_their_features():
-    series, _ = waves(features=2)
-    features = small(MemoryFeatures).fit(series)
+    series = unseen(features=2)
+    features = small(MemoryFeatures).fit(waves(features=2)[0])
     order = np.random.default_rng(1).permutation(len(series))
     found = features.transform([series[i] for i in order])
     assert relative(found, features.transform(series)[order]) < 1e-5
 
 
 def test_pieces_and_single_series_give_the_features_of_the_whole_batch():
-    series, _ = waves(12)
-    features = small(MemoryFeatures).fit(series)
+    series, features = unseen(), small(MemoryFeatures).fit(waves()[0])
     encoder = features.encoders_[0]
     views = [features.views_.apply(x, "scaled") for x in series]
     whole = np.concatenate(pooled_features(views, encoder, share=True, size=10_000), 1)
@@ -77,8 +81,8 @@ def test_equal_series_have_equal_features_and_predictions():
 
 @pytest.mark.parametrize("kind", ["lists", "torch", "channels first", "float32"])
 def test_kinds_of_input_agree(kind):
-    series, labels = waves(features=2)
-    expected = small().fit(series, labels).decision_function(series)
+    (series, labels), new = waves(features=2), unseen(features=2)
+    expected = small().fit(series, labels).decision_function(new)
     layout = "ct" if kind == "channels first" else "tc"
     convert = {
         "lists": lambda x: x.tolist(),
@@ -86,9 +90,10 @@ def test_kinds_of_input_agree(kind):
         "channels first": np.transpose,
         "float32": np.float32,
     }[kind]
-    given = [convert(x) for x in series]
-    found = small(layout=layout).fit(given, labels).decision_function(given)
-    assert relative(found, expected) < 1e-3
+    # float32 rounds nearly equal eigenvalues apart, which turns their directions: fitted to the same numbers
+    train = series if kind == "float32" else [convert(x) for x in series]
+    found = small(layout=layout).fit(train, labels).decision_function([convert(x) for x in new])
+    assert relative(found, expected) < (1e-3 if kind == "float32" else 1e-6)
 
 
 def test_an_array_of_three_dimensions_is_a_list_of_its_series():
@@ -98,6 +103,32 @@ def test_an_array_of_three_dimensions_is_a_list_of_its_series():
     assert (small().fit(array, labels).decision_function(array) == expected).all()
     channels_first = small(layout="ct").fit(array.transpose(0, 2, 1), labels)
     assert (channels_first.decision_function(array.transpose(0, 2, 1)) == expected).all()
+
+
+@pytest.mark.parametrize("views", [["scaled"], ["scaled differences", "scaled"]])
+def test_a_stream_has_the_features_and_outputs_of_the_steps_so_far(views):
+    series, labels = waves(20, features=2)
+    classifier = small(views=views).fit(series, labels)
+    regressor = small(MemoryRegressor, views=views).fit(series, np.arange(20.0))
+    features = classifier.features_
+    for one in unseen(2, features=2):
+        features.reset()
+        streamed = [features.update(x) for x in one]
+        for steps in (1, 2, len(one)):
+            expected = features.transform([one[:steps]])[0]
+            assert np.abs(streamed[steps - 1] - expected).max() < 1e-4 * np.abs(expected).max()
+        classifier.reset()
+        regressor.reset()
+        outputs = [classifier.update(x)[1] for x in one]
+        numbers = [regressor.update(x) for x in one]
+        assert outputs[-1] == pytest.approx(classifier.decision_function([one])[0], rel=1e-3, abs=1e-4)
+        assert numbers[-1] == pytest.approx(regressor.predict([one])[0], rel=1e-3)
+
+
+def test_views_of_the_whole_series_cannot_stream():
+    series, labels = waves()
+    with pytest.raises(ValueError, match=r"views must be of .* for streams, got 'standardized'"):
+        small().fit(series, labels).update([0.0])
 
 
 # oracles
@@ -114,7 +145,7 @@ def test_filters_are_those_of_the_dense_history_matrix(decay):
     _, _, right = np.linalg.svd(weighted[:, :used], full_matrices=False)
     states = weighted[:, :used] @ right[:size].T
     states /= np.sqrt((states**2).mean(0))
-    gram = lag_gram(series, lags, 50_000)
+    gram = lag_gram(series, lags)
     found = history @ memory_filters(gram, decay, lags, size, "solved", np.random.default_rng(0))
     signs = np.sign((found * states).sum(0))
     assert np.abs(found * signs - states).max() < 1e-4 * np.abs(states).max()
@@ -123,7 +154,7 @@ def test_filters_are_those_of_the_dense_history_matrix(decay):
 @pytest.mark.parametrize("memory", ["solved", "random", "delay"])
 def test_states_have_unit_variance(memory):
     series = [x.astype(np.float64) for x in waves(6)[0]]
-    gram = lag_gram(series, 8, 50_000)
+    gram = lag_gram(series, 8)
     filters = memory_filters(gram, 0.8, 8, 4, memory, np.random.default_rng(0))
     states = np.concatenate([lag_rows(x, 0, len(x), 8) for x in series]) @ filters
     assert (states**2).mean(0) == pytest.approx(np.ones(4), rel=1e-4)

@@ -20,7 +20,7 @@ class MemoryClassifier(ClassifierMixin, MemoryPredictor):
 
     Parameters
     ----------
-    decays, memory_size, n_projections, max_lags, max_fit_steps, memory, views, layout
+    decays, memory_size, n_projections, max_lags, memory, views, layout
         As in `MemoryFeatures`.
     n_landmarks : int, default 2000
         The most series for which the ridge is solved exactly, in time n² d + n³. With more, block weights and scales
@@ -92,6 +92,13 @@ class MemoryClassifier(ClassifierMixin, MemoryPredictor):
         outputs = self._outputs(sequences)
         predicted: np.ndarray = self.classes_[outputs.argmax(1)]
         return predicted
+
+    def update(self, x_t: Any) -> np.ndarray:
+        """Return (c,) outputs, one per class, for a stream up to its next step (a,), in constant time and memory.
+
+        They are the decision values of the steps since `reset`. The views must be "scaled" or "scaled differences".
+        """
+        return self._update_outputs(x_t)[0]
 
     def _codes(self, labels: np.ndarray) -> np.ndarray:
         """±1 per class, (n, c)."""

@@ -47,14 +47,13 @@ def fit_encoder(
     memory_size: int,
     count: int,
     max_lags: int,
-    max_steps: int,
     memory: str,
     rng: np.random.Generator,
 ) -> Encoder:
     """Solve the memories of one view, (T_i, a) float32 each, and draw `count` projections per decay."""
     channels, longest = series[0].shape[1], max(map(len, series))
     lags = min(longest, count_lags(max(decays)), max(1, max_lags // channels))
-    gram = lag_gram(series, lags, max_steps)
+    gram = lag_gram(series, lags)
     filters = [memory_filters(gram, decay, lags, memory_size, memory, rng) for decay in decays]
     edges = np.cumsum([0] + [one.shape[1] for one in filters]).tolist()
     joint = np.concatenate(filters, 1)

@@ -13,13 +13,12 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from linmem.estimators.encoders import Encoder, fit_encoder
-from linmem.estimators.memories import MEMORIES
+from linmem.estimators.parameters import DECAYS, check_memory_parameters, generator
 from linmem.estimators.pooling import pooled_features
 from linmem.estimators.saving import Saved
-from linmem.estimators.series import read_series
+from linmem.estimators.series import read_series, read_step
+from linmem.estimators.streaming import FeatureStream
 from linmem.estimators.views import Views, fit_views
-
-DECAYS = (0.3, 0.6, 0.8, 0.9, 0.97)
 
 
 class MemoryFeatures(Saved, TransformerMixin, BaseEstimator):
@@ -38,8 +37,6 @@ class MemoryFeatures(Saved, TransformerMixin, BaseEstimator):
         Random projections in all, shared equally between the memories. Time and features are proportional to it.
     max_lags : int, default 800
         The most lags times features in a memory; the eigendecomposition costs its cube.
-    max_fit_steps : int, default 50000
-        Steps used for the second moments; every s-th step is taken where there are more.
     memory : {"solved", "random", "delay"}, default "solved"
         "random" and "delay" are controls: a random orthogonal echo state and the last values themselves.
     views : "auto" or list of str, default "auto"
@@ -78,7 +75,6 @@ class MemoryFeatures(Saved, TransformerMixin, BaseEstimator):
         memory_size: int = 20,
         n_projections: int = 10_000,
         max_lags: int = 800,
-        max_fit_steps: int = 50_000,
         memory: str = "solved",
         views: str | Sequence[str] = "auto",
         layout: str = "tc",
@@ -88,7 +84,6 @@ class MemoryFeatures(Saved, TransformerMixin, BaseEstimator):
         self.memory_size = memory_size
         self.n_projections = n_projections
         self.max_lags = max_lags
-        self.max_fit_steps = max_fit_steps
         self.memory = memory
         self.views = views
         self.layout = layout
@@ -96,21 +91,20 @@ class MemoryFeatures(Saved, TransformerMixin, BaseEstimator):
 
     views_: Views
     encoders_: list[Encoder]
+    _stream: FeatureStream | None = None
 
     def fit(self, sequences: Any, y: Any = None) -> MemoryFeatures:
         """Solve the memories of (T_i, a) series and draw the projections; `y` is ignored."""
         check_memory_parameters(self)
         series = read_series(sequences, self.layout)
+        self.reset()
         rng = generator(self.random_state)
         self.n_features_in_ = series[0].shape[1]
         self.views_ = fit_views(series, self.views)
         count = max(1, self.n_projections // (len(self.decays) * len(self.views_.names)))
-        limits = (self.max_lags, self.max_fit_steps, self.memory)
+        settings = (self.decays, self.memory_size, count, self.max_lags, self.memory, rng)
         self.encoders_ = [
-            fit_encoder(
-                [self.views_.apply(x, name) for x in series], self.decays, self.memory_size, count, *limits, rng
-            )
-            for name in self.views_.names
+            fit_encoder([self.views_.apply(x, name) for x in series], *settings) for name in self.views_.names
         ]
         return self
 
@@ -125,6 +119,24 @@ class MemoryFeatures(Saved, TransformerMixin, BaseEstimator):
         for name, encoder in zip(self.views_.names, self.encoders_, strict=True):
             blocks += pooled_features([self.views_.apply(x, name) for x in series], encoder, share=name != "padded")
         return blocks
+
+    def update(self, x_t: Any) -> np.ndarray:
+        """Return the features (d,) of a stream up to its next step (a,), in constant time and memory.
+
+        They are those of `transform` on the steps since `reset`. The views must be "scaled" or "scaled differences".
+        """
+        return np.concatenate(self.update_blocks(x_t), 1)[0]
+
+    def update_blocks(self, x_t: Any) -> list[np.ndarray]:
+        """Return what `update` returns, (1, d_b) for each memory by itself."""
+        check_is_fitted(self, "encoders_")
+        self._stream = self._stream or FeatureStream(self.views_, self.encoders_)
+        return self._stream.update(read_step(x_t, self.n_features_in_))
+
+    def reset(self) -> MemoryFeatures:
+        """Start a new stream."""
+        self._stream = None
+        return self
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name of every feature: view, decay and statistic."""
@@ -142,21 +154,3 @@ class MemoryFeatures(Saved, TransformerMixin, BaseEstimator):
         tags.input_tags.two_d_array, tags.input_tags.three_d_array = False, True
         tags.target_tags.required = False
         return tags
-
-
-def generator(random_state: Any) -> np.random.Generator:
-    """NumPy's generator of a scikit-learn `random_state`."""
-    if isinstance(random_state, np.random.RandomState):
-        random_state = random_state.randint(2**31 - 1)
-    return np.random.default_rng(random_state)
-
-
-def check_memory_parameters(parameters: Any) -> None:
-    """Refuse parameters of `MemoryFeatures` that have no meaning."""
-    if not len(parameters.decays) or not all(0 < decay < 1 for decay in parameters.decays):
-        raise ValueError(f"decays must be numbers between 0 and 1, got {parameters.decays}.")
-    for name in ("memory_size", "n_projections", "max_lags", "max_fit_steps"):
-        if not getattr(parameters, name) >= 1:
-            raise ValueError(f"{name} must be at least 1, got {getattr(parameters, name)!r}.")
-    if parameters.memory not in MEMORIES:
-        raise ValueError(f"memory must be one of {', '.join(map(repr, MEMORIES))}, got {parameters.memory!r}.")

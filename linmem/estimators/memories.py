@@ -12,7 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from scipy.linalg import eigh
+
+from linmem.autoencoder.history.gram_matrix import gram_matrix
 
 CHUNK_STEPS = 1024  # steps processed at once, which bounds the working memory
 TRUNCATION = 0.01  # lags are kept while γ^i is above this
@@ -34,15 +37,11 @@ def lag_rows(series: np.ndarray, start: int, stop: int, lags: int) -> np.ndarray
     return windows[:, :, ::-1].transpose(0, 2, 1).reshape(len(windows), -1)
 
 
-def lag_gram(sequences: Sequence[np.ndarray], lags: int, max_steps: int) -> np.ndarray:
-    """G, (K·a, K·a): mean of the rows' outer products; every s-th row where there are more than `max_steps` steps."""
-    stride = -(-sum(map(len, sequences)) // max_steps)
-    gram, rows = np.zeros((lags * sequences[0].shape[1],) * 2, sequences[0].dtype), 0
-    for series in sequences:
-        for start in range(0, len(series), CHUNK_STEPS):
-            block = lag_rows(series, start, min(start + CHUNK_STEPS, len(series)), lags)[::stride]
-            gram, rows = gram + block.T @ block, rows + len(block)
-    return gram / rows
+def lag_gram(sequences: Sequence[np.ndarray], lags: int) -> np.ndarray:
+    """G, (K·a, K·a): mean over all steps of the outer products of the rows, in one pass."""
+    tensors = [torch.from_numpy(series.astype(np.float64)) for series in sequences]
+    longest = max(map(len, sequences))
+    return gram_matrix(tensors, lags, longest).numpy() / sum(map(len, sequences))
 
 
 def memory_filters(
@@ -55,7 +54,7 @@ def memory_filters(
     """
     channels = len(gram) // lags
     used = min(lags, count_lags(decay))
-    gram = gram[: used * channels, : used * channels].astype(np.float64)
+    gram = gram[: used * channels, : used * channels]
     size = min(size, len(gram))
     if memory == "solved":
         weights = np.repeat(decay ** np.arange(used), channels)[:, None]

@@ -16,8 +16,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from linmem.estimators.block_ridge import BlockFit, BlockMap, Standardizer, fit_block_ridge
-from linmem.estimators.features import DECAYS, MemoryFeatures, generator
+from linmem.estimators.features import MemoryFeatures
 from linmem.estimators.landmarks import LandmarkRidge, landmark_ridge
+from linmem.estimators.parameters import DECAYS, generator
 from linmem.estimators.saving import Saved
 from linmem.estimators.series import read_series
 
@@ -33,7 +34,6 @@ class MemoryPredictor(Saved, BaseEstimator):
         memory_size: int = 20,
         n_projections: int = 10_000,
         max_lags: int = 800,
-        max_fit_steps: int = 50_000,
         memory: str = "solved",
         views: str | Sequence[str] = "auto",
         layout: str = "tc",
@@ -44,7 +44,6 @@ class MemoryPredictor(Saved, BaseEstimator):
         self.memory_size = memory_size
         self.n_projections = n_projections
         self.max_lags = max_lags
-        self.max_fit_steps = max_fit_steps
         self.memory = memory
         self.views = views
         self.layout = layout
@@ -55,6 +54,12 @@ class MemoryPredictor(Saved, BaseEstimator):
     standardizer_: Standardizer
     map_: BlockMap
     sums_: LandmarkRidge | None
+
+    def reset(self) -> Any:
+        """Start a new stream."""
+        if hasattr(self, "features_"):
+            self.features_.reset()
+        return self
 
     def _fit(self, sequences: Any, targets: np.ndarray) -> None:
         """Fit to float64 targets (n, o)."""
@@ -115,6 +120,11 @@ class MemoryPredictor(Saved, BaseEstimator):
         return np.concatenate(
             [self.map_.apply(self.standardizer_.apply(self.features_.transform_blocks(chunk))) for chunk in chunks]
         )
+
+    def _update_outputs(self, x_t: Any) -> np.ndarray:
+        """Outputs (1, o) for the stream up to its next step."""
+        check_is_fitted(self, "map_")
+        return self.map_.apply(self.standardizer_.apply(self.features_.update_blocks(x_t)))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

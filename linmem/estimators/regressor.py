@@ -18,7 +18,7 @@ class MemoryRegressor(RegressorMixin, MemoryPredictor):
 
     Parameters
     ----------
-    decays, memory_size, n_projections, max_lags, max_fit_steps, memory, views, layout
+    decays, memory_size, n_projections, max_lags, memory, views, layout
         As in `MemoryFeatures`.
     n_landmarks : int, default 2000
         The most series for which the ridge is solved exactly; see `MemoryClassifier`.
@@ -61,6 +61,14 @@ class MemoryRegressor(RegressorMixin, MemoryPredictor):
         """Return (n,) or (n, o) numbers, as in fit."""
         outputs = self._outputs(sequences)
         return outputs[:, 0] if self.single_ else outputs
+
+    def update(self, x_t: Any) -> Any:
+        """Return the prediction for a stream up to its next step (a,), in constant time and memory.
+
+        It is that of `predict` on the steps since `reset`. The views must be "scaled" or "scaled differences".
+        """
+        outputs = self._update_outputs(x_t)[0]
+        return float(outputs[0]) if self.single_ else outputs
 
     def _targets(self, y: Any) -> np.ndarray:
         targets = np.asarray(y, np.float64)
