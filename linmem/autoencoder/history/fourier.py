@@ -1,4 +1,4 @@
-"""Real Fourier transforms along time and the products between them, by the faster library of the device.
+"""Real Fourier transforms along time and the products between them, by the faster library for each device.
 
 On the CPU scipy's transform is three times as fast as torch's along the leading axis, and NumPy's batched complex
 product 1.5 times (one thread, float64 and float32 alike); on other devices everything is torch.

@@ -3,7 +3,7 @@
 A music set's spectrum is flat (JSB: σ_99 / σ_100 = 1.003), so power iterations with a fixed block stall; a Krylov
 space of small blocks reaches the same energy with a fifth of the products. The basis is kept orthonormal by two
 passes of Gram–Schmidt, the projected matrix H = Qᵀ Ξᵀ Ξ Q is measured, not inferred, and the iteration stops when the
-*energy of the wanted directions* stops moving; past `basis_limit` columns it restarts from the best Ritz vectors.
+*energy of the leading directions* no longer changes; past `basis_limit` columns it restarts from the best Ritz vectors.
 
 Symbols: n = L·a columns of Ξ, K columns of the basis Q, b block size. Golub & Underwood 1977; Musco & Musco 2015;
 thick restart: Wu & Simon 2000.
