@@ -25,6 +25,7 @@ from linmem.ridge import AffineMap, ridge_regression
 from linmem.training.loop import TrainingOptions, count
 from linmem.training.tasks import Classes, NextFrame, Recall
 
+pytestmark = pytest.mark.filterwarnings("ignore:sequences should have at most")
 CHORALES, SERIES = reconstruction.GRIDS["smoke"].sets
 COPY = Copy((60, 20, 20), symbols=2, length=2, blanks=3)
 WAVE = Generation(steps=40, components=2, longest=20.0)
