@@ -33,9 +33,12 @@ from linmem.nn.multiscale import MultiScaleLMN
 from linmem.nn.nade import NADE
 from linmem.nn.nade.module import ORDERS as NOTE_ORDERS
 from linmem.nn.sequence_model import SequenceModel
+from linmem.nn.solved_memory import SolvedMemory, SolvedMemoryModel, check_lag_decays
 from linmem.nn.unfolded import ExplicitMemoryNetwork, UnfoldedNetwork
 
-READOUTS = ("linear", "nade")
+READOUTS = ("auto", "linear", "nade")
+SOLVED_LAG_DECAYS = (0.5, 0.9)
+SOLVED_READOUTS = ("auto", "mlp", "ridge", "nade")
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,15 @@ class ModelOptions:
         Probability of zeroing an input; not available for rnn-rbm, unfolded and explicit.
     readout_dropout : float
         Probability of zeroing an entry of the readout's input; not available for these three.
+    lag_decay : tuple of float
+        Lag decay γ of solved memories. For the model solved, one memory of `memory_size` units per value (default 0.5
+        and 0.9); for pretrain=unfolded, one value (default 1, L18's).
     skip_connection : bool
         Add a linear map from the input to the output, zero at the start; not available for these three.
     readout : str
-        linear, or nade: a joint distribution over the notes of a frame; not available for these three.
+        linear, or nade: a joint distribution over the notes of a frame; not available for these three. For the model
+        solved: mlp, `hidden_size` ReLU units with a linear bypass, ridge, linear and solved in closed form, or nade.
+        auto is linear, and mlp for the model solved.
     nade_size : int
         Hidden units of a NADE.
     note_order : str
@@ -104,8 +112,9 @@ class ModelOptions:
     detach: float = 0.25
     input_dropout: float = 0.0
     readout_dropout: float = 0.0
+    lag_decay: tuple[float, ...] = ()
     skip_connection: bool = False
-    readout: str = "linear"
+    readout: str = "auto"
     nade_size: int = 150
     note_order: str = "ascending"
     limit_norms: bool = False
@@ -117,12 +126,22 @@ class ModelOptions:
         for name in ("detach", "input_dropout", "readout_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be a probability from 0 to 1, got {getattr(self, name)}.")
+        object.__setattr__(self, "lag_decay", tuple(self.lag_decay))  # JSON and YAML give a list
+        if self.lag_decay:
+            check_lag_decays(self.lag_decay)
+        elif self.model == "solved":
+            object.__setattr__(self, "lag_decay", SOLVED_LAG_DECAYS)
+        if self.model == "solved" and self.skip_connection:
+            raise ValueError("skip_connection must be False for solved, which has its own, got True. Omit the option.")
         fixed = _FIXED_NONLINEARITY.get(self.model)
         if fixed and self.nonlinearity not in (fixed, "tanh"):  # tanh is the default value of the option
             raise ValueError(
                 f"nonlinearity must be {fixed!r} for {self.model}, got {self.nonlinearity!r}. Omit the option."
             )
-        for name, known in (("readout", READOUTS), ("note_order", NOTE_ORDERS)):
+        for name, known in (
+            ("readout", SOLVED_READOUTS if self.model == "solved" else READOUTS),
+            ("note_order", NOTE_ORDERS),
+        ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}.")
         for name in ("input_dropout", "readout_dropout", "skip_connection", "readout"):
@@ -141,6 +160,7 @@ _FIXED_NONLINEARITY = {
     "gru": "tanh",
     "unfolded": "selu",
     "explicit": "selu",
+    "solved": "relu",
     "rnn-linear": "identity",
     "rnn-linear-orthogonal": "identity",
 }
@@ -230,18 +250,24 @@ def _detaching(options: ModelOptions, inputs: int) -> tuple[nn.Module, int]:
     return StochasticDetach(layer, options.detach), width
 
 
+def _readout(options: ModelOptions, width: int, outputs: int) -> nn.Linear | NADE:
+    """Linear map or NADE of the features that a layer puts out."""
+    if options.readout == "nade":
+        return NADE(width, outputs, options.nade_size, options.note_order)
+    return nn.Linear(width, outputs)
+
+
 def _with_readout(build: LayerBuilder) -> ModelBuilder:
     """Complete a layer to a `SequenceModel`."""
 
     def build_model(options: ModelOptions, inputs: int, outputs: int) -> nn.Module:
         layer, width = build(options, inputs)
-        readout = (
-            NADE(width, outputs, options.nade_size, options.note_order)
-            if options.readout == "nade"
-            else nn.Linear(width, outputs)
-        )
         return SequenceModel(
-            layer, readout, options.input_dropout, options.readout_dropout, skip_connection=options.skip_connection
+            layer,
+            _readout(options, width, outputs),
+            options.input_dropout,
+            options.readout_dropout,
+            skip_connection=options.skip_connection,
         )
 
     return build_model
@@ -258,6 +284,13 @@ def _unfolded(options: ModelOptions, inputs: int, outputs: int) -> nn.Module:
 
 def _explicit(options: ModelOptions, inputs: int, outputs: int) -> nn.Module:
     return ExplicitMemoryNetwork(inputs, options.hidden_size, outputs, lags=options.lags)
+
+
+def _solved(options: ModelOptions, inputs: int, outputs: int) -> nn.Module:
+    memory = SolvedMemory(inputs, options.memory_size, len(options.lag_decay))
+    readout = _readout(options, memory.output_size, outputs)
+    hidden = 0 if options.readout == "ridge" else options.hidden_size
+    return SolvedMemoryModel(memory, readout, hidden, options.input_dropout, options.readout_dropout)
 
 
 MODELS: dict[str, tuple[ModelBuilder, str]] = {
@@ -278,6 +311,7 @@ MODELS: dict[str, tuple[ModelBuilder, str]] = {
     "clockwork": (_with_readout(_clockwork), "Elman network in groups of different speeds [Koutník et al. 2014]"),
     "lmu": (_with_readout(_lmu), "Legendre Memory Unit [Voelker et al. 2019]"),
     "lru": (_with_readout(_lru), "Linear Recurrent Unit, diagonal and complex [Orvieto et al. 2023]"),
+    "solved": (_solved, "memories solved in closed form, feed-forward readout trained on single steps or solved"),
     "rnn-rbm": (_rnn_rbm, "Elman network that sets the biases of an RBM over the next frame [B12]"),
     "explicit": (_explicit, "unfolded network with its last k hidden states in a shift register [L18, figure 2b]"),
     "unfolded": (_unfolded, "feed-forward network over the last k hidden states, SELU [L18 §4.1]"),

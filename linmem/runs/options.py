@@ -34,8 +34,6 @@ class PretrainingOptions:
         Adam's learning rate for the unfolded network.
     unfolded_nonlinearity : str
         Nonlinearity of the unfolded network: tanh, relu, selu (L18's) or identity.
-    lag_decay : float
-        Weight per lag in the autoencoder's history matrix; 1 is L18's.
     memory_decay : float
         Weight of a hidden state of the unfolded network in the memory, per step; 1 is L18's.
     output_bias_init : str
@@ -47,7 +45,6 @@ class PretrainingOptions:
     pretrain_epochs: int = 60
     pretrain_learning_rate: float = 1e-3
     unfolded_nonlinearity: str = "selu"
-    lag_decay: float = 1.0
     memory_decay: float = 1.0
     output_bias_init: str = "marginal"
 

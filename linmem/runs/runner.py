@@ -18,6 +18,7 @@ from linmem.nn.baselines import RNNRBM, Persistence, StochasticDetach
 from linmem.nn.initialize import set_output_bias_
 from linmem.nn.registry import build_model
 from linmem.nn.sequence_model import SequenceModel, parameter_count
+from linmem.nn.solved_memory import SolvedMemoryModel
 from linmem.reporting import tables
 from linmem.runs.directory import (
     HISTORY,
@@ -34,13 +35,14 @@ from linmem.runs.directory import (
 from linmem.runs.options import RunOptions, check_pretraining
 from linmem.storage.atomic import write_json, write_lines
 from linmem.training import distributed
-from linmem.training.checkpoint import read_history
+from linmem.training.checkpoint import TrainingState, read_history
 from linmem.training.joint_task import JointNextFrame
 from linmem.training.loop import History, evaluate_on_examples, train_on_examples
 from linmem.training.metrics import FrameScores, Scores, scores_from_dict
 from linmem.training.prepared import PreparedTask
 from linmem.training.pretraining import pretrain, pretrain_on_inputs
 from linmem.training.rbm_task import NextFrameRBM
+from linmem.training.solved import train_solved
 from linmem.training.tasks import NextFrame, Task, task_of
 
 
@@ -84,7 +86,7 @@ def run(
     check_pretraining(options)
     splits = options.load_data()
     prepared = PreparedTask(splits, task_of(splits))
-    training, valid = prepared.examples("train"), prepared.examples("valid")  # before anything is written
+    training, _ = prepared.examples("train"), prepared.examples("valid")  # before anything is written
     model = build_model(options.model, splits.features, prepared.output_size, options.training.seed)
     task = _task_for(model, prepared.task)
     with ExitStack() as stack:
@@ -97,21 +99,45 @@ def run(
         model = model.to(device)
         if options.pretraining.pretrain != "none" and not (folder / STATE).exists():
             _pretrain(model, options, prepared, folder, progress)
-        history = train_on_examples(
-            model,
-            _fast(task),
-            training,
-            valid,
-            options.training,
-            checkpoint=folder / STATE,
-            after_epoch=lambda state: write_lines(folder / HISTORY, state.history),
-            progress=progress,
-        )
+        history = _train(model, task, prepared, options, folder, progress)
         summary = _summarize(model, task, prepared, history, folder)
         if distributed.rank() == 0:
             write_lines(folder / HISTORY, history.epochs)  # missing if the process was killed after its last epoch
             write_json(folder / SCORES, asdict(summary))
     return summary
+
+
+def _train(
+    model: nn.Module, task: Task, prepared: PreparedTask, options: RunOptions, folder: Path, progress: bool
+) -> History:
+    training, valid = prepared.examples("train"), prepared.examples("valid")
+
+    def write_history(state: TrainingState) -> None:
+        write_lines(folder / HISTORY, state.history)
+
+    if isinstance(model, SolvedMemoryModel):
+        return train_solved(
+            model,
+            _fast(task),
+            training,
+            valid,
+            options.training,
+            lag_decays=options.model.lag_decay,
+            readout=options.model.readout,
+            checkpoint=folder / STATE,
+            after_epoch=write_history,
+            progress=progress,
+        )
+    return train_on_examples(
+        model,
+        _fast(task),
+        training,
+        valid,
+        options.training,
+        checkpoint=folder / STATE,
+        after_epoch=write_history,
+        progress=progress,
+    )
 
 
 def _summarize(model: nn.Module, task: Task, prepared: PreparedTask, history: History, folder: Path) -> Summary:
@@ -212,6 +238,14 @@ def _fast(task: Task) -> Task:
             return task
 
 
+def _single_lag_decay(options: RunOptions) -> float:
+    """The lag decay of the pretraining, 1 by default."""
+    decays = options.model.lag_decay or (1.0,)
+    if len(decays) > 1:
+        raise ValueError(f"lag_decay must be one number with pretrain=unfolded, got {list(decays)}. Give one.")
+    return decays[0]
+
+
 def _absolute_path(name: str) -> str:
     """Return the name of a data set as it is, and the path of a folder or file absolute, so that the run can move."""
     return name if name in data.SETS or not Path(name).expanduser().exists() else str(Path(name).expanduser().resolve())
@@ -239,7 +273,7 @@ def _pretrain(model: nn.Module, options: RunOptions, prepared: PreparedTask, fol
             lags=options.model.lags,
             nonlinearity=options.pretraining.unfolded_nonlinearity,
             dropout=(options.model.input_dropout, options.model.readout_dropout),
-            lag_decay=options.pretraining.lag_decay,
+            lag_decay=_single_lag_decay(options),
             memory_decay=options.pretraining.memory_decay,
             options=replace(
                 options.training,

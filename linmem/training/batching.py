@@ -1,13 +1,16 @@
 """Batches: sequences of similar length together, cut into chunks of steps, and divided among workers.
 
+The functions take `Examples`; `training.steps` registers them for single steps.
+
 Symbols: B sequences of a batch, T steps, S steps of a chunk, M targets of a chunk, a inputs, o outputs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import singledispatch
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,11 +29,18 @@ class Chunk(NamedTuple):
     num_targets: int  # in the parts of all workers
 
 
-def shuffled_buckets(examples: Examples, batch_size: int, random: np.random.Generator) -> list[list[int]]:
+@singledispatch
+def shuffled_buckets(examples: Any, batch_size: int, random: np.random.Generator) -> list[list[int]]:
     """Batches of similar length whose members and order change with every epoch: lengths vary at random by 10 %."""
     noisy_lengths = [int(1000 * len(x) * random.uniform(0.9, 1.1)) for x in examples.inputs]
     buckets = length_buckets(noisy_lengths, batch_size)
     return [buckets[i] for i in random.permutation(len(buckets))]
+
+
+@singledispatch
+def ordered_buckets(examples: Any, batch_size: int) -> list[list[int]]:
+    """Batches of similar length, the same in every call."""
+    return length_buckets([len(x) for x in examples.inputs], batch_size)
 
 
 def select(examples: Examples, indices: list[int]) -> Examples:
@@ -38,7 +48,8 @@ def select(examples: Examples, indices: list[int]) -> Examples:
     return Examples([examples.inputs[i] for i in indices], [examples.targets[i] for i in indices])
 
 
-def chunks(examples: Examples, bucket: list[int], steps: int = 0, worker: int = 0, workers: int = 1) -> Iterator[Chunk]:
+@singledispatch
+def chunks(examples: Any, bucket: list[int], steps: int = 0, worker: int = 0, workers: int = 1) -> Iterator[Chunk]:
     """Cut one batch, or a worker's part of it, into chunks of `steps` steps; 0 means one chunk.
 
     Every worker gets the same number of chunks, some without targets, because all take part in every sum of gradients.
@@ -69,7 +80,8 @@ def _counts(examples: Examples, indices: list[int], like: Tensor) -> Tensor:
     return torch.tensor([len(examples.targets[i]) for i in indices]).to(like)
 
 
-def on_device(model: nn.Module, examples: Examples) -> Examples:
+@singledispatch
+def on_device(examples: Any, model: nn.Module) -> Any:
     """Move the examples to the device of the model's weights."""
     device = next(chain(model.parameters(), model.buffers())).device
     return Examples(*([tensor.to(device) for tensor in tensors] for tensors in examples))

@@ -27,12 +27,12 @@ from tqdm import tqdm
 from linmem.nn.baselines import RNNRBM, orthogonality_penalty
 from linmem.nn.norm_limits import apply_norm_limits
 from linmem.nn.sequence_model import SequenceModel, parameter_groups
-from linmem.sequences import length_buckets
 from linmem.training import distributed
-from linmem.training.batching import Chunk, chunks, on_device, shuffled_buckets
+from linmem.training.batching import Chunk, chunks, on_device, ordered_buckets, shuffled_buckets
 from linmem.training.checkpoint import Epoch, TrainingState, resume, save
 from linmem.training.metrics import Scores
 from linmem.training.options import TrainingOptions
+from linmem.training.steps import Steps
 from linmem.training.tasks import Examples, Task
 
 
@@ -102,15 +102,16 @@ def train(
 def train_on_examples(
     model: nn.Module,
     task: Task,
-    training: Examples,
-    valid: Examples,
+    training: Examples | Steps,
+    valid: Examples | Steps,
     options: TrainingOptions | None = None,
     *,
+    batch_size: int | None = None,
     checkpoint: Path | None = None,
     after_epoch: Callable[[TrainingState], None] | None = None,
     progress: bool = False,
 ) -> History:
-    """Train on inputs and targets that a task has prepared; everything else is as in `train`."""
+    """Train on sequences or single steps with their targets; `batch_size` replaces that of `options`. See `train`."""
     options = options or TrainingOptions()
     _check_compatible(model, options)
     state = TrainingState(model, _adam(model, options), _average(model, options))
@@ -118,21 +119,22 @@ def train_on_examples(
         resume(state, asdict(options), checkpoint)
     distributed.wait()  # all workers read the checkpoint before the first one writes it
     parallel = distributed.average_gradients(model)
-    training, valid = on_device(model, training), on_device(model, valid)
+    training, valid = on_device(training, model), on_device(valid, model)
+    batch_size = batch_size or options.batch_size
     first = distributed.rank() == 0
     bar = tqdm(
         total=options.max_epochs, initial=state.epoch, unit="epoch", disable=None if progress and first else True
     )
     while not state.finished(options.max_epochs, options.patience):
         started, cpu_started = time.perf_counter(), time.process_time()
-        train_loss = _train_epoch(parallel, state, training, task, options)
+        train_loss = _train_epoch(parallel, state, training, task, options, batch_size)
         seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
         if not math.isfinite(train_loss):
             _restore_best(state)
             raise DivergenceError(
                 f"training loss must be finite, got {train_loss} in epoch {state.epoch + 1}. {_remedy(options)}"
             )
-        counts = count(state.evaluated_model, valid, task, options.batch_size)
+        counts = count(state.evaluated_model, valid, task, batch_size)
         scores = counts.scores(counts.choice())
         state.record(Epoch(state.epoch + 1, train_loss, scores.loss, asdict(scores), seconds, cpu_seconds))
         if first and checkpoint:
@@ -163,11 +165,11 @@ def _remedy(options: TrainingOptions) -> str:
     return f"Lower learning_rate ({options.learning_rate}) or clip ({options.clip})."
 
 
-def count(model: nn.Module, examples: Examples, task: Task, batch_size: int = 64) -> Any:
+def count(model: nn.Module, examples: Examples | Steps, task: Task, batch_size: int = 64) -> Any:
     """Sum the counts behind the metrics over `examples`, each worker a part; the model's mode is left unchanged."""
-    examples, was_training = on_device(model, examples), model.training
+    examples, was_training = on_device(examples, model), model.training
     model.eval()
-    buckets = length_buckets([len(x) for x in examples.inputs], batch_size)
+    buckets = ordered_buckets(examples, batch_size)
     with torch.no_grad():
         parts = [
             task.count(*_outputs_and_targets(model, chunk))
@@ -206,7 +208,12 @@ def _average(model: nn.Module, options: TrainingOptions) -> AveragedModel | None
 
 
 def _train_epoch(
-    model: nn.Module, state: TrainingState, examples: Examples, task: Task, options: TrainingOptions
+    model: nn.Module,
+    state: TrainingState,
+    examples: Examples | Steps,
+    task: Task,
+    options: TrainingOptions,
+    batch_size: int,
 ) -> float:
     """One pass over the training set; returns the loss per target. `model` averages the gradients of all workers."""
     model.train()
@@ -215,7 +222,7 @@ def _train_epoch(
     device = examples.inputs[0].device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(random.integers(2**62)) + distributed.rank())
-        for bucket in shuffled_buckets(examples, options.batch_size, random):
+        for bucket in shuffled_buckets(examples, batch_size, random):
             memory: Any = None
             for chunk in chunks(examples, bucket, options.truncate, distributed.rank(), distributed.size()):
                 with _precision(device, options):

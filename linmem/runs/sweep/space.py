@@ -118,6 +118,8 @@ def _axis(names: str, values: Any) -> list[tuple[tuple[str, Any], ...]]:
 def _checked(name: str, value: Any) -> Any:
     """Return the value in the type of the option; YAML reads 1e-3 as a string."""
     kind = type(FIELDS[name].default)
+    if kind is tuple and isinstance(value, list | float | int):
+        return tuple(value) if isinstance(value, list) else (float(value),)
     known = MODELS if name == "model" else None
     if known and value not in known:
         raise ValueError(f"model must be one of {', '.join(known)}, got {value!r}.")

@@ -1,0 +1,172 @@
+"""Solved memories with a feed-forward readout: a network without backpropagation through time.
+
+    y_t^γ = A^γ (x_t − μ) + B^γ y_{t-1}^γ            one memory per lag decay γ, solved in closed form and fixed
+    q_t   = [x_t, y_t^γ / s^γ, …]                    s^γ: root mean square of each unit on the training set
+    z_t   = W q_t + b (+ V relu(U q_t + c))          linear bypass; the second term not with ridge regression
+
+z_t are logits, or the biases of a NADE.
+
+Symbols: B sequences, T steps, a inputs, o outputs, p units per memory, n memories, h hidden units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from linmem.nn.nade import NADE, FrameDistribution
+from linmem.nn.sequence_model import SequenceModel
+
+
+class SolvedMemory(nn.Module):
+    """Fixed linear memories that read the input.
+
+    Parameters
+    ----------
+    input_size : int
+        a.
+    memory_size : int
+        p, units per memory.
+    memories : int
+        n.
+
+    Examples
+    --------
+    >>> memory = SolvedMemory(3, 5, memories=2)
+    >>> features, state = memory(torch.zeros(4, 10, 3))
+    >>> features.shape, state.shape
+    (torch.Size([4, 10, 13]), torch.Size([4, 10]))
+    """
+
+    A: Tensor
+    B: Tensor
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, input_size: int, memory_size: int, memories: int = 1) -> None:
+        super().__init__()
+        self.input_size, self.memory_size, self.memories = input_size, memory_size, memories
+        self.output_size = input_size + memories * memory_size
+        self.register_buffer("A", torch.zeros(memories, memory_size, input_size))
+        self.register_buffer("B", torch.zeros(memories, memory_size, memory_size))
+        self.register_buffer("mean", torch.zeros(memories, input_size))
+        self.register_buffer("scale", torch.ones(memories, memory_size))
+
+    def set_memory(self, index: int, A: Tensor, B: Tensor, mean: Tensor) -> None:
+        """Set one memory to the encoder of a linear autoencoder: A (p, a), B (p, p), mean (a,)."""
+        for buffer, value in ((self.A, A), (self.B, B), (self.mean, mean)):
+            if buffer[index].shape != value.shape:
+                raise ValueError(
+                    f"encoder must have shape {tuple(buffer[index].shape)}, got {tuple(value.shape)}. Fit it to size."
+                )
+            buffer[index].copy_(value)
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Compute the features [x_t, y_t / s] of all steps.
+
+        Parameters
+        ----------
+        x : Tensor
+            (B, T, a) or (T, a).
+        state : Tensor, optional
+            (B, n p) or (n p,), as returned by an earlier call.
+
+        Returns
+        -------
+        features : Tensor
+            (B, T, a + n p) or (T, a + n p).
+        state : Tensor
+            (B, n p) or (n p,).
+        """
+        if x.dim() == 2:
+            features, after = self(x[None], None if state is None else state[None])
+            return features[0], after[0]
+        batch, steps, _ = x.shape
+        inputs = torch.einsum("ntbi,npi->tnbp", x.transpose(0, 1)[None] - self.mean[:, None, None], self.A)
+        y = x.new_zeros(self.memories, batch, self.memory_size)
+        if state is not None:
+            y = state.view(batch, self.memories, self.memory_size).transpose(0, 1)
+        transition = self.B.transpose(1, 2).contiguous()
+        states = torch.empty_like(inputs)
+        for step in range(steps):
+            y = torch.baddbmm(inputs[step], y, transition, out=states[step])
+        scaled = states / self.scale[:, None]
+        features = torch.cat([x, scaled.permute(2, 0, 1, 3).flatten(2)], -1)
+        return features, y.transpose(0, 1).reshape(batch, -1).clone()
+
+
+class SolvedMemoryModel(SequenceModel):
+    """Solved memories with a feed-forward readout, trained on single steps.
+
+    Parameters
+    ----------
+    memory : SolvedMemory
+    readout : Linear or NADE
+        Maps the features to o logits, or to a joint distribution over o notes.
+    hidden_size : int
+        h, hidden units between features and outputs, in parallel to the readout; 0 for none.
+    feature_dropout, hidden_dropout : float
+        Probability of zeroing a feature, and a hidden unit.
+
+    Examples
+    --------
+    >>> model = SolvedMemoryModel(SolvedMemory(3, 5), nn.Linear(8, 2), hidden_size=7)
+    >>> model(torch.zeros(4, 10, 3))[0].shape
+    torch.Size([4, 10, 2])
+    """
+
+    recurrent: SolvedMemory
+
+    def __init__(
+        self,
+        memory: SolvedMemory,
+        readout: nn.Linear | NADE,
+        hidden_size: int = 0,
+        feature_dropout: float = 0.0,
+        hidden_dropout: float = 0.0,
+    ) -> None:
+        super().__init__(memory, readout, feature_dropout, hidden_dropout)
+        outputs = self._linear().out_features
+        self.hidden = nn.Linear(memory.output_size, hidden_size) if hidden_size else None
+        self.hidden_readout = nn.Linear(hidden_size, outputs, bias=False) if hidden_size else None
+        self.reads_features = False
+
+    def predict(self, features: Tensor) -> Tensor | FrameDistribution:
+        """Compute the logits (…, o), or the distributions, of features (…, a + n p)."""
+        features = self.input_dropout(features)
+        outputs: Tensor = self._linear()(features)
+        if self.hidden is not None and self.hidden_readout is not None:
+            outputs = outputs + self.hidden_readout(self.readout_dropout(torch.relu(self.hidden(features))))
+        return self.readout.distribution(outputs) if self.is_joint else outputs
+
+    def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor | FrameDistribution, Tensor | None]:
+        """`x` (B, T, a) or (T, a) → logits or distributions, and the state of the memories after the last step."""
+        if self.reads_features:
+            return self.predict(x), None
+        features, state = self.recurrent(x, state)
+        return self.predict(features), state
+
+
+@contextmanager
+def features_as_inputs(model: SolvedMemoryModel) -> Iterator[None]:
+    """Let the model read features that were computed before, as in training on single steps."""
+    model.reads_features = True
+    try:
+        yield
+    finally:
+        model.reads_features = False
+
+
+def check_lag_decays(decays: Sequence[float]) -> None:
+    """Check that every decay is above 0 and at most 1, and that there is one.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not decays or not all(0 < decay <= 1 for decay in decays):
+        raise ValueError(f"lag_decay must be one or more numbers above 0 and at most 1, got {list(decays)}.")
