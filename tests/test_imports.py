@@ -23,7 +23,7 @@ ORDERS = {
         "history solvers decoders linear_recurrence coding incremental solution storage evaluation fitted estimator"
     ),
     "linmem.nn": (
-        "scan base norm_limits lmn lmn_cell unfolded multiscale equivalence nade baselines sequence_model registry "
+        "scan base norm_limits lmn lmn_cell unfolded multiscale equivalence nade baselines sequence_model solved_memory registry "
         "diagonalize initialize"
     ),
 }

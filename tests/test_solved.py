@@ -122,7 +122,7 @@ def options(name, readout="auto", **training):
     return RunOptions(name, model, TrainingOptions(**({"max_epochs": 4, "batch_size": 4} | training)))
 
 
-@pytest.mark.parametrize("readout", ["auto", "mlp", "ridge", "nade"])
+@pytest.mark.parametrize("readout", ["auto", "mlp", "ridge"])
 def test_a_run_trains_evaluates_and_reloads(pieces, tmp_path, readout):
     summary = runner.run(options(pieces, readout), tmp_path)
     scores = runner.evaluate_run(tmp_path, "valid")
