@@ -23,8 +23,8 @@ ORDERS = {
         "history solvers decoders linear_recurrence coding incremental solution storage evaluation fitted estimator"
     ),
     "linmem.nn": (
-        "scan base norm_limits lmn lmn_cell unfolded multiscale equivalence nade baselines sequence_model solved_memory "
-        "registry diagonalize initialize"
+        "scan base norm_limits lmn lmn_cell unfolded multiscale equivalence nade baselines sequence_model "
+        "solved_memory registry diagonalize initialize"
     ),
 }
 FILES = {
