@@ -37,8 +37,7 @@ from linmem.nn.solved_memory import SolvedMemory, SolvedMemoryModel, check_lag_d
 from linmem.nn.unfolded import ExplicitMemoryNetwork, UnfoldedNetwork
 
 READOUTS = ("auto", "linear", "nade")
-SOLVED_LAG_DECAYS = (0.5, 0.9)
-SOLVED_READOUTS = ("auto", "mlp", "ridge", "nade")
+SOLVED_LAG_DECAYS, SOLVED_READOUTS = (0.5, 0.9), ("auto", "mlp", "ridge", "nade")
 
 
 @dataclass(frozen=True)
@@ -96,8 +95,7 @@ class ModelOptions:
 
     Examples
     --------
-    >>> ModelOptions("lstm", hidden_size=60).hidden_size
-    60
+    >>> model = ModelOptions("lstm", hidden_size=60)
     """
 
     model: str = "lmn-b"
@@ -251,7 +249,6 @@ def _detaching(options: ModelOptions, inputs: int) -> tuple[nn.Module, int]:
 
 
 def _readout(options: ModelOptions, width: int, outputs: int) -> nn.Linear | NADE:
-    """Linear map or NADE of the features that a layer puts out."""
     if options.readout == "nade":
         return NADE(width, outputs, options.nade_size, options.note_order)
     return nn.Linear(width, outputs)
