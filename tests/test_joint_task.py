@@ -119,12 +119,12 @@ def test_pretraining_sets_the_map_to_the_notes_biases():
 
 @pytest.mark.parametrize("name", ["rnn-rbm", "unfolded", "explicit"])
 def test_models_without_a_readout_of_their_own_refuse_it(name):
-    with pytest.raises(ValueError, match=f"readout must be 'linear' for {name}, got 'nade'"):
+    with pytest.raises(ValueError, match=f"readout must be 'auto' for {name}, got 'nade'"):
         ModelOptions(name, readout="nade")
 
 
 def test_unknown_readouts_orders_and_sizes_are_refused():
-    with pytest.raises(ValueError, match="readout must be one of linear, nade"):
+    with pytest.raises(ValueError, match="readout must be one of auto, linear, nade"):
         ModelOptions(readout="rbm")
     with pytest.raises(ValueError, match="note_order must be one of ascending, descending"):
         ModelOptions(note_order="up")

@@ -92,5 +92,5 @@ def test_the_forget_gates_get_their_bias_and_nothing_else_does():
         if name.startswith("bias"):
             assert changed.nonzero()[:, 0].tolist() == [4, 5, 6, 7]
             assert (parameter[4:8] == (1.5 if "ih" in name else 0)).all()
-    with pytest.raises(ValueError, match="the LSTM has no biases"):
+    with pytest.raises(ValueError, match="lstm must have biases, got bias=False"):
         forget_bias_(nn.LSTM(3, 4, bias=False))

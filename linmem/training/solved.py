@@ -52,6 +52,8 @@ def solve_memory_(model: SolvedMemoryModel, training: Examples, lag_decays: Sequ
         ).fit(training.inputs)
         memory.set_memory(index, autoencoder.A_, autoencoder.B_, autoencoder.mean_)
     memory.scale.fill_(1.0)
+    if model.is_joint:  # NADE reads the states as they are
+        return
     features = steps_of(memory, training).inputs[:, memory.input_size :]
     rms = features.double().square().mean(0).sqrt().view_as(memory.scale)
     memory.scale.copy_(torch.where(rms > 0, rms, 1.0))
