@@ -24,7 +24,8 @@ from linmem.experiments.demo import DATA, EFFORT, MODELS
 from linmem.nn.registry import ModelOptions
 from linmem.reporting import tables
 from linmem.runs import runner
-from linmem.runs.directory import PretrainingOptions, RunOptions
+from linmem.runs.options import PretrainingOptions, RunOptions
+from linmem.training.loop import DivergenceError
 
 RATES = (1e-3, 3e-3)
 DROPOUTS = ((0.0, 0.0), (0.1, 0.3), (0.2, 0.5))
@@ -71,7 +72,7 @@ def trial(folder: Path, model: str, label: str, options: RunOptions) -> dict[str
     where = folder / f"{model} {label}".replace("/", "-").replace(",", "").replace(" ", "_")
     try:
         summary = runner.run(options, where, resume=True)
-    except ValueError as error:
+    except DivergenceError as error:
         print(f"{model}, {label}: {error}", flush=True)
         return None
     print(f"{model}, {label}: {summary.scores.loss:.3f}, {100 * summary.scores.accuracy:.2f} %", flush=True)

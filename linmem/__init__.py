@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from linmem.nn.lmn_cell import LMNCell
     from linmem.nn.sequence_model import parameter_groups
     from linmem.nn.unfolded import ExplicitMemoryNetwork, UnfoldedNetwork
+    from linmem.runs.load import load
     from linmem.training.loop import train
     from linmem.training.pretraining import pretrain
 
@@ -39,6 +40,7 @@ _HOME = {
     "MemoryForecaster": "linmem.estimators.forecaster",
     "MemoryRegressor": "linmem.estimators.regressor",
     "UnfoldedNetwork": "linmem.nn.unfolded",
+    "load": "linmem.runs.load",
     "parameter_groups": "linmem.nn.sequence_model",
     "pretrain": "linmem.training.pretraining",
     "train": "linmem.training.loop",
@@ -59,6 +61,7 @@ __all__ = [
     "data",
     "equivalence",
     "initialize",
+    "load",
     "multiscale",
     "parameter_groups",
     "pretrain",

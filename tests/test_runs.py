@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+import linmem
 from linmem import data
 from linmem.nn.baselines import Persistence
 from linmem.nn.registry import ModelOptions
@@ -259,3 +260,25 @@ def test_a_pretraining_file_without_seconds_is_refused(finished, pieces, tmp_pat
     (tmp_path / "run" / "pretraining.json").write_text("{}")
     with pytest.raises(ValueError, match=r"pretraining.json must be a JSON object with 'seconds'"):
         runner.run(options(pieces, max_epochs=1), tmp_path / "run", resume=True)
+
+
+def test_load_gives_the_model_that_evaluate_measures(pieces, tmp_path):
+    summary = runner.run(options(pieces, "none"), tmp_path / "run")
+    model = linmem.load(str(tmp_path / "run"))
+    assert not model.training
+    splits = data.load(str(pieces))
+    scores = loop.evaluate(model, splits, NextFrame(), "valid")
+    assert scores.loss == pytest.approx(summary.scores.loss, rel=1e-5)  # batches of another size
+    assert same(model.state_dict(), weights(tmp_path / "run"))
+    assert linmem.load(tmp_path / "run", best_by="accuracy", device="meta").readout.weight.is_meta
+
+
+def test_load_refuses_what_is_no_trained_run(pieces, tmp_path):
+    with pytest.raises(FileNotFoundError, match="run must be a folder that `linmem train` wrote"):
+        linmem.load(tmp_path)
+    runner.run(options(pieces, "none", max_epochs=1), tmp_path / "run")
+    with pytest.raises(ValueError, match="best_by must be one of loss, accuracy"):
+        linmem.load(tmp_path / "run", best_by="likes")
+    (tmp_path / "run" / "state.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="finished epoch"):
+        linmem.load(tmp_path / "run")
