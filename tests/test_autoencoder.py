@@ -114,8 +114,8 @@ def test_decode_is_powers_of_the_decoder_oldest_first(ragged):
     ae = LinearAutoencoder(4, center=True).fit(ragged)
     C_x, C_y = ae.C_[:3], ae.C_[3:]
     state = ae.transform(ragged)[0]
-    wanted = [C_x @ np.linalg.matrix_power(C_y, lag) @ state + ae.mean_ for lag in (2, 1, 0)]
-    np.testing.assert_allclose(ae.decode(state[None], 3)[0], wanted, atol=1e-12)
+    expected = [C_x @ np.linalg.matrix_power(C_y, lag) @ state + ae.mean_ for lag in (2, 1, 0)]
+    np.testing.assert_allclose(ae.decode(state[None], 3)[0], expected, atol=1e-12)
     assert ae.inverse_transform(state[None]).shape == (1, 12, 3)
 
 
@@ -263,10 +263,10 @@ def test_bad_input_gets_one_clear_line(ragged):
     solvers = f"solver {of} 'auto', 'exact', 'slices', 'randomized', 'correlated' or a solver object, got 'fast'"
     seed = "random_state must be an int of at least 0, a RandomState or None, got -1"
     cases = [
-        (LinearAutoencoder(4), [], "the list of sequences is empty"),
-        (LinearAutoencoder(4), [*ragged, np.zeros((3, 2))], "sequence 6 has 2 features, wanted 3"),
-        (LinearAutoencoder(4), with_value(np.nan, ragged), "sequence 2 holds nan at step 3, feature 1"),
-        (LinearAutoencoder(4), with_value(np.inf, ragged), "sequence 2 holds inf at step 3, feature 1"),
+        (LinearAutoencoder(4), [], "sequences must contain at least one (T, a) sequence, got none"),
+        (LinearAutoencoder(4), [*ragged, np.zeros((3, 2))], "sequence 6 must have 3 features, got 2"),
+        (LinearAutoencoder(4), with_value(np.nan, ragged), "sequence 2 must be finite, got nan at step 3, feature 1"),
+        (LinearAutoencoder(4), with_value(np.inf, ragged), "sequence 2 must be finite, got inf at step 3, feature 1"),
         (
             LinearAutoencoder(400),
             ragged,
@@ -280,7 +280,7 @@ def test_bad_input_gets_one_clear_line(ragged):
         (LinearAutoencoder(4, solver="fast"), ragged, solvers),
         (LinearAutoencoder(4, solver=3), ragged, "or a solver object, got 3"),
         (LinearAutoencoder(4, solver="randomized", random_state=-1), ragged, seed),
-        (LinearAutoencoder(4), [np.ones((3, 2), dtype=complex)], "sequence 0 is complex"),
+        (LinearAutoencoder(4), [np.ones((3, 2), dtype=complex)], "sequence 0 must be real"),
     ]
     for ae, sequences, message in cases:
         with pytest.raises(ValueError) as caught:
@@ -290,14 +290,14 @@ def test_bad_input_gets_one_clear_line(ragged):
 
 def test_bad_input_after_fit(ragged):
     ae = LinearAutoencoder(4).fit(ragged)
-    with pytest.raises(ValueError, match="sequence 0 has 2 features, wanted 3"):
+    with pytest.raises(ValueError, match="sequence 0 must have 3 features, got 2"):
         ae.transform([np.zeros((3, 2))])
     with pytest.raises(ValueError, match=r"states must have shape \(n, 4\), got \(2, 5\)"):
         ae.decode(np.zeros((2, 5)), 3)
     with pytest.raises(ValueError, match="length must be a whole number of at least 1, got 0"):
         ae.decode(np.zeros((2, 4)), 0)
     ae.partial_fit(ragged)
-    with pytest.raises(ValueError, match="sequence 0 has 2 features, wanted 3"):
+    with pytest.raises(ValueError, match="sequence 0 must have 3 features, got 2"):
         ae.partial_fit([np.zeros((3, 2))])
 
 
@@ -321,7 +321,7 @@ def test_less_usual_mistakes_are_answered_too(tmp_path):
         fitted.decode(fitted.transform(sequences), 2.5)
     with pytest.raises(FileNotFoundError, match="must lie in an existing folder"):
         fitted.save(tmp_path / "missing" / "file")
-    with pytest.raises(ValueError, match="sequence 0 is complex"):
+    with pytest.raises(ValueError, match="sequence 0 must be real"):
         LinearAutoencoder(3).fit([x.to(torch.complex64) for x in sequences])
 
 

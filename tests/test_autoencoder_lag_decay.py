@@ -282,5 +282,5 @@ def test_wrong_states_and_values_are_refused():
         ae.step(np.zeros(2))
     with pytest.raises(ValueError, match="x_t must be finite"):
         ae.score_step(np.full(3, np.nan))
-    with pytest.raises(ValueError, match="sequence 0 holds nan at step 0"):
+    with pytest.raises(ValueError, match="sequence 0 must be finite, got nan at step 0"):
         LinearAutoencoder(2, lag_decay=0.9).fit([np.full((5, 2), np.nan)])

@@ -113,18 +113,18 @@ def test_a_unit_that_reads_two_steps_raises():
     hidden, output = feedforward(LAGS)
     with torch.no_grad():
         hidden.weight[3, 0] = 1.0
-    with pytest.raises(ValueError, match="hidden unit 3 sees the time steps at lags 0, 2: one step a unit was wanted"):
+    with pytest.raises(ValueError, match="weights for one step only, got lags 0, 2 for unit 3"):
         recurrent_from_feedforward(hidden, output, sequences((9,)))
 
 
 @pytest.mark.parametrize(
     ("hidden", "output", "lengths", "message"),
     [
-        (nn.Linear(7, 4), nn.Linear(4, 2), (9,), "hidden maps 7 to 4.*wanted a multiple of 3 inputs"),
-        (nn.Linear(6, 4), nn.Linear(5, 2), (9,), "output 5 to 2"),
-        (nn.Linear(3, 4), nn.Linear(4, 2), (9,), "the window is one step long"),
-        (*feedforward([0, 0]), (9,), "nothing is read from the past"),
-        (*feedforward([0, 1]), (1, 1), "nothing is read from the past"),
+        (nn.Linear(7, 4), nn.Linear(4, 2), (9,), "hidden.in_features must be a multiple of 3 .*got hidden 7 -> 4"),
+        (nn.Linear(6, 4), nn.Linear(5, 2), (9,), "output 5 -> 2"),
+        (nn.Linear(3, 4), nn.Linear(4, 2), (9,), "the window must have at least 2 steps, got 1"),
+        (*feedforward([0, 0]), (9,), "must read from past steps of these sequences, got none"),
+        (*feedforward([0, 1]), (1, 1), "must read from past steps of these sequences, got none"),
     ],
 )
 def test_wrong_sizes_and_memoryless_networks_raise(hidden, output, lengths, message):

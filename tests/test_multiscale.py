@@ -97,10 +97,10 @@ def test_a_new_module_changes_no_output_and_encodes_the_subsampled_states(output
 
 def test_growing_with_wrong_sizes_raises():
     layer, hidden = layer_of(1), sampled_hidden_states(layer_of(1), sequences())
-    with pytest.raises(ValueError, match=r"A is \(4, 4\), wanted \(5, 4\)"):
+    with pytest.raises(ValueError, match=r"autoencoder.A_ must have shape .* = \(5, 4\), got \(4, 4\)"):
         grow_(layer, encoder(4).fit(hidden))
-    with pytest.raises(ValueError, match="fit it with center=False"):
+    with pytest.raises(ValueError, match="Fit it with center=False"):
         grow_(layer, encoder(5, center=True).fit(hidden))
-    with pytest.raises(ValueError, match=r"in_features is 4, wanted 5"):
+    with pytest.raises(ValueError, match=r"readout.in_features must be 5, got 4"):
         grow_(layer, encoder(5).fit(hidden), nn.Linear(4, 2))
     assert layer.scales == 1

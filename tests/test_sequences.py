@@ -74,19 +74,19 @@ def with_value(value: float) -> list[np.ndarray]:
 @pytest.mark.parametrize(
     ("sequences", "message"),
     [
-        ([], "the list of sequences is empty"),
-        (np.zeros((0, 4, 2)), "the list of sequences is empty"),
-        (np.zeros((4, 2)), "got one array of shape (4, 2): put a single sequence into a list"),
-        (7, "expected a list of (T, a) sequences, got a int"),
-        ("abc", "expected a list of (T, a) sequences, got a str"),
-        ([np.zeros((4, 2)), np.zeros(4)], "sequence 1 has shape (4,)"),
-        ([np.zeros((4, 2)), np.zeros((4, 3)), np.zeros((4, 2))], "sequence 1 has 3 features, wanted 2"),
-        ([np.zeros((4, 0))], "sequence 0 has 0 features, wanted at least one"),
-        ([np.zeros((4, 2)), np.zeros((0, 2))], "sequence 1 has 0 steps, wanted at least 1"),
-        ([["a", "b"]], "sequence 0 is not a matrix of numbers"),
-        (with_value(np.nan), "sequence 2 holds nan at step 1, feature 2"),
-        (with_value(np.inf), "sequence 2 holds inf at step 1, feature 2"),
-        (with_value(-np.inf), "sequence 2 holds -inf at step 1, feature 2"),
+        ([], "sequences must contain at least one (T, a) sequence, got none"),
+        (np.zeros((0, 4, 2)), "sequences must contain at least one (T, a) sequence, got none"),
+        (np.zeros((4, 2)), "got one array of shape (4, 2). Put a single sequence into a list."),
+        (7, "sequences must be a list of (T, a) sequences, got int"),
+        ("abc", "sequences must be a list of (T, a) sequences, got str"),
+        ([np.zeros((4, 2)), np.zeros(4)], "sequence 1 must have two dimensions (steps, features), got shape (4,)"),
+        ([np.zeros((4, 2)), np.zeros((4, 3)), np.zeros((4, 2))], "sequence 1 must have 2 features, got 3"),
+        ([np.zeros((4, 0))], "sequence 0 must have at least 1 feature, got 0"),
+        ([np.zeros((4, 2)), np.zeros((0, 2))], "sequence 1 must have at least 1 steps, got 0"),
+        ([["a", "b"]], "sequence 0 must be a matrix of numbers, got list"),
+        (with_value(np.nan), "sequence 2 must be finite, got nan at step 1, feature 2"),
+        (with_value(np.inf), "sequence 2 must be finite, got inf at step 1, feature 2"),
+        (with_value(-np.inf), "sequence 2 must be finite, got -inf at step 1, feature 2"),
     ],
 )
 def test_bad_input_gets_one_clear_line(sequences, message):
@@ -95,10 +95,10 @@ def test_bad_input_gets_one_clear_line(sequences, message):
     assert message in str(caught.value)
 
 
-def test_wanted_features_and_length_are_held():
-    with pytest.raises(ValueError, match="sequence 0 has 2 features, wanted 3"):
+def test_number_of_features_and_minimum_length_are_enforced():
+    with pytest.raises(ValueError, match="sequence 0 must have 3 features, got 2"):
         check_sequences([np.zeros((4, 2))], features=3)
-    with pytest.raises(ValueError, match="sequence 0 has 4 steps, wanted at least 5"):
+    with pytest.raises(ValueError, match="sequence 0 must have at least 5 steps, got 4"):
         check_sequences([np.zeros((4, 2))], min_length=5)
 
 

@@ -29,12 +29,12 @@ class Reread:
         return iter(self.sequences)
 
 
-def same_fit(found: LinearAutoencoder, wanted: LinearAutoencoder, tolerance=1e-7):
-    np.testing.assert_allclose(found.singular_values_, wanted.singular_values_, rtol=1e-8)
-    np.testing.assert_allclose(found.A_, wanted.A_, atol=tolerance)
-    np.testing.assert_allclose(found.B_, wanted.B_, atol=tolerance)
-    assert found.optimal_error_ == pytest.approx(wanted.optimal_error_, abs=1e-9)
-    assert found.training_error_ == pytest.approx(wanted.training_error_, rel=max(1e-5, tolerance / 10))
+def same_fit(found: LinearAutoencoder, expected: LinearAutoencoder, tolerance=1e-7):
+    np.testing.assert_allclose(found.singular_values_, expected.singular_values_, rtol=1e-8)
+    np.testing.assert_allclose(found.A_, expected.A_, atol=tolerance)
+    np.testing.assert_allclose(found.B_, expected.B_, atol=tolerance)
+    assert found.optimal_error_ == pytest.approx(expected.optimal_error_, abs=1e-9)
+    assert found.training_error_ == pytest.approx(expected.training_error_, rel=max(1e-5, tolerance / 10))
 
 
 @pytest.mark.parametrize("center", [False, True])
@@ -45,8 +45,8 @@ def test_reread_source_is_the_list(monkeypatch, center, refine):
     source = Reread(sequences)
     found = LinearAutoencoder(6, center=center, refine=refine, solver="randomized").fit(source)
     assert source.passes > 3
-    wanted = LinearAutoencoder(6, center=center, refine=refine).fit(sequences)
-    same_fit(found, wanted, 1e-5 if refine == "decoder" else 1e-2)
+    expected = LinearAutoencoder(6, center=center, refine=refine).fit(sequences)
+    same_fit(found, expected, 1e-5 if refine == "decoder" else 1e-2)
 
 
 @pytest.mark.parametrize("center", [False, True])
@@ -75,13 +75,13 @@ def test_chunks_hold_every_sequence_once_within_their_size():
 
 @pytest.mark.parametrize("kind", [Reread, iter])
 def test_bad_input_is_found_in_sources_too(kind):
-    with pytest.raises(ValueError, match="the list of sequences is empty"):
+    with pytest.raises(ValueError, match="sequences must contain at least one"):
         LinearAutoencoder(2).fit(kind([]))
     bad = walks()
     bad[3][7, 2] = np.nan
-    with pytest.raises(ValueError, match="sequence 3 holds nan at step 7, feature 2"):
+    with pytest.raises(ValueError, match="sequence 3 must be finite, got nan at step 7, feature 2"):
         LinearAutoencoder(2).fit(kind(bad))
-    with pytest.raises(ValueError, match="sequence 7 has 5 features, wanted 4"):
+    with pytest.raises(ValueError, match="sequence 7 must have 4 features, got 5"):
         LinearAutoencoder(2).fit(kind([*walks(), np.zeros((3, 5))]))
 
 
@@ -153,15 +153,15 @@ def workers(tmp_path_factory):
 @pytest.mark.parametrize("part", ["unequal", "empty", "joint", "decay"])
 def test_workers_end_with_what_one_process_finds(workers, part):
     refine = "joint" if part == "joint" else "decoder"
-    wanted = LinearAutoencoder(6, solver="randomized", center=True, refine=refine)
-    wanted.set_params(lag_decay=0.8 if part == "decay" else 1.0).fit(walks())
+    expected = LinearAutoencoder(6, solver="randomized", center=True, refine=refine)
+    expected.set_params(lag_decay=0.8 if part == "decay" else 1.0).fit(walks())
     results = [np.load(workers / f"{part}{rank}.npz") for rank in range(2)]
     for name in ("s", "A", "B", "C"):
         assert np.array_equal(results[0][name], results[1][name])
-    np.testing.assert_allclose(results[0]["s"], wanted.singular_values_, rtol=1e-8)
-    assert float(results[0]["error"]) == pytest.approx(wanted.training_error_, rel=1e-3)
+    np.testing.assert_allclose(results[0]["s"], expected.singular_values_, rtol=1e-8)
+    assert float(results[0]["error"]) == pytest.approx(expected.training_error_, rel=1e-3)
     if part != "joint":
-        np.testing.assert_allclose(results[0]["A"], wanted.A_, atol=1e-5)
+        np.testing.assert_allclose(results[0]["A"], expected.A_, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_workers_end_with_what_one_process_finds(workers, part):
                 "all workers must have the same number of features, got 4 and 5",
             ],
         ),
-        ("bad", ["got invalid ones on worker 1", "sequence 0 holds nan at step 0"]),
+        ("bad", ["got invalid ones on worker 1", "sequence 0 must be finite, got nan at step 0"]),
         ("dies", ["all workers of a distributed fit must stay connected"]),
     ],
 )

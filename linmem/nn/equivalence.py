@@ -105,7 +105,7 @@ def recurrent_from_feedforward(
     hidden : N_H units over windows [x_t, x_{t-1}, …, x_{t-k}] with zeros before the start, (k + 1)·a inputs.
         Each unit has weights for one step of the window only.
     output : linear map N_H → o.
-    sequences : (T_i, a) each, on which both shall agree; a of the first tells the width of a step.
+    sequences : (T_i, a) each, on which both agree; the first one determines a.
     nonlinearity : σ.
 
     Returns
@@ -123,11 +123,12 @@ def recurrent_from_feedforward(
     steps, rest = divmod(hidden.in_features, a)
     if rest or output.in_features != hidden.out_features:
         raise ValueError(
-            f"hidden maps {hidden.in_features} to {hidden.out_features} and output {output.in_features} to"
-            f" {output.out_features}: wanted a multiple of {a} inputs, and as many hidden units on both sides"
+            f"hidden.in_features must be a multiple of {a} and output.in_features must equal hidden.out_features, "
+            f"got hidden {hidden.in_features} -> {hidden.out_features} and "
+            f"output {output.in_features} -> {output.out_features}. Change the sizes."
         )
     if steps < 2:
-        raise ValueError("the window is one step long: such a network needs no memory")
+        raise ValueError("the window must have at least 2 steps, got 1. A network without lags needs no memory.")
     weight, lag = _single_steps(hidden.weight.double().unflatten(1, (steps, a)))
     unfolded = UnfoldedNetwork(
         a, hidden.out_features, output.out_features, steps - 1, nonlinearity, dtype=torch.float64
@@ -141,18 +142,18 @@ def recurrent_from_feedforward(
         unfolded.bias_h.copy_(hidden.bias)
     if output.bias is not None:
         unfolded.bias_o.copy_(output.bias)
-    silence = activation(nonlinearity).apply(unfolded.bias_h)  # what a unit says of a missing step, x = 0
+    silence = activation(nonlinearity).apply(unfolded.bias_h)  # output of a unit at a missing step, x = 0
     return _with_memory(unfolded, sequences, silence)
 
 
 @torch.no_grad()
 def recurrent_from_unfolded(unfolded: UnfoldedNetwork, sequences: list[Tensor]) -> Equivalent:
-    """Build the recurrent network that computes what `unfolded` does, its shift register compressed to ρ units.
+    """Build the recurrent network with the same outputs as `unfolded`, its shift register compressed to ρ units.
 
     Parameters
     ----------
     unfolded : trained.
-    sequences : (T_i, a) each, on which both shall agree.
+    sequences : (T_i, a) each, on which both agree.
 
     Returns
     -------
@@ -176,7 +177,10 @@ def _single_steps(weight: Tensor) -> tuple[Tensor, Tensor]:
     seen = (weight != 0).any(-1)
     for unit in torch.nonzero(seen.sum(1) > 1)[:, 0].tolist():
         lags = ", ".join(map(str, torch.nonzero(seen[unit])[:, 0].tolist()))
-        raise ValueError(f"hidden unit {unit} sees the time steps at lags {lags}: one step a unit was wanted")
+        raise ValueError(
+            f"each hidden unit must have weights for one step only, got lags {lags} for unit {unit}. "
+            "Set the other weights to zero."
+        )
     lag = seen.int().argmax(1)
     return weight[torch.arange(len(weight)), lag], lag
 
@@ -195,18 +199,18 @@ def _with_memory(unfolded: UnfoldedNetwork, sequences: list[Tensor], silence: Te
     A, B = U.T @ P[kept], U.T @ S[kept][:, kept] @ U
     o, rho = unfolded.output_size, U.shape[1]
     network = RecurrentNetwork(unfolded.input_size, f, rho, o, nonlinearity=unfolded.nonlinearity, dtype=U.dtype)
-    said = silence.repeat(k)
+    repeated = silence.repeat(k)
     network.load_state_dict(
         {
             "cell.weight_xh": unfolded.weight_xh,
             "cell.weight_mh": W_hh[:, kept] @ U,
             "cell.weight_hm": A,
             "cell.weight_mm": B,
-            "cell.bias_h": unfolded.bias_h + W_hh @ said,
+            "cell.bias_h": unfolded.bias_h + W_hh @ repeated,
             "cell.bias_m": -A @ silence,
             "weight_ho": unfolded.weight_ho[0],
             "weight_mo": W_ho[:, kept] @ U,
-            "bias_o": unfolded.bias_o + W_ho @ said,
+            "bias_o": unfolded.bias_o + W_ho @ repeated,
         }
     )
     return Equivalent(network, f, rho, int(kept.sum()))
@@ -217,7 +221,10 @@ def _row_basis(hidden: list[Tensor], lags: int, kept: Tensor) -> Tensor:
     pasts = [h[:-1] for h in hidden if len(h) > 1]
     H = InMemoryHistory(pasts).columns(0, lags)[:, kept] if pasts else torch.zeros(0, 0)
     if not H.any():
-        raise ValueError("nothing is read from the past of these sequences: such a network needs no memory")
+        raise ValueError(
+            "the network must read from past steps of these sequences, got none. "
+            "A network without lags needs no memory."
+        )
     _, values, Vt = torch.linalg.svd(H, full_matrices=False)
     rank = int((values > max(H.shape) * torch.finfo(H.dtype).eps * values[0]).sum())
     return Vt[:rank].T

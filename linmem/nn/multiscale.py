@@ -206,7 +206,7 @@ def grow_(layer: MultiScaleLMN, autoencoder: LinearAutoencoder, readout: nn.Line
     Returns
     -------
     list of Parameter
-        The new parameters, a larger `readout.weight` among them: tell the optimizer.
+        The new parameters, with a larger `readout.weight`: add them to the optimizer.
 
     Raises
     ------
@@ -214,13 +214,22 @@ def grow_(layer: MultiScaleLMN, autoencoder: LinearAutoencoder, readout: nn.Line
         The sizes do not fit, or the autoencoder was centred.
     """
     A, B = torch.as_tensor(autoencoder.A_), torch.as_tensor(autoencoder.B_)
-    wanted = (layer.memory_size, layer.hidden_size)
-    if tuple(A.shape) != wanted:
-        raise ValueError(f"the autoencoder's A is {tuple(A.shape)}, wanted {wanted}: memory units, functional units")
+    expected = (layer.memory_size, layer.hidden_size)
+    if tuple(A.shape) != expected:
+        raise ValueError(
+            f"autoencoder.A_ must have shape (memory_size, hidden_size) = {expected}, got {tuple(A.shape)}. "
+            "Fit it on the hidden states of this layer."
+        )
     if autoencoder.center:
-        raise ValueError("the autoencoder is centred, but missing hidden states are zeros: fit it with center=False")
+        raise ValueError(
+            "autoencoder.center must be False, because missing hidden states are zeros, got True. "
+            "Fit it with center=False."
+        )
     if readout is not None and readout.in_features != layer.output_size:
-        raise ValueError(f"readout.in_features is {readout.in_features}, wanted {layer.output_size}")
+        raise ValueError(
+            f"readout.in_features must be {layer.output_size}, got {readout.in_features}. "
+            "Use the readout of this layer."
+        )
     new = layer.append_module()
     _, weight_hm, weight_mm, _ = new
     weight_hm.copy_(A)

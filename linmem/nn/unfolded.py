@@ -70,8 +70,8 @@ class _Unfolded(torch.autograd.Function):
         (grad,) = grads
         if torch.is_grad_enabled():
             hidden = unfolded_reference(projected, weight_hh, ctx.nonlinearity)
-            wanted = [a for a, needed in zip((projected, weight_hh), ctx.needs_input_grad, strict=False) if needed]
-            found = iter(torch.autograd.grad(hidden, wanted, grad, create_graph=True))
+            inputs = [a for a, needed in zip((projected, weight_hh), ctx.needs_input_grad, strict=False) if needed]
+            found = iter(torch.autograd.grad(hidden, inputs, grad, create_graph=True))
             return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
         engine, array, product = ctx.choice.loop, ctx.choice.loop.array, ctx.choice.product.product
         (batch, steps, f), k = projected.shape, len(weight_hh)
@@ -131,7 +131,7 @@ class UnfoldedNetwork(nn.Module):
         sizes = {"input_size": input_size, "hidden_size": hidden_size, "output_size": output_size, "lags": lags}
         for name, size in sizes.items():
             if not isinstance(size, Integral) or size < 1:
-                raise ValueError(f"{name} must be at least 1, got {size!r}: a whole number was wanted")
+                raise ValueError(f"{name} must be an integer of at least 1, got {size!r}. Change {name}.")
         activation(nonlinearity)
         self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, output_size
         self.lags, self.nonlinearity = lags, nonlinearity

@@ -1,9 +1,9 @@
-"""Descent on a few matrices at once, in coordinates in which the problem is nearly round.
+"""L-BFGS over several matrices, in scaled coordinates in which the problem is well conditioned.
 
-A change of B is felt through everything that follows it, a change of C_y through every older lag, so the plain
-parameters are scaled by several orders of magnitude against each other. For each matrix M the Gauss–Newton matrix of
+A change of B affects all later states and a change of C_y all older lags, so the scales of the unscaled parameters
+differ by several orders of magnitude. For each matrix M the Gauss–Newton matrix of
 the reconstruction error is close to a Kronecker product, left ⊗ right; with M' = left^½ M right^½ it is close to the
-identity, and L-BFGS needs 20 evaluations where it needed 500 (JSB, p = 50: 1.0101 of the bound after 30 evaluations
+identity, and L-BFGS needs 20 evaluations instead of 500 (JSB, p = 50: 1.0101 of the bound after 30 evaluations
 instead of 420).
 
 Symbols: M one of A, B, C_x, C_y. Martens & Grosse 2015 for the Kronecker idea in networks.
@@ -17,11 +17,9 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
-FLOOR = (
-    1e-6  # eigenvalues of a factor below this share of its largest count as that: they are directions without weight
-)
+FLOOR = 1e-6  # smaller eigenvalues of a factor, relative to its largest, are raised to this share
 HISTORY = 20
-FIRST_STEP = 1e-4  # change of the objective, of order 1, that the first trial step may make
+FIRST_STEP = 1e-4  # largest change of the objective (of order 1) that the first trial step may cause
 
 Objective = Callable[[list[Tensor]], tuple[float, list[Tensor]]]
 
@@ -44,14 +42,14 @@ class Scale(NamedTuple):
         return self.left @ matrix @ self.right
 
     def out_of(self, matrix: Tensor) -> Tensor:
-        """M = left^-½ M' right^-½; the same turns a gradient in M into one in M'."""
+        """M = left^-½ M' right^-½; the same map converts a gradient in M into one in M'."""
         return self.left_inverse @ matrix @ self.right_inverse
 
 
 def descend(
     objective: Objective, start: Sequence[Tensor], scales: Sequence[Scale], iterations: int, tolerance: float
 ) -> list[Tensor]:
-    """Minimise by L-BFGS from `start`, until an iteration gains less than `tolerance` or `iterations` are done.
+    """Minimise by L-BFGS from `start` until an iteration gains less than `tolerance` or after `iterations`.
 
     `objective` takes and returns float64 matrices like `start`; its value should be of order 1 at the start.
     """
@@ -64,7 +62,7 @@ def descend(
 
     def function(packed: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradients = objective(unpack(packed))
-        if not np.isfinite(value):  # an unstable trial step: send the line search back
+        if not np.isfinite(value):  # unstable trial step: the line search shortens it
             return 1e10, np.zeros_like(packed)
         scaled = [s.out_of(gradient).flatten() for s, gradient in zip(scales, gradients, strict=True)]
         return value, torch.cat(scaled).cpu().numpy() / stretch

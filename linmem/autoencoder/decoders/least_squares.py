@@ -1,7 +1,7 @@
 """Decoders of a linear recurrent state, from the moments ΞᵀY and YᵀY alone: no further pass over the data.
 
-The state y_t = A x_t + B y_{t-1} is a row of Y = Ξ E with E_i = Aᵀ(Bᵀ)ⁱ, and its whole past is decoded as Y Ωᵀ. A
-recurrent decoder has Ω_i = C_x C_yⁱ; the best decoder of all, one matrix a lag, is Ω* = Ξᵀ Y (YᵀY)⁻¹. For any Ω
+The state y_t = A x_t + B y_{t-1} is a row of Y = Ξ E with E_i = Aᵀ(Bᵀ)ⁱ, and its past is decoded as Y Ωᵀ. A
+recurrent decoder has Ω_i = C_x C_yⁱ; the optimal decoder, one matrix per lag, is Ω* = Ξᵀ Y (YᵀY)⁻¹. For any Ω
     ‖Ξ − Y Ωᵀ‖² = ‖Ξ‖² − 2 ⟨Ξᵀ Y, Ω⟩ + ⟨YᵀY, Ωᵀ Ω⟩.
 
 Symbols: a features, p memory units, L lags; E, Ω and ΞᵀY are (L, a, p). Sperduti 2013.
@@ -14,11 +14,11 @@ from torch import Tensor
 
 from linmem.autoencoder.history.operator import HistoryOperator
 
-NEGLIGIBLE = 1e-13  # share of the largest eigenvalue of YᵀY under which a direction of the state is rounding
+NEGLIGIBLE = 1e-13  # directions of YᵀY with an eigenvalue below this share of the largest count as rounding
 
 
 class Moments(NamedTuple):
-    """All that decoders need to know of the data and the encoder."""
+    """Sufficient statistics of the data and the encoder for all decoders."""
 
     energy: float  # ‖Ξ‖²
     encoder: Tensor  # (L, a, p), E
@@ -38,7 +38,7 @@ class Decoder(NamedTuple):
 
 
 def powers(first: Tensor, step: Tensor, lags: int) -> Tensor:
-    """(L, a, p) with block i = first · stepⁱ, by doubling: log₂ L large products instead of L small ones."""
+    """Return (L, a, p) with block i = first · stepⁱ, by doubling: log₂ L large products instead of L small ones."""
     out = first.new_empty(lags, *first.shape)
     out[0] = first
     done = 1
@@ -51,12 +51,12 @@ def powers(first: Tensor, step: Tensor, lags: int) -> Tensor:
 
 
 def inner(left: Tensor, right: Tensor) -> Tensor:
-    """Σ_i left_iᵀ right_i, (p, q)."""
+    """Return Σ_i left_iᵀ right_i, (p, q)."""
     return left.flatten(0, 1).T @ right.flatten(0, 1)
 
 
 def moments(history: HistoryOperator, A: Tensor, B: Tensor) -> Moments:
-    """One product with the Gram matrix: ΞᵀY = ΞᵀΞ E and YᵀY = EᵀΞᵀΞ E."""
+    """Return the moments from one product with the Gram matrix: ΞᵀY = ΞᵀΞ E and YᵀY = EᵀΞᵀΞ E."""
     encoder = powers(A.T.contiguous(), B.T.contiguous(), history.lags)
     cross = history.gram_matvec(encoder)
     states = inner(encoder, cross)
@@ -64,14 +64,14 @@ def moments(history: HistoryOperator, A: Tensor, B: Tensor) -> Moments:
 
 
 def tied(A: Tensor, B: Tensor) -> Decoder:
-    """The papers' decoder, C = [Aᵀ; Bᵀ]."""
+    """Return the papers' decoder, C = [Aᵀ; Bᵀ]."""
     return Decoder(A.T.contiguous(), B.T.contiguous())
 
 
 def refit(known: Moments, start: Decoder) -> Decoder:
-    """Least squares of [x_t; y_{t-1}] on y_t, as a correction to `start` in the directions that the states really have.
+    """Least squares of [x_t; y_{t-1}] on y_t, as a correction to `start` in the directions that the states span.
 
-    Σ x_t y_tᵀ is the first block of ΞᵀY, and y_{t-1} is a row of Ξ times E moved one lag down.
+    Σ x_t y_tᵀ is the first block of ΞᵀY, and y_{t-1} is a row of Ξ times E shifted by one lag.
     """
     inverse = _pseudo_inverse(known.states)
     inputs = known.cross[0]
@@ -82,20 +82,20 @@ def refit(known: Moments, start: Decoder) -> Decoder:
 
 
 def optimal(known: Moments, start: Decoder) -> Tensor:
-    """Ω* = ΞᵀY (YᵀY)⁻¹, (L, a, p), one matrix a lag, as a correction to `start` like `refit`."""
+    """Return Ω* = ΞᵀY (YᵀY)⁻¹, (L, a, p), one matrix per lag, as a correction to `start` like `refit`."""
     blocks = start.blocks(len(known.cross))
     rest = known.cross - blocks @ known.states
     return blocks + rest @ _pseudo_inverse(known.states)
 
 
 def error(known: Moments, blocks: Tensor) -> float:
-    """Relative reconstruction error of the decoder Ω, a float."""
+    """Return the relative reconstruction error of the decoder Ω."""
     total = known.energy - 2 * float((known.cross * blocks).sum()) + float((known.states * inner(blocks, blocks)).sum())
     return max(total, 0.0) / known.energy if known.energy > 0 else 0.0
 
 
 def lag_errors(known: Moments, blocks: Tensor, lag_energy: Tensor) -> Tensor:
-    """(L,) squared error of each lag's columns, not divided by anything."""
+    """Return the squared error of each lag's columns, (L,), not normalised."""
     quadratic = ((blocks @ known.states) * blocks).sum((1, 2))
     return (lag_energy - 2 * (known.cross * blocks).sum((1, 2)) + quadratic).clamp_min(0)
 

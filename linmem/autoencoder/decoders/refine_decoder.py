@@ -1,9 +1,9 @@
-"""Refining a recurrent decoder: the (C_x, C_y) whose powers decode the given states best.
+"""Refine a recurrent decoder: the (C_x, C_y) with the lowest reconstruction error for the given states.
 
-With the encoder kept, ‖Ξ − Y Ωᵀ‖² = ‖Ξ‖² − 2 Σ_i ⟨K_i, C_x C_yⁱ⟩ + ⟨G, W⟩ with K = Ξᵀ Y, G = YᵀY, W = ΩᵀΩ, so after one
+For a fixed encoder, ‖Ξ − Y Ωᵀ‖² = ‖Ξ‖² − 2 Σ_i ⟨K_i, C_x C_yⁱ⟩ + ⟨G, W⟩ with K = Ξᵀ Y, G = YᵀY, W = ΩᵀΩ, so after one
 product with the Gram matrix no pass over the data is needed. Both sums double: K is folded in half log₂ L times, and
-W_2m = W_m + (C_y^m)ᵀ W_m C_y^m. Autograd differentiates the folding (MuseData, L = 3457, p = 100: 0.35 s an evaluation,
-with one backward recurrence over the lags 1.0 s).
+W_2m = W_m + (C_y^m)ᵀ W_m C_y^m. Autograd differentiates the folding (MuseData, L = 3457, p = 100: 0.35 s per
+evaluation; a backward recurrence over the lags takes 1.0 s).
 
 The Gauss–Newton matrix is close to I ⊗ G̃ for C_x and W ⊗ G̃ for C_y, where G̃ = Σ C_yⁱ G (C_yⁱ)ᵀ. JSB, p = 100:
 ratio to the bound 1.0340 refitted, 1.0237 after 10 evaluations, 1.0222 after 30, 1.0221 at the end; unscaled 1.0272
@@ -19,12 +19,12 @@ from linmem.autoencoder.decoders.descent import Scale, descend
 from linmem.autoencoder.decoders.least_squares import Decoder, Moments, error
 
 ITERATIONS, TOLERANCE = 60, 3e-6
-NOTHING_TO_GAIN = 1e-9  # relative error under which a search has nothing to say
-SINGLE = 1e-3  # relative error above which single precision is enough to search with
+NOTHING_TO_GAIN = 1e-9  # relative error below which no search is run
+SINGLE = 1e-3  # relative error above which the search runs in single precision
 
 
 def refine_decoder(known: Moments, start: Decoder, iterations: int = ITERATIONS) -> Decoder:
-    """Minimise the reconstruction error over (C_x, C_y) from `start`; never worse than it. O(L a p²) an iteration."""
+    """Minimise the reconstruction error over (C_x, C_y) from `start`; never worse than it. O(L a p²) per iteration."""
     lags = len(known.cross)
     before = error(known, start.blocks(lags))
     if before < NOTHING_TO_GAIN:
@@ -37,14 +37,17 @@ def refine_decoder(known: Moments, start: Decoder, iterations: int = ITERATIONS)
         return value / before, [gradient.to(known.states) / before for gradient in gradients]
 
     eye = torch.eye(len(start.C_x), dtype=known.states.dtype, device=known.states.device)
-    seen = lag_sum(known.states / (known.energy * before), start.C_y.T, lags)
-    scales = [Scale.of(eye, seen), Scale.of(lag_sum(start.C_x.T @ start.C_x, start.C_y, lags), seen)]
+    decoder_states = lag_sum(known.states / (known.energy * before), start.C_y.T, lags)
+    scales = [
+        Scale.of(eye, decoder_states),
+        Scale.of(lag_sum(start.C_x.T @ start.C_x, start.C_y, lags), decoder_states),
+    ]
     refined = Decoder(*descend(objective, start, scales, iterations, TOLERANCE))
     return refined if error(known, refined.blocks(lags)) < before else start
 
 
 def error_and_gradients(known: Moments, decoder: Decoder) -> tuple[float, tuple[Tensor, ...]]:
-    """Relative error of a recurrent decoder and its gradients in C_x and C_y, in the precision of the moments."""
+    """Return the relative error of a recurrent decoder and its gradients in C_x and C_y, in the moments' dtype."""
     with torch.enable_grad():
         C_x, C_y = (matrix.detach().requires_grad_() for matrix in decoder)
         linear = (fold(known.cross, C_y) * C_x).sum(dtype=torch.float64)
@@ -55,7 +58,7 @@ def error_and_gradients(known: Moments, decoder: Decoder) -> tuple[float, tuple[
 
 
 def fold(blocks: Tensor, step: Tensor) -> Tensor:
-    """Σ_i blocks_i (stepⁱ)ᵀ, (a, p), of blocks (L, a, p): the upper half is moved onto the lower until one is left."""
+    """Return Σ_i blocks_i (stepⁱ)ᵀ, (a, p), of blocks (L, a, p), by adding the upper half to the lower log₂ L times."""
     squares, half = [step], 1
     while 2 * half < len(blocks):
         squares.append(squares[-1] @ squares[-1])
@@ -68,7 +71,7 @@ def fold(blocks: Tensor, step: Tensor) -> Tensor:
 
 
 def lag_sum(matrix: Tensor, step: Tensor, lags: int) -> Tensor:
-    """Σ_{i<L} (stepⁱ)ᵀ matrix stepⁱ, by doubling: log₂ L products of p × p matrices, and exact for every L."""
+    """Return Σ_{i<L} (stepⁱ)ᵀ matrix stepⁱ, by doubling: log₂ L products of p × p matrices, exact for every L."""
     total, before = torch.zeros_like(matrix), torch.eye(len(step), dtype=step.dtype, device=step.device)
     while lags > 0:
         if lags % 2:

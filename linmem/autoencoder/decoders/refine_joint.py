@@ -1,11 +1,11 @@
-"""Encoder and decoder together: the best (A, B, C_x, C_y) that a descent from the closed form finds.
+"""Refine encoder and decoder together: (A, B, C_x, C_y) by L-BFGS from the closed-form solution.
 
 The error is ‖Ξ‖² − 2 ⟨Ξ Ω, Ξ E⟩ + ⟨YᵀY, W⟩ with W = Σ_i (C_yⁱ)ᵀ C_xᵀ C_x C_yⁱ. Its Gauss–Newton matrix is close to
 W̃ ⊗ XᵀX for A, W̃ ⊗ G for B, I ⊗ G̃ for C_x and W ⊗ G̃ for C_y, with G = YᵀY, G̃ = Σ C_yⁱ G (C_yⁱ)ᵀ and W̃ = Σ (Bⁱ)ᵀ W Bⁱ;
-scaled so, L-BFGS is there in some 40 evaluations. The factors are taken anew once, halfway.
+with this scaling L-BFGS converges in about 40 evaluations. The factors are recomputed once, halfway.
 
-An autoencoder is the same under any change of basis of its states; the result is given in the basis in which they come
-closest to the principal ones, V Σ, so that U still decodes them.
+An autoencoder is invariant under a change of basis of its states. The result is given in the basis in which the states
+are closest to the principal ones, V Σ, so that U still decodes them.
 
 Symbols: a features, p memory units, L lags.
 """
@@ -27,7 +27,7 @@ ITERATIONS, TOLERANCE, ROUNDS = 60, 1e-6, 2
 
 
 class Autoencoder(NamedTuple):
-    """The four matrices."""
+    """The four matrices of a linear autoencoder."""
 
     A: Tensor  # (p, a)
     B: Tensor  # (p, p)
@@ -36,7 +36,7 @@ class Autoencoder(NamedTuple):
 
     @property
     def decoder(self) -> Decoder:
-        """(C_x, C_y)."""
+        """Return (C_x, C_y)."""
         return Decoder(self.C_x, self.C_y)
 
 
@@ -44,9 +44,9 @@ SumsOf = Callable[[Autoencoder, Tensor], Sums]  # of an autoencoder and W
 
 
 def refine_joint(history: HistoryOperator, start: Autoencoder, known: Moments) -> tuple[Autoencoder, Moments]:
-    """Return a better autoencoder and its moments; the given ones where the search found none.
+    """Return an autoencoder with a lower error and its moments, or the given ones if the search finds none.
 
-    A candidate whose encoder is unstable is refused, whatever its error.
+    A candidate whose encoder is unstable is rejected, whatever its error.
     """
     before = least_squares.error(known, start.decoder.blocks(history.lags))
     if before < NOTHING_TO_GAIN:
@@ -72,7 +72,7 @@ def refine_joint(history: HistoryOperator, start: Autoencoder, known: Moments) -
 
 
 def error_and_gradients(sums_of: SumsOf, matrices: Autoencoder, lags: int, energy: float) -> tuple[float, list[Tensor]]:
-    """Relative error and its gradients; the small part through W is left to autograd."""
+    """Return the relative error and its gradients; autograd differentiates the small term through W."""
     with torch.enable_grad():
         C_x, C_y = (matrix.detach().requires_grad_() for matrix in matrices.decoder)
         weight = lag_sum(C_x.T @ C_x, C_y, lags)
@@ -89,21 +89,26 @@ def error_and_gradients(sums_of: SumsOf, matrices: Autoencoder, lags: int, energ
 
 
 def factors(matrices: Autoencoder, states: Tensor, inputs: Tensor, lags: int) -> list[Scale]:
-    """Kronecker factors of the Gauss–Newton matrix of each of A, B, C_x and C_y."""
+    """Return the Kronecker factors of the Gauss–Newton matrix of each of A, B, C_x and C_y."""
     weight = lag_sum(matrices.C_x.T @ matrices.C_x, matrices.C_y, lags)
-    felt = lag_sum(weight, matrices.B, lags)
-    seen = lag_sum(states, matrices.C_y.T, lags)
+    encoder_weight = lag_sum(weight, matrices.B, lags)
+    decoder_states = lag_sum(states, matrices.C_y.T, lags)
     eye = torch.eye(len(inputs), dtype=inputs.dtype, device=inputs.device)
-    return [Scale.of(felt, inputs), Scale.of(felt, states), Scale.of(eye, seen), Scale.of(weight, seen)]
+    return [
+        Scale.of(encoder_weight, inputs),
+        Scale.of(encoder_weight, states),
+        Scale.of(eye, decoder_states),
+        Scale.of(weight, decoder_states),
+    ]
 
 
 def towards_principal(matrices: Autoencoder, found: Moments, known: Moments) -> tuple[Autoencoder, Moments]:
     """Change the basis, y' = T y, to bring the states closest to those of `known`: Tᵀ = (YᵀY)⁻¹ Yᵀ Y_known."""
     back = torch.linalg.solve(found.states, least_squares.inner(found.encoder, known.cross))
-    there, again = back.T, torch.linalg.inv(back.T)
+    forward, inverse = back.T, torch.linalg.inv(back.T)
     A, B, C_x, C_y = matrices
-    changed = Autoencoder(there @ A, there @ B @ again, C_x @ again, there @ C_y @ again)
-    return changed, Moments(found.energy, found.encoder @ back, found.cross @ back, there @ found.states @ back)
+    changed = Autoencoder(forward @ A, forward @ B @ inverse, C_x @ inverse, forward @ C_y @ inverse)
+    return changed, Moments(found.energy, found.encoder @ back, found.cross @ back, forward @ found.states @ back)
 
 
 def _sums_function(history: HistoryOperator, dtype: torch.dtype) -> SumsOf:

@@ -31,13 +31,13 @@ class Randomized:
     Parameters
     ----------
     tolerance : float
-        Stop when the energy estimated to be missing from the wanted directions is below this share of ‖Ξ‖².
+        Stop when the energy estimated to be missing from the requested directions is below this share of ‖Ξ‖².
     block : int, optional
         Columns of one product; by default what the history takes at best.
     spare : int
-        Ritz vectors returned beyond the wanted number; they are accurate to a few digits only.
+        Ritz vectors returned beyond the requested number; they are accurate to a few digits only.
     basis_limit : int, optional
-        Restart when the basis has so many columns; by default four times what is wanted plus 200.
+        Restart when the basis has this number of columns; by default four times the requested number plus 200.
     products : int
         Give up after so many products with a block; the result then says `converged=False`.
     """
@@ -93,7 +93,7 @@ class Basis:
         return self.size + len(self.newest) > self.limit
 
     def grow(self) -> bool:
-        """Take in the newest block; False when ΞᵀΞ has no further direction that can be told from rounding."""
+        """Take in the newest block; False when ΞᵀΞ has no further direction distinguishable from rounding."""
         block = self.newest
         if len(block) == 0:
             return False

@@ -13,7 +13,7 @@ from linmem.autoencoder.solvers.spectrum import Solver, Spectrum
 
 
 class Remembered:
-    """A solver that keeps its last result and answers from it when the same history asks for no more directions.
+    """A solver that returns its last result again if the same history needs no more directions.
 
     Fit the largest memory first: `solver = Remembered("auto")`, then `LinearAutoencoder(p, solver=solver)` for each p.
     """

@@ -1,6 +1,6 @@
 """Build Ξ and take its full singular value decomposition: small problems, and the oracle of the tests.
 
-No Gram matrix, so singular values down to 1e-14 of the largest one are told apart. O(N L a min(N, L a)).
+No Gram matrix, so singular values down to 1e-14 of the largest one are resolved. O(N L a min(N, L a)).
 """
 
 import torch

@@ -15,7 +15,7 @@ from linmem.autoencoder.solvers.spectrum import Spectrum, fix_signs
 
 
 def correlated(history: HistoryOperator, size: int, generator: torch.Generator | None = None) -> Spectrum:
-    """Return all directions of Ξ that can be told from zero; `size` and `generator` have no effect."""
+    """Return all directions of Ξ distinguishable from zero; `size` and `generator` have no effect."""
     values, vectors = torch.linalg.eigh(history.gram())
     values, vectors = values.flip(0).clamp_min(0), vectors.flip(1)
     rank = int((values > NEGLIGIBLE * values[:1]).sum())

@@ -20,7 +20,7 @@ class Spectrum:
     right_vectors: Tensor  # (L, a, k) float64, orthonormal columns when flattened to (L·a, k)
     residual: float  # estimated energy still missing from the k directions, as a share of ‖Ξ‖²
     converged: bool
-    complete: bool  # no further direction has a singular value that can be told from zero
+    complete: bool  # no further direction has a singular value distinguishable from zero
 
 
 class Solver(Protocol):
