@@ -28,7 +28,7 @@ from linmem.nn.registry import ModelOptions, build_model
 from linmem.nn.sequence_model import SequenceModel
 from linmem.reporting import tables
 from linmem.runs.queue import run_jobs
-from linmem.training.loop import TrainingOptions, train
+from linmem.training.loop import DivergenceError, TrainingOptions, train
 from linmem.training.pretraining import pretrain
 from linmem.training.tasks import NextFrame
 
@@ -99,7 +99,7 @@ def trained(name: str, rate: float, seed: int, max_epochs: int) -> dict[str, Any
     options = TrainingOptions(max_epochs=max_epochs, patience=15, memory_lr_scale=rate, seed=seed)
     try:
         train(model, data.load("chorales"), NextFrame(), options, after_epoch=look)
-    except ValueError as error:
+    except DivergenceError as error:
         print(f"{name}, memory_lr_scale {rate:g}, seed {seed}: {error}", flush=True)
     return {"losses": losses, "radii": radii}
 
