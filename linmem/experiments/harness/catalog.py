@@ -1,10 +1,10 @@
-"""The catalogue of experiments, and the one shape that each of them has.
+"""The list of experiments and the interface of an experiment module.
 
 An experiment is a module of `linmem.experiments` that reproduces one published table or figure. It has
 
-    TITLE     one line GRIDS     frozen dataclass configurations by name: "smoke" takes seconds, "small" fits two cores
-    overnight, "paper" is
-              the published protocol or the nearest to it that the module describes
+    TITLE     one line
+    GRIDS     frozen dataclass configurations by name: "smoke" takes seconds, "small" one night on two cores, "paper" is
+              the published protocol, or the closest one that the module describes
     run       yields one dictionary of measurements per record; intermediate work goes to the folder `work`
     show      returns Markdown tables and writes figures to `folder`, from such dictionaries alone
     targets   states what the experiment tests, and evaluates it on such dictionaries
