@@ -28,7 +28,11 @@ from linmem.nn.registry import ModelOptions, build_model
 from linmem.nn.sequence_model import SequenceModel
 from linmem.reporting import tables
 from linmem.runs.queue import run_jobs
-from linmem.training.loop import DivergenceError, TrainingOptions, train
+from linmem.training.loop import (
+    DivergenceError,
+    train,
+)
+from linmem.training.options import TrainingOptions
 from linmem.training.pretraining import pretrain
 from linmem.training.tasks import NextFrame
 

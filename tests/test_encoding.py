@@ -22,7 +22,10 @@ from linmem.experiments.static.memories import KINDS, candidates, directions, ge
 from linmem.experiments.static.readouts import RIDGES, StatesAndTargets, choose, encode_split, logistic
 from linmem.nn.registry import ModelOptions, build_model
 from linmem.ridge import AffineMap, ridge_regression
-from linmem.training.loop import TrainingOptions, count
+from linmem.training.loop import (
+    count,
+)
+from linmem.training.options import TrainingOptions
 from linmem.training.tasks import Classes, NextFrame, Recall
 
 pytestmark = pytest.mark.filterwarnings("ignore:sequences should have at most")

@@ -12,7 +12,10 @@ from linmem.nn.multiscale import MultiScaleLMN
 from linmem.nn.sequence_model import SequenceModel
 from linmem.training import incremental
 from linmem.training.incremental import train_growing
-from linmem.training.loop import TrainingOptions, evaluate
+from linmem.training.loop import (
+    evaluate,
+)
+from linmem.training.options import TrainingOptions
 from linmem.training.tasks import NextFrame
 
 

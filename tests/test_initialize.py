@@ -12,7 +12,7 @@ from linmem.nn.initialize import fit_readout_, from_autoencoder_, from_unfolded_
 from linmem.nn.lmn import LMN
 from linmem.nn.registry import MODELS, ModelOptions, build_model
 from linmem.nn.unfolded import UnfoldedNetwork
-from linmem.training.loop import TrainingOptions
+from linmem.training.options import TrainingOptions
 from linmem.training.pretraining import hidden_states, pretrain, pretrain_on_inputs
 from linmem.training.tasks import GivenValues
 

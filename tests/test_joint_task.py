@@ -12,8 +12,12 @@ from linmem.nn.sequence_model import SequenceModel
 from linmem.runs import runner
 from linmem.runs.options import PretrainingOptions, RunOptions
 from linmem.training.joint_task import JointNextFrame
-from linmem.training.loop import TrainingOptions, evaluate, train
+from linmem.training.loop import (
+    evaluate,
+    train,
+)
 from linmem.training.metrics import scores_from_dict
+from linmem.training.options import TrainingOptions
 
 LAYERS = ["lmn-a", "lmn-b", "lstm", "gru", "rnn"]
 

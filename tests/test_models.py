@@ -12,12 +12,11 @@ from linmem.nn.registry import MODELS, ModelOptions, build_model
 from linmem.nn.sequence_model import SequenceModel, parameter_count, parameter_groups
 from linmem.runs import runner
 from linmem.runs.directory import (
-    PretrainingOptions,
-    RunOptions,
     load_run,
 )
+from linmem.runs.options import PretrainingOptions, RunOptions
 from linmem.storage.atomic import read_lines
-from linmem.training.loop import TrainingOptions
+from linmem.training.options import TrainingOptions
 
 OPTIONS = ModelOptions(hidden_size=8, memory_size=16, lags=3, scales=2, window=8)
 

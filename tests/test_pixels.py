@@ -14,8 +14,8 @@ from linmem.experiments.pixels.summary import targets
 from linmem.experiments.static import last_state
 from linmem.nn.initialize import from_autoencoder_
 from linmem.nn.lmn import LMN
-from linmem.runs.directory import RunOptions
-from linmem.training.loop import TrainingOptions
+from linmem.runs.options import RunOptions
+from linmem.training.options import TrainingOptions
 
 SPLITS = data.load("digits:200:50:50")
 

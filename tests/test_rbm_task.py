@@ -7,7 +7,11 @@ from torch import nn
 from linmem.data import Splits
 from linmem.nn.baselines import RNNRBM
 from linmem.nn.baselines.rbm import free_energy, log_partition
-from linmem.training.loop import TrainingOptions, evaluate, train
+from linmem.training.loop import (
+    evaluate,
+    train,
+)
+from linmem.training.options import TrainingOptions
 from linmem.training.rbm_task import NextFrameRBM
 
 

@@ -5,7 +5,11 @@ import torch
 
 from linmem.data import LabelledSplits, PairedSplits, Splits
 from linmem.nn.registry import ModelOptions, build_model
-from linmem.training.loop import TrainingOptions, count, train
+from linmem.training.loop import (
+    count,
+    train,
+)
+from linmem.training.options import TrainingOptions
 from linmem.training.tasks import Classes, GivenFrames, GivenValues, NextFrame, NextValue, Recall, task_of
 
 

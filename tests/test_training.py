@@ -10,7 +10,14 @@ import torch
 from linmem.data import Splits
 from linmem.nn.registry import ModelOptions, build_model
 from linmem.training.batching import chunks
-from linmem.training.loop import DivergenceError, TrainingOptions, _outputs_and_targets, count, evaluate, train
+from linmem.training.loop import (
+    DivergenceError,
+    _outputs_and_targets,
+    count,
+    evaluate,
+    train,
+)
+from linmem.training.options import TrainingOptions
 from linmem.training.tasks import NextFrame
 
 LENGTHS = (7, 2, 12, 5, 9)

@@ -15,7 +15,10 @@ from linmem.runs.directory import (
     load_run,
 )
 from linmem.training.batching import chunks
-from linmem.training.loop import TrainingOptions, train
+from linmem.training.loop import (
+    train,
+)
+from linmem.training.options import TrainingOptions
 from linmem.training.tasks import Examples, NextFrame
 
 LENGTHS = (7, 2, 12, 5, 9)

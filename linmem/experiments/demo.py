@@ -28,11 +28,14 @@ from linmem.nn.registry import ModelOptions
 from linmem.reporting import figures, tables
 from linmem.reporting.output import figure, output_paths
 from linmem.runs import runner
-from linmem.runs.directory import HISTORY, PretrainingOptions, RunOptions
+from linmem.runs.directory import (
+    HISTORY,
+)
+from linmem.runs.options import PretrainingOptions, RunOptions
 from linmem.runs.runner import Summary
 from linmem.storage.atomic import read_lines, write_json, write_text
-from linmem.training.loop import TrainingOptions
 from linmem.training.metrics import FrameScores
+from linmem.training.options import TrainingOptions
 
 DATA = "chorales"
 EFFORT = TrainingOptions(learning_rate=3e-3, batch_size=16, max_epochs=150, patience=10, ema_decay=0.98)

@@ -33,8 +33,12 @@ from linmem.nn.sequence_model import SequenceModel
 from linmem.nn.unfolded import UnfoldedNetwork
 from linmem.reporting import figures, tables
 from linmem.reporting.output import figure
-from linmem.training.loop import TrainingOptions, evaluate, train
+from linmem.training.loop import (
+    evaluate,
+    train,
+)
 from linmem.training.metrics import FrameScores
+from linmem.training.options import TrainingOptions
 from linmem.training.pretraining import hidden_states
 from linmem.training.tasks import NextFrame
 

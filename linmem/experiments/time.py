@@ -22,8 +22,8 @@ from linmem.experiments.harness.training import read_history, train_all
 from linmem.nn.registry import ModelOptions
 from linmem.reporting import figures, tables
 from linmem.reporting.output import figure
-from linmem.runs.directory import PretrainingOptions, RunOptions
-from linmem.training.loop import TrainingOptions
+from linmem.runs.options import PretrainingOptions, RunOptions
+from linmem.training.options import TrainingOptions
 
 TITLE = "Time to the LSTM's best score, pretraining included"
 MODELS = ("LSTM", "LMN-B", "pretrained LMN-B")

@@ -15,7 +15,11 @@ from typing import Any
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.nn.multiscale import MultiScaleLMN, grow_, sampled_hidden_states
 from linmem.nn.sequence_model import SequenceModel
-from linmem.training.loop import History, TrainingOptions, train
+from linmem.training.loop import (
+    History,
+    train,
+)
+from linmem.training.options import TrainingOptions
 from linmem.training.tasks import Task
 
 

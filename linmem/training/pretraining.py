@@ -23,7 +23,11 @@ from linmem.nn.initialize import check_transfer, fit_readout_, from_autoencoder_
 from linmem.nn.lmn import LMN
 from linmem.nn.unfolded import UnfoldedNetwork
 from linmem.sequences import check_sequences
-from linmem.training.loop import History, TrainingOptions, train
+from linmem.training.loop import (
+    History,
+    train,
+)
+from linmem.training.options import TrainingOptions
 from linmem.training.tasks import Examples, GivenFrames, Task
 
 ENCODED = 500  # sequences encoded at once: all states of MNIST's 50,000 images take 20 GB at p = 128

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from linmem.experiments.encoding.tasks import Adding, Copy, FramesAgo, Generation, MackeyGlass, NextFrames, TaskConfig
-from linmem.training.loop import TrainingOptions
+from linmem.training.options import TrainingOptions
 
 
 @dataclass(frozen=True)

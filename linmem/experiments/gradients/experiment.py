@@ -33,7 +33,11 @@ from linmem.nn.lmn import LMN
 from linmem.nn.registry import ModelOptions, build_model
 from linmem.nn.sequence_model import SequenceModel, parameter_count
 from linmem.runs.queue import Job, run_jobs
-from linmem.training.loop import TrainingOptions, evaluate, train
+from linmem.training.loop import (
+    evaluate,
+    train,
+)
+from linmem.training.options import TrainingOptions
 from linmem.training.tasks import Classes
 
 TITLE = "Gradients: what reaches the first step"

@@ -12,10 +12,18 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from linmem.experiments.harness.fingerprint import code_fingerprint
-from linmem.runs.directory import HISTORY, PRETRAINING, RunOptions
+from linmem.runs.directory import (
+    HISTORY,
+    PRETRAINING,
+)
+from linmem.runs.options import RunOptions
 from linmem.runs.sweep.sweep import Outcome, sweep
 from linmem.storage.atomic import read_lines, write_text
-from linmem.training.loop import DivergenceError, TrainingOptions, train
+from linmem.training.loop import (
+    DivergenceError,
+    train,
+)
+from linmem.training.options import TrainingOptions
 from linmem.training.tasks import Task
 
 WORK = "work"  # folder of intermediate work, beside the records

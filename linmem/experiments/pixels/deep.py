@@ -13,7 +13,7 @@ from linmem.experiments.pixels.grids import DeepSearch
 from linmem.experiments.pixels.memories import Memories
 from linmem.experiments.static import last_state
 from linmem.runs.queue import run_jobs
-from linmem.training.loop import TrainingOptions
+from linmem.training.options import TrainingOptions
 
 
 def deep_readouts(memories: Memories, config: DeepSearch, p: int, seeds: Sequence[int], work: Path) -> Iterator[Result]:

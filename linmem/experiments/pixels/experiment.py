@@ -31,11 +31,11 @@ from linmem.experiments.pixels.grids import Config, NetworkSearch, ReadoutSearch
 from linmem.experiments.pixels.memories import Memories, load_images
 from linmem.experiments.static import last_state
 from linmem.nn.registry import ModelOptions
-from linmem.runs.directory import PretrainingOptions, RunOptions
+from linmem.runs.options import PretrainingOptions, RunOptions
 from linmem.runs.queue import run_jobs
 from linmem.runs.runner import evaluate_run
 from linmem.runs.sweep.sweep import Outcome
-from linmem.training.loop import TrainingOptions
+from linmem.training.options import TrainingOptions
 
 
 class Row(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 
 from linmem.estimators.readouts import POWERS
 from linmem.experiments.static.last_state import DeepVariant
-from linmem.training.loop import TrainingOptions
+from linmem.training.options import TrainingOptions
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from linmem.nn.registry import ModelOptions, build_model
 from linmem.nn.sequence_model import parameter_count
 from linmem.runs.queue import run_jobs
 from linmem.sequences import pad
-from linmem.training.loop import TrainingOptions
+from linmem.training.options import TrainingOptions
 from linmem.training.tasks import NextValue, Recall, Task
 
 TITLE = "Reconstruction of whole sequences: solved and trained autoencoders"

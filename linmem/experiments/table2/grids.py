@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from linmem.runs.sweep import space
-from linmem.training.loop import TrainingOptions
+from linmem.training.options import TrainingOptions
 
 SETS = ("jsb_chorales", "piano_midi", "nottingham", "muse_data")
 PROTOCOLS = ("plain", "regularized")

@@ -69,7 +69,7 @@ def _special_case(batch: Batch) -> BackendChoice | None:
         return BackendChoice("export", "the model is being exported")
     if torch.compiler.is_compiling():
         return None
-    if torch.jit.is_tracing():
+    if torch.jit.is_tracing():  # type: ignore[attr-defined]
         return BackendChoice("reference", "torch.jit.trace records plain operations for a fixed number of steps")
     if type(x) not in _PLAIN or type(weights.mm) not in _PLAIN:
         names = f"{type(x).__name__} and {type(weights.mm).__name__}"
