@@ -1,8 +1,8 @@
 """Anomaly detection: MemoryAnomalyDetector against PCA and an isolation forest on windows.
 
-AUC-PR of the score per step, defaults for ours, three window lengths for the others; a window's score is spread evenly
-over its steps, which our causal score is not. Range-AUC-PR allows `SLACK` steps around each anomaly (the labels' ends
-are soft), as the volume under the surface does with many slacks.
+AUC-PR of the score per step, with our defaults and three window lengths for the others. A window's score is spread
+evenly over its steps; our score is causal. Range-AUC-PR allows `SLACK` steps around each anomaly, because labels are
+imprecise at their ends; the volume under the surface averages over many such slacks.
 
     python benchmarks/anomaly_detection.py
 """

@@ -1,8 +1,8 @@
 """Classification of the labelled sets in the wheels of aeon and sktime, official splits, defaults throughout.
 
 MemoryClassifier with solved, random orthogonal and delay-line memories; with --peers also MiniRocket and MultiRocket,
-which need equal lengths: zeros are put after shorter series. Accuracy in %, mean and standard deviation over seeds, and
-processor seconds of fit and predict in the last of them.
+which need equal lengths: shorter series are padded with zeros. Accuracy in %, mean and standard deviation over seeds,
+and CPU seconds of fit and predict for the last seed.
 
     python benchmarks/classification.py [--seeds 5] [--peers] [--sets GunPoint JapaneseVowels]
 """

@@ -1,12 +1,12 @@
-"""One fit by one and by two one-thread workers (torchrun, gloo): the same singular values, and how much faster.
+"""One fit by one and by two one-thread workers (torchrun, gloo): equality of singular values, and speed-up.
 
-The time is that of `fit` between two barriers, the median over rounds. On a machine that others use too, two workers do
-not get two cores: then the CPU time of the busier worker says what they would need on idle ones.
+The time is that of `fit` between two barriers, the median over rounds. On a machine with other load, two workers do
+not get two cores; the CPU time of the busier worker estimates their time on idle cores.
 
-Shared are the products with the data; every worker repeats the transforms of the block and the orthogonalization,
-whose size is L·a. So workers pay where N is large against L·a, as with `walks` (1.2 million steps, L·a = 12,800), and
-less on a set like MuseData (245,000 steps, L·a = 263,000), where shards are cut by length to keep at least the
-transforms apart.
+Workers share the products with the data; every worker repeats the transforms of the block and the orthogonalization,
+whose size is L·a. Workers pay off if N is large against L·a, as with `walks` (1.2 million steps, L·a = 12,800), and
+less on a set like MuseData (245,000 steps, L·a = 263,000), where shards are split by length to divide at least
+the transforms.
 
     python benchmarks/closed_form_distributed.py                          # walks: 6,000 of 200 steps, 64 features
     python benchmarks/closed_form_distributed.py --set muse_data --size 50

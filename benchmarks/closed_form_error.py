@@ -1,7 +1,7 @@
-"""How close to the bound: relative reconstruction error of each form of the autoencoder, as a ratio to Eckart–Young.
+"""Relative reconstruction error of each form of the autoencoder, and its ratio to the Eckart–Young bound.
 
 The bound is that of the converged spectrum. "tied" is the papers' decoder, "slices, tied" the papers' procedure with
-theirs (ten lags a slice, nothing spared); "default" is `LinearAutoencoder(p)`. Targets stand beside the figures.
+it (ten lags per slice, no spare directions); "default" is `LinearAutoencoder(p)`. The table includes the targets.
 
     python benchmarks/closed_form_error.py                                   # JSB Chorales, p = 50, 100
     python benchmarks/closed_form_error.py --sizes 50 100 250 500            # about ten minutes

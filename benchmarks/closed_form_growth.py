@@ -1,7 +1,7 @@
-"""Growth of a product with the Gram matrix, of which fits consist, in the number of sequences and their length.
+"""Time of a product with the Gram matrix, the main cost of a fit, against the number of sequences and their length.
 
 Linear in the number of sequences, N log L in their length; each table covers a factor of 100. The last column is the
-time divided by what it should be proportional to, relative to the first row: it should stay near 1. Short sets are
+time divided by the expected growth, relative to the first row: it should stay near 1. Short sets are
 dominated by the fixed cost of a call, long sequences in small numbers by the transforms of the block, which do not
 depend on N.
 

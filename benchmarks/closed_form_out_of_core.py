@@ -1,8 +1,8 @@
-"""A fit to a set ten times the memory the process may have: the limit is enforced by the kernel.
+"""Fit a set ten times as large as the memory limit of the process, which the kernel enforces.
 
-Sequences lie in files; a source opens them one after the other, once for every product. `resource.setrlimit` caps the
-process's private memory (RLIMIT_DATA: Python, torch and everything they allocate), so that holding the set is
-impossible; the script first proves that, by trying.
+Sequences are stored in files; a source opens them one after the other, once per product. `resource.setrlimit` caps the
+process's private memory (RLIMIT_DATA: Python, torch and everything they allocate), so the set does not fit;
+the script first checks that loading it raises a MemoryError.
 
     python benchmarks/closed_form_out_of_core.py                 # 448 MB, some minutes
     python benchmarks/closed_form_out_of_core.py --partial       # one pass by partial_fit instead

@@ -1,9 +1,9 @@
-"""Time, memory and accuracy against peers, in one run: each solver alone in a process of its own, in turn.
+"""Time, memory and accuracy against peers, in one run; each solver runs alone in a separate process.
 
-Peers need the dense history matrix; building it is in their time, as it would be in a user's. "missing" is the energy
-that the p directions found lack against the converged spectrum, as a share of the bound; peak memory is that of the
-process above what it held when the sequences were loaded. Slices on a large set are extrapolated from a few slices
-(`--slices`), all slices costing the same once p + spare directions are carried.
+Peers need the dense history matrix; building it is part of their time. "missing" is the energy that the p directions
+lack against the converged spectrum, as a share of the bound. Peak memory is that of the process above its memory after
+loading the sequences. Slices on a large set are extrapolated from a few slices (`--slices`): all slices cost the same
+once p + spare directions are kept.
 
     python benchmarks/closed_form_peers.py                                # JSB Chorales, p = 100, three rounds
     python benchmarks/closed_form_peers.py --set muse_data --rounds 1     # slices extrapolated from three of 346

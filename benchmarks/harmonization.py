@@ -1,14 +1,14 @@
-"""Harmonization: how often a model finds the true chord under a given soprano, beside a bigram baseline.
+"""Harmonization: how often a model finds the true chord under a given soprano, compared with a bigram baseline.
 
     python benchmarks/harmonization.py RUN                   # validation split
     python benchmarks/harmonization.py RUN --split test --pieces 20
 
-RUN is a run with a descending NADE. A chord is found if all notes of the frame are right. With the true past, every
-frame is harmonized after the true frames before it; with its own past, after the frames that were chosen before. The
-first frame of a piece is left out of the figures with the true past, and so are rests.
+RUN is a run with a descending NADE. A chord is found if all notes of the frame are correct. With the true past,
+every frame is harmonized given the true previous frames; with its own past, given the frames chosen before. The
+figures with the true past exclude the first frame of a piece and rests.
 
 The baseline takes the most frequent chord of the training set among those with the same soprano and the same chord
-before; where there is none, the same soprano and the same soprano before; else the same soprano; else the soprano
+before; otherwise, the same soprano and the same soprano before; else the same soprano; else the soprano
 alone.
 """
 

@@ -1,7 +1,7 @@
-"""Lag decay: CPU time of the fit against the plain one, two workers against one, and error against lag with a picture.
+"""Lag decay: CPU time of the fit with and without it, with one and two workers, and a figure of error against lag.
 
-The times are CPU seconds of `fit` on one thread, measured in one run, so other users of the machine change them less
-than the wall clock. For two workers it is the CPU time of the busier one; wall times are printed beside.
+The times are CPU seconds of `fit` on one thread, measured in one run, so other load on the machine changes them less
+than wall-clock time. For two workers it is the CPU time of the busier one; wall times are printed beside.
 
     python benchmarks/lag_decay.py                    # times on MuseData, p = 100
     python benchmarks/lag_decay.py --workers          # one worker and two, MuseData

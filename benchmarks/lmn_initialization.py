@@ -1,11 +1,11 @@
-"""How should a memory begin, and how fast may it learn? An LMN-B on the chorales, several seeds each.
+"""Initializations and learning rates of the memory: an LMN-B on the chorales, several seeds each.
 
-`speeds` is the layer's own: W_mm = diag(0 … 0.99), W_hm scaled to unit gain, W_mh by 0.1. `random`, `0.9 I` and
+`speeds` is the layer's default: W_mm = diag(0 … 0.99), W_hm scaled to unit gain, W_mh by 0.1. `random`, `0.9 I` and
 `0.95 orthogonal` change the memory alone, with W_hm and W_mh as in `torch.nn.Linear`; `solved` is L18's pretraining,
 eight epochs of an unfolded network. Each is trained with W_mm learning at a tenth of the others' rate
 (`memory_lr_scale`), which is the default, and at the same rate, as in the papers.
-ρ is the spectral radius of W_mm: of a memory with ρ > 1
-some direction grows with every step. Four minutes a seed on one thread; a run that was cut goes on.
+ρ is the spectral radius of W_mm: with ρ > 1 some direction of the memory grows with every step. Four minutes per seed
+on one thread; an interrupted run continues.
 """
 
 from __future__ import annotations

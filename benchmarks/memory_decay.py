@@ -1,8 +1,8 @@
 """Decay of a solved memory: a pretrained LMN-B on two sets with W_mm = γ B.
 
-γ = 1 is L18's: a hidden state counts for ever. 0 keeps the last one only; "none" is the same network without
-pretraining. Adam at 3e-3, no dropout, clipped at 0.25, 100 steps of backpropagation at a time, the state carried on;
-the choice of the epoch is valid's. A run is kept in `--out` and is not done twice; several processes share the work.
+γ = 1 is L18's value: hidden states do not decay. 0 keeps only the last hidden state; "none" is the same network without
+pretraining. Adam at 3e-3, no dropout, clipped at 0.25, 100 steps of backpropagation at a time, with carried
+state; the epoch is selected on valid. Finished runs in `--out` are reused; several processes share the work.
 """
 
 from __future__ import annotations

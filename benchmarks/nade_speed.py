@@ -1,7 +1,7 @@
 """Speed of the NADE readout: a training step against plain autograd, growth with notes and hidden units, an epoch.
 
 A step is forward and backward of the mean NLL to c, b, W and V. Every figure is a median of `--rounds` rounds in
-milliseconds; in each round both versions run in turn, so that a busy machine slows both alike.
+milliseconds; in each round both versions run in turn, so that other load affects both.
 
     python benchmarks/nade_speed.py                 # random frames with 4 of D notes
     python benchmarks/nade_speed.py --data jsb_chorales   # real frames, and seconds per epoch of the readout alone

@@ -49,7 +49,7 @@ def ridge_regression(features: Tensor, targets: Tensor, penalties: Sequence[floa
     Notes
     -----
     Costs O(N p² + p³ + N p o), and O(p² o) per penalty. The Gram matrix squares the condition of the features, hence
-    float64 whatever the type of the input.
+    float64 for any input dtype.
 
     Examples
     --------

@@ -138,8 +138,8 @@ def test_padding_at_the_end_changes_nothing_before_it(row):
     for padding in (0, 4):
         padded = torch.cat([x, torch.full((padding, 2, A), 9.0, dtype=x.dtype)]).requires_grad_()
         y, _ = layer(padded)
-        wanted = [padded, *trained(layer)]
-        x_grad, *gradients = torch.autograd.grad(y[:6].square().sum(), wanted, materialize_grads=True)
+        expected = [padded, *trained(layer)]
+        x_grad, *gradients = torch.autograd.grad(y[:6].square().sum(), expected, materialize_grads=True)
         assert not x_grad[6:].any()
         found.append([y[:6], x_grad[:6], *gradients])
     for one, other in zip(*found, strict=True):
@@ -199,12 +199,12 @@ def test_the_layer_learns_to_recall_the_input_of_two_steps_ago(row):
     """A readout alone must do it for the echo state network; nobody may need more than 300 steps of Adam."""
     layer = layer_of(row, dtype=torch.float32, batch_first=True)
     x = input_of(16, 12, A, dtype=torch.float32)
-    wanted = x[:, :-2, :1]
+    expected = x[:, :-2, :1]
     torch.manual_seed(0)
     readout = nn.Linear(layer(x)[0].shape[-1], 1)
     optimizer = torch.optim.Adam([*trained(layer), *readout.parameters()], lr=2e-2)
     for _ in range(300):
-        loss = (readout(layer(x)[0][:, 2:]) - wanted).square().mean() / wanted.var()
+        loss = (readout(layer(x)[0][:, 2:]) - expected).square().mean() / expected.var()
         if loss < 0.5:
             return
         optimizer.zero_grad()

@@ -27,7 +27,7 @@ def test_with_one_group_it_is_torchs_rnn():
 
 def test_states_match_the_equations_written_out():
     layer, x = layer_of(6, 3), input_of(11, 3)
-    h, wanted = torch.zeros(6, dtype=torch.float64), []
+    h, expected = torch.zeros(6, dtype=torch.float64), []
     for t, x_t in enumerate(x):
         new = h.clone()
         for i in range(3):
@@ -37,8 +37,8 @@ def test_states_match_the_equations_written_out():
                     layer.weight_xh[rows] @ x_t + layer.weight_hh[rows, 2 * i :] @ h[2 * i :] + layer.bias_h[rows]
                 )
         h = new
-        wanted.append(h)
-    torch.testing.assert_close(layer(x)[0], torch.stack(wanted))
+        expected.append(h)
+    torch.testing.assert_close(layer(x)[0], torch.stack(expected))
 
 
 def test_groups_are_constant_between_their_updates():

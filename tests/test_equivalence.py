@@ -45,8 +45,8 @@ def test_outputs_are_those_of_the_feedforward_network(lengths, nonlinearity, bia
     data = sequences(lengths)
     found = recurrent_from_feedforward(hidden, output, data, nonlinearity=nonlinearity)
     for x in data:
-        wanted = output(SIGMA[nonlinearity](hidden(InMemoryHistory([x]).columns(0, STEPS))))
-        torch.testing.assert_close(found.network(x)[0], wanted, rtol=0, atol=1e-8)
+        expected = output(SIGMA[nonlinearity](hidden(InMemoryHistory([x]).columns(0, STEPS))))
+        torch.testing.assert_close(found.network(x)[0], expected, rtol=0, atol=1e-8)
     assert found.functional_units == len(LAGS)
     assert found.register_units == REGISTER
     pasts = sum(length - 1 for length in lengths)
@@ -59,8 +59,8 @@ def test_with_the_memory_of_a_shift_register_the_functions_are_equal():
     found = recurrent_from_feedforward(hidden, output, sequences((60, 33)))
     assert found.memory_units == found.register_units
     for x in sequences((100, 3), seed=7):
-        wanted = output(torch.tanh(hidden(InMemoryHistory([x]).columns(0, STEPS))))
-        torch.testing.assert_close(found.network(x)[0], wanted, rtol=0, atol=1e-8)
+        expected = output(torch.tanh(hidden(InMemoryHistory([x]).columns(0, STEPS))))
+        torch.testing.assert_close(found.network(x)[0], expected, rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("lengths", [(4, 3, 6), (30, 25)], ids=["few rows", "many rows"])
@@ -92,10 +92,10 @@ def test_unfolded_explicit_compressed_and_lmn_are_one_function(nonlinearity):
     from_unfolded_(lmn, readout, unfolded, LinearAutoencoder(rank, solver="exact", decoder="tied").fit(hidden))
     assert compressed.cell.memory_size <= 12
     for x in data:
-        wanted = unfolded(x)[0]
-        torch.testing.assert_close(explicit(x)[0], wanted, rtol=0, atol=1e-12)
-        torch.testing.assert_close(compressed(x)[0], wanted, rtol=0, atol=1e-8)
-        torch.testing.assert_close(readout(lmn(x)[0]), wanted, rtol=0, atol=1e-6)
+        expected = unfolded(x)[0]
+        torch.testing.assert_close(explicit(x)[0], expected, rtol=0, atol=1e-12)
+        torch.testing.assert_close(compressed(x)[0], expected, rtol=0, atol=1e-8)
+        torch.testing.assert_close(readout(lmn(x)[0]), expected, rtol=0, atol=1e-6)
 
 
 def test_the_network_has_the_signature_of_a_layer():

@@ -92,8 +92,8 @@ def test_random_orthogonal_matrices_depend_on_the_seed_and_have_both_determinant
 
 def test_the_penalty_is_the_squared_distance_of_the_gram_matrix_from_the_identity():
     W = input_of(4, 3)
-    wanted = sum((float(W[:, i] @ W[:, j]) - (i == j)) ** 2 for i in range(3) for j in range(3))
-    assert float(orthogonality_penalty(W)) == pytest.approx(wanted)
+    expected = sum((float(W[:, i] @ W[:, j]) - (i == j)) ** 2 for i in range(3) for j in range(3))
+    assert float(orthogonality_penalty(W)) == pytest.approx(expected)
     assert float(orthogonality_penalty(2 * torch.eye(5))) == 45
     assert float(orthogonality_penalty(torch.linalg.qr(input_of(6, 6))[0])) < 1e-25
     assert torch.autograd.gradcheck(orthogonality_penalty, (W.requires_grad_(),))
@@ -132,8 +132,8 @@ def test_an_orthogonal_elman_network_stays_orthogonal():
 def test_the_linear_form_is_a_sum_of_powers():
     layer, x = linear_(layer_of(4, 5, nonlinearity="identity", bias=False)), input_of(7, 3)
     W_mm, W = layer.weight_mm_l0, layer.weight_hm_l0 @ layer.weight_xh_l0
-    wanted = sum(torch.linalg.matrix_power(W_mm, 6 - t) @ W @ x[t] for t in range(7))
-    torch.testing.assert_close(layer(x)[0][-1], wanted)
+    expected = sum(torch.linalg.matrix_power(W_mm, 6 - t) @ W @ x[t] for t in range(7))
+    torch.testing.assert_close(layer(x)[0][-1], expected)
 
 
 def test_an_echo_state_network_has_its_radius_and_forgets_its_initial_state():

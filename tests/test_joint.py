@@ -47,12 +47,12 @@ def test_error_and_gradients_are_those_of_the_dense_matrix(lengths, how):
             return gram_sums(history, now.A, now.B, now.decoder, weight)
         return packed.sums(now.A, now.B, now.decoder, weight)
 
-    wanted_given = [matrix.clone().requires_grad_() for matrix in given]
-    wanted = dense_error(history, Autoencoder(*wanted_given))
-    wanted.backward()
+    expected_given = [matrix.clone().requires_grad_() for matrix in given]
+    expected = dense_error(history, Autoencoder(*expected_given))
+    expected.backward()
     value, gradients = error_and_gradients(sums_of, given, history.lags, history.energy)
-    assert value == pytest.approx(wanted.item())
-    for found, leaf in zip(gradients, wanted_given, strict=True):
+    assert value == pytest.approx(expected.item())
+    for found, leaf in zip(gradients, expected_given, strict=True):
         torch.testing.assert_close(found, torch.zeros_like(found) if leaf.grad is None else leaf.grad)
 
 
@@ -73,11 +73,11 @@ def test_powers_and_error_of_a_decoder(lags):
     history = InMemoryHistory(sequences([lags, 1, lags]))
     known = least_squares.moments(history, given.A, given.B)
     leaves = [matrix.clone().requires_grad_() for matrix in given.decoder]
-    wanted = dense_error(history, Autoencoder(given.A, given.B, *leaves))
-    wanted.backward()
-    assert least_squares.error(known, blocks) == pytest.approx(wanted.item())
+    expected = dense_error(history, Autoencoder(given.A, given.B, *leaves))
+    expected.backward()
+    assert least_squares.error(known, blocks) == pytest.approx(expected.item())
     value, gradients = refine_decoder.error_and_gradients(known, given.decoder)
-    assert value == pytest.approx(wanted.item())
+    assert value == pytest.approx(expected.item())
     for found, leaf in zip(gradients, leaves, strict=True):
         torch.testing.assert_close(found, torch.zeros_like(found) if leaf.grad is None else leaf.grad)
 

@@ -26,8 +26,8 @@ def test_the_state_reconstructs_the_window_by_shifted_legendre_polynomials():
 def test_the_readout_is_the_legendre_polynomials():
     places = torch.rand(7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for order in (1, 2, 3, 9):
-        wanted = [scipy.special.eval_legendre(i, 2 * places.numpy() - 1) for i in range(order)]
-        np.testing.assert_allclose(legendre_readout(order, places).numpy(), np.stack(wanted, -1), atol=1e-12)
+        expected = [scipy.special.eval_legendre(i, 2 * places.numpy() - 1) for i in range(order)]
+        np.testing.assert_allclose(legendre_readout(order, places).numpy(), np.stack(expected, -1), atol=1e-12)
 
 
 def test_zero_order_hold_is_the_differential_equation_solved_over_one_step():
@@ -61,10 +61,10 @@ def test_hidden_states_match_the_equations_written_out(channels):
     w = dict(layer.named_parameters())
     A, B = zero_order_hold(legendre_system(5, 7.0))
     x = torch.randn(9, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    h, m, wanted = torch.zeros(4).double(), torch.zeros(channels, 5).double(), []
+    h, m, expected = torch.zeros(4).double(), torch.zeros(channels, 5).double(), []
     for x_t in x:
         u = w["weight_xu"] @ x_t + w["weight_hu"] @ h + w["weight_mu"] @ m.flatten()
         m = torch.stack([A @ m[c] + B * u[c] for c in range(channels)])
         h = torch.tanh(w["weight_xh"] @ x_t + w["weight_hh"] @ h + w["weight_mh"] @ m.flatten())
-        wanted.append(h)
-    torch.testing.assert_close(layer(x)[0], torch.stack(wanted))
+        expected.append(h)
+    torch.testing.assert_close(layer(x)[0], torch.stack(expected))

@@ -29,11 +29,11 @@ def test_outputs_match_the_equations_written_out():
     x = torch.randn(8, 3, dtype=torch.float64)
     decay = torch.exp(torch.complex(-layer.log_decay.exp(), layer.log_phase.exp()))
     into, out = (torch.complex(*weight) for weight in (layer.weight_xs, layer.weight_sy))
-    s, wanted = torch.zeros(5, dtype=torch.complex128), []
+    s, expected = torch.zeros(5, dtype=torch.complex128), []
     for x_t in x:
         s = decay * s + torch.sqrt(1 - decay.abs() ** 2) * (into @ x_t.to(into.dtype))
-        wanted.append(torch.tanh((out @ s).real + layer.weight_xy @ x_t + layer.bias_y))
-    torch.testing.assert_close(layer(x)[0], torch.stack(wanted))
+        expected.append(torch.tanh((out @ s).real + layer.weight_xy @ x_t + layer.bias_y))
+    torch.testing.assert_close(layer(x)[0], torch.stack(expected))
 
 
 def test_the_state_is_bounded_for_every_weight():

@@ -52,13 +52,13 @@ def test_states_match_the_equations_written_out(scales):
     layer = layer_of(scales)
     W_mh, W_hm, W_mm, b_m = dense(layer)
     for x in sequences():
-        m, wanted = torch.zeros(scales * 5, **KIND), []
+        m, expected = torch.zeros(scales * 5, **KIND), []
         for t, x_t in enumerate(x):
             h = torch.tanh(layer.weight_xh @ x_t + W_mh @ m + layer.bias_h)
             ticks = torch.tensor([t % 2**i == 0 for i in range(scales)]).repeat_interleave(5)
             m = torch.where(ticks, W_hm @ h + W_mm @ m + b_m, m)
-            wanted.append(m)
-        torch.testing.assert_close(layer(x)[0], torch.stack(wanted))
+            expected.append(m)
+        torch.testing.assert_close(layer(x)[0], torch.stack(expected))
 
 
 def test_modules_are_constant_between_their_updates():

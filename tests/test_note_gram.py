@@ -35,8 +35,8 @@ def test_rates_are_counts_written_out(order):
             for j in range(4):
                 past = tuple(int(x[t - i, j]) if t >= i else 0 for i in range(order - 1))
                 rate = (sounded[past] + 0.5) / (seen[past] + 1)
-                wanted = (sounded[past, j] + smoothing * rate) / (seen[past, j] + smoothing)
-                assert float(logits[t, j].sigmoid()) == pytest.approx(wanted, rel=1e-5)
+                expected = (sounded[past, j] + smoothing * rate) / (seen[past, j] + smoothing)
+                assert float(logits[t, j].sigmoid()) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 5])

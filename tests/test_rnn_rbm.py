@@ -85,8 +85,8 @@ def test_gibbs_sampling_draws_from_the_machine():
     drawn = gibbs(of_row(rbm, 0, chains), torch.zeros(chains, 3, **KIND), 30, seeded())
     codes = (drawn @ torch.tensor([4.0, 2, 1], **KIND)).long()
     found = codes.bincount(minlength=8) / chains
-    wanted = log_likelihood(of_row(rbm, 0, 8), states).exp()
-    assert (found - wanted).abs().max() < 4 * (0.25 / chains) ** 0.5
+    expected = log_likelihood(of_row(rbm, 0, 8), states).exp()
+    assert (found - expected).abs().max() < 4 * (0.25 / chains) ** 0.5
 
 
 @pytest.mark.parametrize("steps", [1, 5])

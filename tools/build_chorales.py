@@ -1,4 +1,4 @@
-"""Turn the Bach chorales of the music21 corpus into `linmem/data/chorales.npz`: python tools/build_chorales.py
+"""Convert the Bach chorales of the music21 corpus into `linmem/data/chorales.npz`: python tools/build_chorales.py
 
 One row of the file is one quarter note: the four pitches (soprano, alto, tenor, bass) that sound when the quarter
 begins, held notes included, 0 for a rest. The rules, each with the reason for it:

@@ -64,7 +64,7 @@ class MemoryClassifier(ClassifierMixin, MemoryPredictor):
         """Add series to the fit.
 
         The first call fits memories, scales and block weights to its series; they stay. The ridge is that of all
-        series so far, whatever the batches after the first. A call after `fit` starts anew.
+        series so far, for any division into batches after the first. A call after `fit` starts again.
 
         Parameters
         ----------

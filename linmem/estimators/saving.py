@@ -88,7 +88,7 @@ def unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
         for name, one in unpack(value["fitted"], tensors).items() if "fitted" in value else ():
             setattr(result, name, one)
         if hasattr(result, "reset"):
-            result.reset()  # streams start anew
+            result.reset()  # streams start again
         return result
     ((kind, content),) = value.items()
     return {"tuple": tuple, "list": list}[kind](unpack(one, tensors) for one in content)

@@ -160,11 +160,11 @@ class NormLimits:
         return not self._records
 
     def __reduce__(self) -> tuple[type[NormLimits], tuple[()]]:
-        """Copies and pickles of a layer have new parameters and fix their limits anew."""
+        """Copies and pickles of a layer have new parameters and compute their limits again."""
         return NormLimits, ()
 
     def reset(self) -> None:
-        """Fix the limits anew at the next call: the weights did not come from an optimizer."""
+        """Compute the limits again at the next call, because the weights did not come from an optimizer."""
         self._records.clear()
 
 

@@ -43,7 +43,7 @@ class _Unfolded(torch.autograd.Function):
     """The same with one product a step: the last k states lie side by side in the buffer, (B, k·f).
 
     The buffer of states begins with k zero steps, the buffer of gradients ends with them. The weight gradients are k
-    products after the loop, over all sequences and steps at once. Who multiplies: :mod:`linmem.nn.scan.libraries`.
+    products after the loop, over all sequences and steps at once. Libraries: :mod:`linmem.nn.scan.libraries`.
     """
 
     @staticmethod
@@ -169,11 +169,14 @@ class UnfoldedNetwork(nn.Module):
     def _check_input(self, x: Tensor) -> None:
         if x.dim() != 3 or x.shape[-1] != self.input_size or x.shape[1] == 0:
             raise ValueError(
-                f"input has shape {tuple(x.shape)}, expected (B, T, {self.input_size}) or "
-                f"(T, {self.input_size}), T >= 1"
+                f"input must have shape (B, T, {self.input_size}) or (T, {self.input_size}) with T >= 1, "
+                f"got {tuple(x.shape)}. Reshape the input."
             )
         if x.dtype != self.weight_xh.dtype:
-            raise ValueError(f"input is of type {x.dtype}, but the parameters are {self.weight_xh.dtype}")
+            raise ValueError(
+                f"input must have the dtype of the parameters ({self.weight_xh.dtype}), got {x.dtype}. "
+                "Convert the input."
+            )
 
     def hidden_states(self, x: Tensor) -> Tensor:
         """(B, T, f) of x (B, T, a)."""

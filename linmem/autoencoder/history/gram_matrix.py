@@ -6,7 +6,7 @@ leaves out only the terms in which the sequence's last steps meet:
     (ΞᵀΞ)_{i+1,j+1} = (ΞᵀΞ)_{ij} − E_{ij},   E_{ij} = Σ w_i w_jᵀ over sequences,   w_e = x_{T-e}.
 
 So the matrix is block Toeplitz up to E. Its first block row R_j = Σ_t x_t x_{t-j}ᵀ costs N a² multiplications by
-Fourier transforms of pieces of a few times L steps, whatever the lengths of the sequences, and E costs n (L·a)². Where
+Fourier transforms of pieces of a few times L steps, for any lengths of the sequences, and E costs n (L·a)². Where
 L is the longest length, the recursion runs backward from zero and R is not needed. Lag weights scale the result.
 
 Symbols: n sequences, T steps, a features, L lags. Sperduti 2013 for Ξ; the recursion is that of the covariance method

@@ -31,7 +31,7 @@ class Transformed(NamedTuple):
 
 
 class InMemoryHistory(HistoryOperator):
-    """Ξ of sequences held in memory, in float64 whatever the input.
+    """Ξ of sequences held in memory, in float64 for any input dtype.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 The source is any iterable that can be iterated over more than once and yields (T, a) arrays or tensors: an object that
 opens one file after the other, a data set read lazily, a list of memory-mapped arrays. Memory is for one chunk, its
-spectra, and the solver's own vectors, whatever the number of sequences.
+spectra, and the solver's own vectors, for any number of sequences.
 
 Symbols: N steps of all sequences, a features, L lags, q columns of a block.
 """
@@ -44,7 +44,7 @@ class StreamedHistory(HistoryOperator):
     """Ξ of a source that is read again for every product."""
 
     provides = frozenset({"gram"})
-    block = 32  # each pass reads and transforms the inputs anew: worth more columns than in memory
+    block = 32  # each pass reads and transforms the inputs again, so it multiplies more columns than in memory
 
     def __init__(
         self,

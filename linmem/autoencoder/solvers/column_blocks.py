@@ -5,7 +5,7 @@ is kept, so that at most N × (w·a + p + spare) numbers are held. Every compone
 decomposed is accumulated in float64, and the right vectors come at the end from one product Ξᵀ V with Rayleigh–Ritz
 on what it spans. JSB, p = 100: the energy then lacks 7e-4 of the bound, with 32 spare directions 3e-4.
 
-O(N (w·a + p)²) a block, L / w blocks. Symbols: N steps, a features, L lags, w lags a slice. [P14], sec. 3.
+O(N (w·a + p)²) per block, L / w blocks. Symbols: N steps, a features, L lags, w lags per slice. [P14], sec. 3.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """All of ΞᵀΞ and its eigendecomposition: for many short sequences, and for lag weights that leave few columns.
 
-One matrix product of n (L·a)² multiplications and one eigendecomposition of L·a columns, whatever p is. As in the
+One matrix product of n (L·a)² multiplications and one eigendecomposition of L·a columns, for any p. As in the
 matrix-free solver the spectrum is squared: σ below 3e-7 of the largest one is rounding. The history keeps ΞᵀΞ for the
 products of the decoders.
 
