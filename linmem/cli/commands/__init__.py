@@ -7,6 +7,7 @@ file and its name here.
 COMMANDS = (
     "demo",
     "fit",
+    "encode",
     "train",
     "evaluate",
     "generate",

@@ -1,0 +1,67 @@
+"""`linmem encode`: states of a fitted autoencoder as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.cli.data_argument import DataArgument
+from linmem.cli.signature import Options
+from linmem.data import FolderOptions
+
+
+def encode(
+    fit: str,
+    data: DataArgument,
+    files: Annotated[Mapping[str, Any], Options(FolderOptions)],
+    *,
+    out: str | None = None,
+    split: str = "test",
+    every_step: bool = False,
+    force: bool = False,
+) -> None:
+    """Encode the sequences of a split with a fitted autoencoder; writes one CSV row per sequence, or per step.
+
+    Files must be read with the same options as for the fit.
+
+    Parameters
+    ----------
+    fit : str
+        Folder that `linmem fit` wrote.
+    out : str
+        CSV file; by default FIT/encoded-SPLIT.csv.
+    split : str
+        train, valid or test.
+    every_step : bool
+        Write the state after every step instead of the last one only.
+    force : bool
+        Replace the file.
+
+    Examples
+    --------
+    ::
+
+        linmem encode runs/fit-chorales chorales --split test
+    """
+    import linmem.data
+    from linmem.data.splits import SPLITS
+    from linmem.reporting.output import output_paths
+    from linmem.storage.atomic import write_text
+
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
+    path = Path(fit) / "autoencoder.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(f"fit must be a folder that `linmem fit` wrote, got {fit} without {path.name}.")
+    autoencoder = LinearAutoencoder.load(path)
+    sequences = getattr(linmem.data.load(data, **files), split)
+    target = Path(out) if out else Path(fit) / f"encoded-{split}.csv"
+    (target,) = output_paths(target.parent, (target.name,), force)
+    lines = [",".join(["sequence", "step", *(f"memory_{unit}" for unit in range(autoencoder.memory_size_))])]
+    for index, states in enumerate(autoencoder.encode(sequences)):
+        for step in range(len(states)) if every_step else (len(states) - 1,):
+            lines.append(",".join([str(index), str(step), *(f"{value:.9g}" for value in states[step].tolist())]))
+    write_text(target, "\n".join(lines) + "\n")
+    print(f"{len(lines) - 1} states of {autoencoder.memory_size_} units: {target}")

@@ -1,0 +1,57 @@
+"""`linmem encode`: the states in the CSV file are those of the fitted autoencoder; bad input gives one line."""
+
+import numpy as np
+import pytest
+
+from linmem import LinearAutoencoder, data
+
+from .test_cli import pieces, run  # noqa: F401
+
+
+@pytest.fixture
+def fitted(pieces, tmp_path):  # noqa: F811
+    splits = data.load(str(pieces))
+    autoencoder = LinearAutoencoder(4).fit(splits.train)
+    autoencoder.save(tmp_path / "autoencoder.safetensors")
+    return tmp_path, autoencoder, splits
+
+
+def read(path):
+    return np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
+
+
+def test_last_states_are_those_of_transform(fitted, pieces, capsys):  # noqa: F811
+    folder, autoencoder, splits = fitted
+    assert run(capsys, "encode", folder, pieces, "--split=train")[0] == 0
+    rows = read(folder / "encoded-train.csv")
+    assert rows[:, 0].tolist() == list(range(len(splits.train)))
+    assert rows[:, 1].tolist() == [len(x) - 1 for x in splits.train]
+    expected = autoencoder.transform(splits.train).numpy()
+    np.testing.assert_allclose(rows[:, 2:], expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
+def test_every_step_has_a_row(fitted, pieces, tmp_path, capsys):  # noqa: F811
+    folder, autoencoder, splits = fitted
+    assert run(capsys, "encode", folder, pieces, "--every_step", "--out", tmp_path / "new" / "all.csv")[0] == 0
+    expected = np.concatenate([states.numpy() for states in autoencoder.encode(splits.test)])
+    rows = read(tmp_path / "new" / "all.csv")
+    np.testing.assert_allclose(rows[:, 2:], expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+    assert (tmp_path / "new" / "all.csv").read_text().startswith("sequence,step,memory_0,memory_1,memory_2,memory_3\n")
+
+
+def test_bad_input_gives_one_line(fitted, pieces, tmp_path, capsys):  # noqa: F811
+    folder = fitted[0]
+    for arguments, message in (
+        ((folder, pieces, "--split=all"), "split must be one of train, valid, test, got 'all'"),
+        ((pieces, pieces), "fit must be a folder that `linmem fit` wrote"),
+        ((folder, "mackey_glass_17"), "features"),
+    ):
+        status, _, error = run(capsys, "encode", *arguments)
+        assert status == 2
+        assert message in error
+        assert error.count("\n") == 1
+    assert run(capsys, "encode", folder, pieces)[0] == 0
+    status, _, error = run(capsys, "encode", folder, pieces)
+    assert status == 2
+    assert "out must not hold earlier output" in error
+    assert run(capsys, "encode", folder, pieces, "--force")[0] == 0
