@@ -82,7 +82,9 @@ def generate(
     if piece.isdigit() or resolution is None:
         splits = options.load_data()
         if splits.kind != "piano_roll":
-            raise ValueError(f"run must be of piano rolls, got one of {splits.kind} ({options.data}). Name another run.")
+            raise ValueError(
+                f"run must be of piano rolls, got one of {splits.kind} ({options.data}). Name another run."
+            )
         resolution = resolution or splits.steps_per_quarter or 1
     if piece.isdigit():
         if int(piece) >= len(splits.test):
