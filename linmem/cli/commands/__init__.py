@@ -10,6 +10,7 @@ COMMANDS = (
     "encode",
     "train",
     "evaluate",
+    "predict",
     "generate",
     "harmonize",
     "sweep",

@@ -1,0 +1,64 @@
+"""`linmem predict`: predictions of a trained model as CSV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from linmem.cli.data_argument import DataArgument
+
+
+def predict(
+    run: str,
+    data: DataArgument,
+    *,
+    out: str | None = None,
+    split: str = "test",
+    best_by: str = "loss",
+    every_step: bool = False,
+    force: bool = False,
+) -> None:
+    """Predictions of a trained model as CSV: probabilities of notes or classes, or numbers.
+
+    The data are read with the options of the run. The run's own data set must be available.
+
+    Parameters
+    ----------
+    run : str
+        Run directory that `linmem train` wrote.
+    out : str
+        CSV file; by default RUN/predictions-SPLIT.csv.
+    split : str
+        train, valid or test.
+    best_by : str
+        Weights of the best epoch by loss or by accuracy, on the validation split.
+    every_step : bool
+        Write the prediction after every step instead of the last one only.
+    force : bool
+        Replace the file.
+
+    Examples
+    --------
+    ::
+
+        linmem predict runs/chorales-lmn-b-seed0 chorales --every_step
+    """
+    import csv
+    from io import StringIO
+
+    from linmem.reporting.output import output_paths
+    from linmem.runs import predict as predictions
+    from linmem.storage.atomic import write_text
+
+    columns, values = predictions.predict(Path(run), data, split, best_by)
+    target = Path(out) if out else Path(run) / f"predictions-{split}.csv"
+    (target,) = output_paths(target.parent, (target.name,), force)
+    text = StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["sequence", "step", *columns])
+    rows = 0
+    for index, outputs in enumerate(values):
+        for step in range(len(outputs)) if every_step else (len(outputs) - 1,):
+            table.writerow([index, step, *(f"{value:.9g}" for value in outputs[step].tolist())])
+            rows += 1
+    write_text(target, text.getvalue())
+    print(f"{rows} predictions of {len(columns)} outputs: {target}")

@@ -1,0 +1,54 @@
+"""`linmem predict`: the CSV file holds the model's outputs in the units of the data."""
+
+import numpy as np
+import torch
+
+import linmem
+from linmem import data
+from linmem.data.standardization import Standardization
+
+from .test_cli import SMALL, pieces, run, trained  # noqa: F401
+
+
+def read(path):
+    return np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
+
+
+@torch.no_grad()
+def test_notes_are_probabilities_of_the_loaded_model(trained, pieces, tmp_path, capsys):  # noqa: F811
+    assert run(capsys, "predict", trained, pieces, "--every_step", "--out", tmp_path / "p.csv")[0] == 0
+    model, test = linmem.load(trained), data.load(str(pieces)).test
+    expected = torch.cat([model(x[None])[0][0].sigmoid() for x in test]).numpy()
+    np.testing.assert_allclose(read(tmp_path / "p.csv")[:, 2:], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_standardized_series_are_predicted_in_their_own_units(tmp_path, capsys):
+    folder, random = tmp_path / "series", np.random.default_rng(0)
+    folder.mkdir()
+    for index in range(8):
+        np.save(folder / f"{index}.npy", (100 + 10 * random.standard_normal((20, 3))).astype(np.float32))
+    command = ["train", folder, "--standardize", "--out", tmp_path / "run", *SMALL]
+    assert run(capsys, *command)[0] == 0
+    assert run(capsys, "predict", tmp_path / "run", folder)[0] == 0
+    raw = data.load(str(folder))
+    statistics = Standardization.fit(raw.train)
+    model = linmem.load(tmp_path / "run")
+    with torch.no_grad():
+        expected = torch.stack(
+            [statistics.invert(model(statistics.apply(x)[None])[0][0, -1]) for x in raw.test]
+        ).numpy()
+    rows = read(tmp_path / "run" / "predictions-test.csv")
+    assert rows[:, 1].tolist() == [19] * len(raw.test)
+    np.testing.assert_allclose(rows[:, 2:], expected, rtol=1e-5)
+
+
+def test_bad_input_gives_one_line(trained, pieces, capsys):  # noqa: F811
+    for arguments, message in (
+        ((trained, pieces, "--split=all"), "split must be one of train, valid, test, got 'all'"),
+        ((pieces, pieces), "run must be a folder that `linmem train` wrote"),
+        ((trained, "mackey_glass_17"), "must have 88 features"),
+    ):
+        status, _, error = run(capsys, "predict", *arguments)
+        assert status == 2
+        assert message in error
+        assert error.count("\n") == 1
