@@ -65,10 +65,10 @@ def train_growing(
     """
     layer, options = model.recurrent, options or TrainingOptions()
     if not isinstance(layer, MultiScaleLMN):
-        raise ValueError(f"the recurrent layer is a {type(layer).__name__}: only a MultiScaleLMN can grow")
+        raise ValueError(f"model.recurrent must be a MultiScaleLMN, got {type(layer).__name__}.")
     if not layer.scales < scales or epochs < 1:
         raise ValueError(
-            f"scales is {scales} and epochs {epochs}: more than the layer's {layer.scales}, and 1, were wanted"
+            f"scales is {scales} and epochs {epochs}: more than the layer's {layer.scales}, and 1, is expected"
         )
     inputs = [x.to(layer.bias_h) for x in task.examples(splits, "train").inputs]
     stage = replace(options, max_epochs=epochs)

@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]  # the folder of linmem
 EXCLUDED = ("linmem.reporting", "linmem.experiments.harness.catalog")
 EXCLUDED_NAMES = ("summary", "targets", "published")
-COMPILED = (".cpp", ".cu", ".h")  # sources that a module may build
+COMPILED = (".c", ".cpp", ".cu", ".h")  # sources that a module may build
 
 
 @cache
