@@ -5,7 +5,7 @@ than wall-clock time. For two workers it is the CPU time of the busier one; wall
 
     python benchmarks/lag_decay.py                    # times on MuseData, p = 100
     python benchmarks/lag_decay.py --workers          # one worker and two, MuseData
-    python benchmarks/lag_decay.py --curve            # error against lag on JSB chorales, writes docs/lag_decay.png
+    python benchmarks/lag_decay.py --curve            # error against lag on JSB chorales: docs/pictures/lag_decay.png
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.autoencoder.history.distributed import Shard
 
 DECAYS = (1.0, 0.9, 0.5)
-PICTURE = Path(__file__).parent.parent / "docs" / "lag_decay.png"
+PICTURE = Path(__file__).parent.parent / "docs" / "pictures" / "lag_decay.png"
 
 
 def compare_times(options: argparse.Namespace) -> None:

@@ -222,7 +222,7 @@ def save(target: Path, chorales: list[Chorale], split: list[str], skipped: int, 
         f"by tools/build_chorales.py. One row a quarter note: the pitches (MIDI numbers; 0 for a "
         f"rest) of soprano, alto, tenor and bass that sound when the quarter begins, transposed by `transposition` "
         f"semitones to C major or A minor. {len(chorales)} chorales; {skipped} files skipped, {copies} copies dropped. "
-        f"Split by BWV number, settings that are alike kept together: see docs/data.md."
+        f"Split by BWV number, settings that are alike kept together: see docs/guide/data.md."
     )
     np.savez_compressed(
         target,

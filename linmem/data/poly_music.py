@@ -1,7 +1,7 @@
 """The four polyphonic-music sets of Boulanger-Lewandowski, Bengio & Vincent (ICML 2012), with their splits.
 
 Each is one MATLAB file with the cell arrays traindata, validdata and testdata; a cell is one piece, (T, 88) of 0 and 1.
-The files are downloaded on first use and not shipped, because of their licences (docs/data.md).
+The files are downloaded on first use and not shipped, because of their licences (docs/guide/data.md).
 """
 
 from __future__ import annotations

@@ -130,8 +130,8 @@ class MemoryForecaster(Saved, BaseEstimator):
 
         The half-width at each step ahead is the split-conformal quantile of the absolute validation errors at that
         step, on the scale of the model: for a model of log x the bounds are factors. Errors of neighbouring origins
-        are correlated and the model is chosen on them, so the coverage is approximate; docs/estimators.md has measured
-        ones.
+        are correlated and the model is chosen on them, so the coverage is approximate; see docs/guide/estimators.md for
+        measured coverage.
         """
         if not 0 < coverage < 1:
             raise ValueError(f"coverage must be between 0 and 1, got {coverage}.")

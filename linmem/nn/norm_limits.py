@@ -11,7 +11,7 @@ numbers therefore stay below a limit, or below their value when training starts 
     feedback    ‖W_hm‖ ‖W_mh‖ ≤ 0.5         for unbounded σ only (relu, selu), whose active units change with the input
 
 The limits were chosen on user loops (``benchmarks/user_loop_stability.py``) and cost nothing on JSB with tanh. A ReLU
-network trained at small learning rates with gradient clipping does better without them (docs/models.md).
+network trained at small learning rates with gradient clipping does better without them (docs/guide/models.md).
 
 Symbols: T steps, f functional units, p memory units.
 """

@@ -1,6 +1,6 @@
 """The backends by name, and the rule by which ``"auto"`` selects one.
 
-The rule looks only at the input and at where the call happens; nothing is timed. See ``docs/backends.md``.
+The rule looks only at the input and at where the call happens; nothing is timed. See ``docs/guide/backends.md``.
 """
 
 from __future__ import annotations
