@@ -13,7 +13,7 @@ from pathlib import Path
 from linmem.experiments.harness.training import train_all
 from linmem.reporting import tables
 from linmem.runs.sweep import space
-from linmem.runs.sweep.sweep import Outcome
+from linmem.runs.sweep.run_sweep import Outcome
 
 EPOCHS = {"jsb_chorales": 60, "nottingham": 15}
 FADINGS = [0.0, 0.3, 0.7, 0.9, 1.0]

@@ -144,7 +144,7 @@ def test_chunks_do_not_matter(ragged, center):
 
 @pytest.mark.parametrize("center", [False, True])
 def test_chunks_with_many_columns_lose_only_what_spare_directions_cannot_hold(monkeypatch, center):
-    monkeypatch.setattr("linmem.autoencoder.incremental.DENSE_COLUMNS", 10)
+    monkeypatch.setattr("linmem.autoencoder.partial_fit.DENSE_COLUMNS", 10)
     sequences = smooth([40, 17, 40, 25, 3, 33], features=4)
     whole = LinearAutoencoder(5, center=center).fit(sequences)
     ae = LinearAutoencoder(5, center=center)
@@ -302,7 +302,7 @@ def test_bad_input_after_fit(ragged):
 
 
 def test_memory_of_partial_fit_does_not_grow_with_the_chunks(monkeypatch):
-    monkeypatch.setattr("linmem.autoencoder.incremental.DENSE_COLUMNS", 10)
+    monkeypatch.setattr("linmem.autoencoder.partial_fit.DENSE_COLUMNS", 10)
     ae, sizes = LinearAutoencoder(1), []
     for seed in range(4):
         ae.partial_fit(smooth([60] * 3, features=4, seed=seed))

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from linmem.estimators import block_ridge, landmarks, predictor
 from linmem.estimators.classifier import MemoryClassifier
 from linmem.estimators.features import MemoryFeatures
-from linmem.estimators.memories import lag_gram, lag_rows, memory_filters
+from linmem.estimators.memory_filters import lag_gram, lag_rows, memory_filters
 from linmem.estimators.pooling import pooled_features
 from linmem.estimators.regressor import MemoryRegressor
 from linmem.estimators.views import fit_views

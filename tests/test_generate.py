@@ -11,8 +11,8 @@ from torch import nn
 from linmem.data import midi
 from linmem.data.midi_file import Note, Score, read_score
 from linmem.music.audio import synthesize, write_wav
-from linmem.music.continuation import write_music
-from linmem.music.generate import continue_piece
+from linmem.music.continuation import continue_piece
+from linmem.music.generate import write_music
 from linmem.music.sampling import SamplingOptions, check_options, sample_frame
 from linmem.music.voices import assign_voices, voice_score
 from linmem.nn.registry import ModelOptions, build_model

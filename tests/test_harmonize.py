@@ -6,7 +6,7 @@ import torch
 from linmem.cli.main import main
 from linmem.data import midi
 from linmem.data.midi_file import Note, Score, read_score, write_score
-from linmem.music.generate import continue_piece
+from linmem.music.continuation import continue_piece
 from linmem.music.harmonize import harmonize_melody
 from linmem.nn.registry import ModelOptions, build_model
 

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -20,7 +21,8 @@ ORDERS = {
         "experiments cli"
     ),
     "linmem.autoencoder": (
-        "history solvers decoders linear_recurrence coding incremental solution storage evaluation fitted estimator"
+        "history solvers decoders linear_recurrence coding partial_fit solution autoencoder_file evaluation fitted "
+        "estimator"
     ),
     "linmem.nn": (
         "scan base norm_limits lmn lmn_cell unfolded multiscale equivalence nade baselines sequence_model "
@@ -116,6 +118,15 @@ def test_short_paths_are_the_same_modules(short, full):
 def test_no_file_is_longer_than_350_lines():
     for path in FILES.values():
         assert len(path.read_text().splitlines()) <= 350, f"{path}: which second idea moved in?"
+
+
+def test_no_two_files_have_the_same_name():
+    # A command has the name of the function it calls, and the folders of experiments share one shape. Elsewhere a name
+    # comes back only where it means the same in each folder.
+    shared = {"__init__", "options", "reference", "fused"}
+    repeating = ("linmem.cli.commands.", "linmem.experiments.")
+    names = Counter(path.stem for name, path in FILES.items() if not name.startswith(repeating))
+    assert {name for name, count in names.items() if count > 1} == shared
 
 
 def test_nothing_is_pickled():

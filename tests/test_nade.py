@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from linmem.nn.nade import NADE, Voices, estimate_marginals, nade_logits, nade_nll, sample_frames
+from linmem.nn.nade.joint_sampling import keep_top_p, next_note_distribution
 from linmem.nn.nade.reference import enumerate_frames, reference_logits, reference_nll
-from linmem.nn.nade.sampling import keep_top_p, next_note_distribution
 
 KINDS = ["sparse", "half", "silent", "full", "one", "none", "mixed"]
 EXACT = {"rtol": 1e-12, "atol": 1e-12}

@@ -14,8 +14,8 @@ pytest.importorskip("optuna")
 
 from linmem.runs import runner
 from linmem.runs.sweep import space
+from linmem.runs.sweep.run_sweep import name_of, sweep
 from linmem.runs.sweep.study import Study
-from linmem.runs.sweep.sweep import name_of, sweep
 from linmem.training.loop import DivergenceError
 
 # Processes are forked from one that has imported everything and run nothing: a new interpreter would take longer than

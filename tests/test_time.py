@@ -7,7 +7,7 @@ import pytest
 
 from linmem.experiments import time
 from linmem.runs.directory import HISTORY
-from linmem.runs.sweep.sweep import Outcome
+from linmem.runs.sweep.run_sweep import Outcome
 from linmem.storage.atomic import read_lines
 
 LSTM = {"nll": [9.0, 8.0, 8.5], "accuracy": [20.0, 25.0, 26.0], "cpu_seconds": [10.0, 20.0, 30.0]}

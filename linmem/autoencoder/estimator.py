@@ -20,12 +20,12 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils import check_random_state
 from torch import Tensor
 
-from linmem.autoencoder import storage
+from linmem.autoencoder import autoencoder_file
 from linmem.autoencoder.fitted import FITTED, FittedAutoencoder
 from linmem.autoencoder.history.operator import HistoryOperator
 from linmem.autoencoder.history.out_of_core import chunks
 from linmem.autoencoder.history.sources import InputType, as_collection, open_source
-from linmem.autoencoder.incremental import Chunks, start_chunks
+from linmem.autoencoder.partial_fit import Chunks, start_chunks
 from linmem.autoencoder.solution import DECODERS, REFINEMENTS, ClosedForm, solve
 from linmem.autoencoder.solvers import Slices, choose_solver, precompute_gram
 from linmem.autoencoder.solvers.memory_size import RankError, check_memory_size
@@ -294,12 +294,14 @@ class LinearAutoencoder(FittedAutoencoder, ClassNamePrefixFeaturesOutMixin, Tran
         if right_vectors:
             solution = replace(solution, right_vectors=torch.as_tensor(self.right_vectors_))
         parameters = self.get_params(deep=False)
-        storage.write(path, storage.Stored(parameters, solution, self._mean, self.solver_, self._input_type))
+        autoencoder_file.write(
+            path, autoencoder_file.Stored(parameters, solution, self._mean, self.solver_, self._input_type)
+        )
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "LinearAutoencoder":
         """Read a fit from the file it was saved to, onto the CPU."""
-        stored = storage.read(path)
+        stored = autoencoder_file.read(path)
         autoencoder = cls(**stored.parameters)
         autoencoder._input_type, autoencoder.solver_ = stored.input_type, stored.solver
         autoencoder.n_features_in_ = stored.solution.A.shape[1]

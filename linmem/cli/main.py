@@ -18,7 +18,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from linmem.cli.commands import COMMANDS
 from linmem.cli.signature import add_options, call, description
-from linmem.training import distributed
+from linmem.training import data_parallel
 from linmem.training.loop import DivergenceError
 
 _BAD_INPUT = (ValueError, TypeError, OSError, ImportError, DivergenceError)
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = vars(_parse(name, arguments)[name])
         command, device = _function(name), options.pop("device", "cpu")
         _set_machine(device, options.pop("threads", 1))
-        with distributed.join_workers(device) as own_device:
+        with data_parallel.join_workers(device) as own_device:
             call(command, options | {"device": own_device})
     except BrokenPipeError:  # the reader of the pipe has closed it
         return 0

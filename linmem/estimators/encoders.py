@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from linmem.estimators.memories import count_lags, lag_gram, lag_rows, memory_filters
+from linmem.estimators.memory_filters import count_lags, lag_gram, lag_rows, memory_filters
 from linmem.estimators.projections import Projections, draw_projections
 
 SAMPLE_SERIES, SAMPLE_STEPS = 100, 50  # series, and steps of each, that thresholds are drawn from

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from linmem.estimators.encoders import Encoder, fit_encoder
-from linmem.estimators.parameters import DECAYS, check_memory_parameters, generator
+from linmem.estimators.memory_parameters import DECAYS, check_memory_parameters, generator
 from linmem.estimators.pooling import pooled_features
 from linmem.estimators.saving import Saved
 from linmem.estimators.series import read_series, read_step

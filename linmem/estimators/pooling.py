@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from linmem.estimators.encoders import Encoder
-from linmem.estimators.memories import CHUNK_STEPS
+from linmem.estimators.memory_filters import CHUNK_STEPS
 
 Piece = tuple[int, int, int]  # index of the series, first step, last step + 1
 

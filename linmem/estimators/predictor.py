@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from linmem.estimators.block_ridge import BlockFit, BlockMap, Standardizer, fit_block_ridge
 from linmem.estimators.features import MemoryFeatures
 from linmem.estimators.landmarks import LandmarkRidge, landmark_ridge
-from linmem.estimators.parameters import DECAYS, generator
+from linmem.estimators.memory_parameters import DECAYS, generator
 from linmem.estimators.saving import Saved
 from linmem.estimators.series import read_series
 

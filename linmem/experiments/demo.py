@@ -23,7 +23,7 @@ from torch import Tensor
 from linmem import data
 from linmem.analysis import memory_curve
 from linmem.autoencoder.estimator import LinearAutoencoder
-from linmem.music import continuation
+from linmem.music.generate import generate
 from linmem.nn.registry import ModelOptions
 from linmem.reporting import figures, tables
 from linmem.reporting.output import figure, output_paths
@@ -102,7 +102,7 @@ def run(folder: Path, *, seed: int = 0, quick: bool = False, force: bool = False
     _draw_learning(folder, quick)
     _announce("solving the autoencoder")
     _draw_memory(folder, quick)
-    continuation.generate(_run_folder(folder, "pretrained LMN-B", quick), folder, voices=4, seed=seed, force=True)
+    generate(_run_folder(folder, "pretrained LMN-B", quick), folder, voices=4, seed=seed, force=True)
     return text
 
 

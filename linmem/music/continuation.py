@@ -1,149 +1,115 @@
-"""Continuation of a piece with the model of a run, as MIDI, WAV and a piano-roll figure."""
+"""Continuation of a piece by a trained model: the prompt sets the model's state, then frames are sampled one by one.
+
+Symbols: T frames of the prompt, S frames to sample, a notes.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
+from torch import Tensor, nn
 
-from linmem.data import midi
-from linmem.data.midi_file import write_score
-from linmem.music.audio import synthesize, write_wav
-from linmem.music.generate import continue_piece
-from linmem.music.voices import NAMES, voice_score
-from linmem.reporting import figures
-from linmem.reporting.output import figure, output_paths
-from linmem.runs.directory import load_run
-
-FILES = ("continuation.mid", "continuation.wav", "continuation.png")
+from linmem.data.midi import NOTES
+from linmem.music.sampling import SamplingOptions, check_options, sample_frame
+from linmem.nn.nade import FrameDistribution, Voices
+from linmem.nn.sequence_model import SequenceModel
 
 
-def generate(
-    run: Path,
-    folder: Path,
+@torch.no_grad()
+def continue_piece(
+    model: nn.Module,
+    prompt: Tensor,
+    steps: int,
     *,
-    piece: str = "0",
-    prompt_length: int = 16,
-    steps: int = 48,
     temperature: float = 1.0,
     top_p: float = 1.0,
     voices: int | None = None,
     max_voices: int | None = None,
-    tempo: float = 90.0,
-    steps_per_quarter: int | None = None,
     seed: int = 0,
-    device: str = "cpu",
-    force: bool = False,
-) -> list[Path]:
-    """Continue a piece with the model of a run.
+) -> Tensor:
+    """Continue a piano roll by frames sampled from a model.
 
     Parameters
     ----------
-    run : Path
-        The run directory.
-    folder : Path
-        Output folder for `continuation.mid`, `continuation.wav` and `continuation.png`.
-    piece : str
-        Index of a piece of the run's test split, or the path of a MIDI file.
-    prompt_length : int
-        Number of steps of the piece that the model reads first.
+    model : SequenceModel
+        Trained to predict the next frame: the logits of independent notes, or with a NADE a joint distribution.
+    prompt : Tensor
+        (T, a) piano roll of 0 and 1, T ≥ 1. With 176 columns, the second half marks onsets.
     steps : int
-        Number of steps to sample.
+        S, the number of frames to sample.
     temperature, top_p, voices, max_voices
-        See `linmem.music.sampling.SamplingOptions`. With `voices` or `max_voices`, MIDI has one track per voice if no
-        frame has more notes.
-    tempo : float
-        Quarter notes per minute.
-    steps_per_quarter : int, optional
-        Steps per quarter note; by default that of the run's data set.
+        See `SamplingOptions`. With a NADE, temperature and nucleus act on the choice of the next note of a chord.
     seed : int
         The same seed gives the same continuation.
-    device : str
-        Where the model runs.
-    force : bool
-        Whether an earlier continuation may be replaced.
 
     Returns
     -------
-    list of Path
-        The files: MIDI, WAV, figure.
+    Tensor
+        (S, a), the continuation without the prompt.
 
     Raises
     ------
     ValueError
-        The piece does not exist or is too short, or a number is out of range.
-    FileExistsError
-        `folder` already holds a continuation and `force` is false.
+        The model has no state, or a number is out of range.
+
+    Examples
+    --------
+    >>> model = SequenceModel(nn.LSTM(88, 4, batch_first=True), nn.Linear(4, 88))
+    >>> continuation = continue_piece(model, torch.zeros(2, 88), steps=5, voices=4)
+    >>> continuation.shape, continuation.sum(1).tolist()
+    (torch.Size([5, 88]), [4.0, 4.0, 4.0, 4.0, 4.0])
     """
-    if prompt_length < 1:
-        raise ValueError(f"prompt_length must be at least 1, got {prompt_length}. Raise prompt_length.")
-    options, model = load_run(run)
-    resolution = steps_per_quarter
-    if piece.isdigit() or resolution is None:
-        splits = options.load_data()
-        if splits.kind != "piano_roll":
-            raise ValueError(
-                f"run must be of piano rolls, got one of {splits.kind} ({options.data}). Name another run."
-            )
-        resolution = resolution or splits.steps_per_quarter or 1
-    if piece.isdigit():
-        if int(piece) >= len(splits.test):
-            raise ValueError(
-                f"piece must be an index of the test split of {options.data}, which has pieces 0 to "
-                f"{len(splits.test) - 1}, got {piece}. Change piece."
-            )
-        roll = splits.test[int(piece)]
-    else:
-        roll = midi.piano_roll(piece, resolution, onsets=getattr(model, "input_size", None) == 2 * midi.NOTES)
-    if len(roll) < prompt_length:
-        raise ValueError(f"prompt_length must be at most the piece's {len(roll)} steps, got {prompt_length}. Lower it.")
-    prompt = roll[:prompt_length].to(device)
-    sampled = continue_piece(
-        model.to(device),
-        prompt,
-        steps,
-        temperature=temperature,
-        top_p=top_p,
-        voices=voices,
-        max_voices=max_voices,
-        seed=seed,
-    )
-    whole = torch.cat([prompt, sampled]).cpu()
-    paths = output_paths(folder, FILES, force)
-    write_music(whole, paths[0], paths[1], resolution, tempo, voices or max_voices)
-    with figure(paths[2], 1, width=10, height=4) as axes:
-        figures.piano_roll(axes[0], whole, split_at=prompt_length)
-        axes[0].set_title(f"prompt of {prompt_length} steps, continuation of {steps} steps")
-    return paths
+    if not isinstance(model, SequenceModel):
+        raise ValueError(
+            f"model must carry a state between frames, got a {type(model).__name__}. Generate with a recurrent model."
+        )
+    for name, value in (("steps", steps), ("prompt length", len(prompt))):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}. Raise it.")
+    onsets = prompt.shape[1] == 2 * NOTES
+    options = SamplingOptions(temperature, top_p, voices, max_voices)
+    check_options(options, NOTES if onsets else prompt.shape[1])
+    generator = torch.Generator().manual_seed(seed)
+    was_training = model.training
+    model.eval()
+    outputs, state = model(prompt[None])
+    frames = [prompt[-1]]
+    for _ in range(steps):
+        last = outputs[0, -1].cpu()
+        if isinstance(last, FrameDistribution):
+            frame = _sample_joint(last, frames[-1].cpu(), options, generator)
+        elif onsets:
+            frame = _sample_with_onsets(last, frames[-1].cpu(), options, generator)
+        else:
+            frame = sample_frame(last, options, generator)
+        frames.append(frame.to(prompt))
+        outputs, state = model(frames[-1][None, None], state)
+    model.train(was_training)
+    return torch.stack(frames[1:])
 
 
-def write_music(
-    roll: torch.Tensor,
-    sound: Path,
-    audio: Path,
-    steps_per_quarter: int = 1,
-    tempo: float = 90.0,
-    voices: int | None = None,
-) -> None:
-    """Write a piano roll as MIDI and WAV.
+def joint_voices(options: SamplingOptions) -> Voices:
+    """Options of a NADE's sampler that correspond to `options`."""
+    maximum = options.max_voices if options.voices is None else options.voices
+    return Voices(options.temperature, options.top_p, options.voices or 0, maximum)
 
-    Parameters
-    ----------
-    roll : Tensor
-        (T, 88), or (T, 176) with onsets.
-    sound, audio : Path
-        The MIDI and the WAV file.
-    steps_per_quarter : int
-        Rows per quarter note.
-    tempo : float
-        Quarter notes per minute.
-    voices : int, optional
-        Number of tracks, one per voice, if no frame has more notes; else one track.
-    """
-    if voices is not None and int(roll[:, : midi.NOTES].sum(1).max()) <= voices:
-        score = voice_score(roll, voices, steps_per_quarter)
-        names = NAMES if voices == len(NAMES) else [f"voice {i + 1}" for i in range(voices)]
-    else:
-        score, names = midi.to_score(roll, steps_per_quarter), ["piano roll"]
-    write_score(score, sound, tempo, names)
-    write_wav(synthesize(score, tempo), audio)
+
+def _sample_joint(
+    distribution: FrameDistribution, before: Tensor, options: SamplingOptions, generator: torch.Generator
+) -> Tensor:
+    """Sample a frame as a whole; with onsets, first the active notes, then onsets among them, as for logits."""
+    if len(before) != 2 * NOTES:
+        return distribution.sample(voices=joint_voices(options), generator=generator)
+    unknown = torch.full((NOTES,), torch.nan)
+    given = torch.cat([unknown, torch.zeros(NOTES)])
+    active = distribution.sample(given, joint_voices(options), generator)[:NOTES]
+    onset = torch.where(active == 1, torch.where(before[:NOTES] == 0, 1.0, torch.nan), 0.0)
+    unrestricted = Voices(options.temperature, options.top_p)
+    return distribution.sample(torch.cat([active, onset]), unrestricted, generator)
+
+
+def _sample_with_onsets(logits: Tensor, before: Tensor, options: SamplingOptions, generator: torch.Generator) -> Tensor:
+    """Sample active notes, then onsets among them; a note that was not active before always has an onset."""
+    active = sample_frame(logits[:NOTES], options, generator)
+    unrestricted = options._replace(voices=None, max_voices=None)
+    onset = sample_frame(logits[NOTES:], unrestricted, generator)
+    return torch.cat([active, active & (onset | (before[:NOTES] == 0))])

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from linmem.data import load, midi
 from linmem.data.midi_file import read_score
-from linmem.music.continuation import write_music
-from linmem.music.generate import joint_voices
+from linmem.music.continuation import joint_voices
+from linmem.music.generate import write_music
 from linmem.music.sampling import SamplingOptions, check_options
 from linmem.nn.sequence_model import SequenceModel
 from linmem.reporting import figures

@@ -24,7 +24,7 @@ from linmem.nn.scan.activations import activation
 from linmem.nn.scan.autocast import autocast_dtype, device_type
 from linmem.nn.scan.checks import check_choice, check_dtype_and_device, check_positive, check_tensor, functional_sizes
 from linmem.nn.scan.packing import Rows, to_rows
-from linmem.nn.scan.parameters import MEMORIES
+from linmem.nn.scan.recurrent_parameters import MEMORIES
 from linmem.nn.scan.reference import step as scan_step
 
 OUTPUTS = ("memory", "functional")

@@ -13,7 +13,7 @@ from torch import Tensor
 from linmem.nn.scan.activations import activation
 from linmem.nn.scan.autocast import autocast_dtype, device_type
 from linmem.nn.scan.checks import check_choice, check_dtype_and_device, check_positive, check_tensor, functional_sizes
-from linmem.nn.scan.parameters import MEMORIES, RecurrentParameters
+from linmem.nn.scan.recurrent_parameters import MEMORIES, RecurrentParameters
 from linmem.nn.scan.reference import States
 from linmem.nn.scan.reference import step as scan_step
 

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from linmem.nn.scan.memory import as_matrix
-from linmem.nn.scan.parameters import RecurrentParameters
+from linmem.nn.scan.recurrent_parameters import RecurrentParameters
 
 ITERATIONS = 8  # of the power method; repeated after every step of the optimizer
 GRID = 8  # a limit from the starting norm is a multiple of 1/8, so that a resumed run finds the same one

@@ -34,7 +34,7 @@ from linmem.runs.directory import (
 )
 from linmem.runs.options import RunOptions, check_pretraining
 from linmem.storage.atomic import write_json, write_lines
-from linmem.training import distributed
+from linmem.training import data_parallel
 from linmem.training.checkpoint import TrainingState, read_history
 from linmem.training.joint_task import JointNextFrame
 from linmem.training.loop import History, evaluate_on_examples, train_on_examples
@@ -90,10 +90,10 @@ def run(
     model = build_model(options.model, splits.features, prepared.output_size, options.training.seed)
     task = _task_for(model, prepared.task)
     with ExitStack() as stack:
-        if distributed.rank() == 0:
+        if data_parallel.rank() == 0:
             stack.enter_context(run_directory(folder, resume=resume, force=force))
             write_config(folder, options, splits, prepared.output_size)
-        distributed.wait()
+        data_parallel.wait()
         if options.pretraining.output_bias_init == "marginal":
             set_output_bias_(model, task.constant(torch.cat(training.targets), prepared.output_size))
         model = model.to(device)
@@ -101,7 +101,7 @@ def run(
             _pretrain(model, options, prepared, folder, progress)
         history = _train(model, task, prepared, options, folder, progress)
         summary = _summarize(model, task, prepared, history, folder)
-        if distributed.rank() == 0:
+        if data_parallel.rank() == 0:
             write_lines(folder / HISTORY, history.epochs)  # missing if the process was killed after its last epoch
             write_json(folder / SCORES, asdict(summary))
     return summary
@@ -287,7 +287,7 @@ def _pretrain(model: nn.Module, options: RunOptions, prepared: PreparedTask, fol
         epochs = len(pretrained.history.epochs)
     if model.is_joint:
         model.readout.set_note_biases_(readout.weight, readout.bias)
-    if distributed.rank() == 0:
+    if data_parallel.rank() == 0:
         seconds = time.perf_counter() - started + sum(row.seconds for row in before)
         cpu_seconds = time.process_time() - cpu_started + sum(row.cpu_seconds or 0.0 for row in before)
         write_json(folder / PRETRAINING, {"seconds": seconds, "cpu_seconds": cpu_seconds, "epochs": epochs})

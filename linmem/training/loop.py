@@ -2,7 +2,7 @@
 
 All randomness of an epoch (order, batches, dropout) is drawn from (seed, epoch) alone. A run therefore resumes from the
 weights, Adam's moments and the number of epochs, and on a CPU ends with the same bits as an uninterrupted run. Under
-`torchrun` each worker takes a part of every batch, and the result is that of one process (`training.distributed`).
+`torchrun` each worker takes a part of every batch, and the result is that of one process (`training.data_parallel`).
 
 The loss is a mean over the targets of a batch, for music over frames; padding enters neither loss nor metrics.
 """
@@ -27,7 +27,7 @@ from tqdm import tqdm
 from linmem.nn.baselines import RNNRBM, orthogonality_penalty
 from linmem.nn.norm_limits import apply_norm_limits
 from linmem.nn.sequence_model import SequenceModel, parameter_groups
-from linmem.training import distributed
+from linmem.training import data_parallel
 from linmem.training.batching import Chunk, chunks, on_device, ordered_buckets, shuffled_buckets
 from linmem.training.checkpoint import Epoch, TrainingState, resume, save
 from linmem.training.metrics import Scores
@@ -117,11 +117,11 @@ def train_on_examples(
     state = TrainingState(model, _adam(model, options), _average(model, options))
     if checkpoint and checkpoint.exists():
         resume(state, asdict(options), checkpoint)
-    distributed.wait()  # all workers read the checkpoint before the first one writes it
-    parallel = distributed.average_gradients(model)
+    data_parallel.wait()  # all workers read the checkpoint before the first one writes it
+    parallel = data_parallel.average_gradients(model)
     training, valid = on_device(training, model), on_device(valid, model)
     batch_size = batch_size or options.batch_size
-    first = distributed.rank() == 0
+    first = data_parallel.rank() == 0
     bar = tqdm(
         total=options.max_epochs, initial=state.epoch, unit="epoch", disable=None if progress and first else True
     )
@@ -174,10 +174,10 @@ def count(model: nn.Module, examples: Examples | Steps, task: Task, batch_size: 
         parts = [
             task.count(*_outputs_and_targets(model, chunk))
             for bucket in buckets
-            for chunk in chunks(examples, bucket, 0, distributed.rank(), distributed.size())
+            for chunk in chunks(examples, bucket, 0, data_parallel.rank(), data_parallel.size())
         ]
     model.train(was_training)
-    return distributed.sum_over_workers(reduce(add, parts), examples.inputs[0].device)
+    return data_parallel.sum_over_workers(reduce(add, parts), examples.inputs[0].device)
 
 
 def evaluate(model: nn.Module, splits: Any, task: Task, split: str = "test") -> Scores:
@@ -221,10 +221,10 @@ def _train_epoch(
     random = np.random.default_rng([options.seed, state.epoch])
     device = examples.inputs[0].device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(int(random.integers(2**62)) + distributed.rank())
+        torch.manual_seed(int(random.integers(2**62)) + data_parallel.rank())
         for bucket in shuffled_buckets(examples, batch_size, random):
             memory: Any = None
-            for chunk in chunks(examples, bucket, options.truncate, distributed.rank(), distributed.size()):
+            for chunk in chunks(examples, bucket, options.truncate, data_parallel.rank(), data_parallel.size()):
                 with _precision(device, options):
                     outputs, memory = model(chunk.values) if memory is None else model(chunk.values, _detached(memory))
                 if chunk.num_targets == 0:
@@ -232,14 +232,14 @@ def _train_epoch(
                 loss = task.loss(outputs[chunk.target_mask].float(), chunk.targets)
                 state.optimizer.zero_grad()
                 # The mean over workers is the loss per target of the whole batch; each worker adds the same penalty.
-                (loss * distributed.size() / chunk.num_targets + _penalty(state.model, options)).backward()
+                (loss * data_parallel.size() / chunk.num_targets + _penalty(state.model, options)).backward()
                 nn.utils.clip_grad_norm_(model.parameters(), options.clip)
                 state.optimizer.step()
                 apply_norm_limits(state.model)  # before the weights are averaged or written
                 if state.average is not None:
                     state.average.update_parameters(state.model)
                 total = _Loss(total.value + loss.item(), total.targets + len(chunk.targets))
-    total = distributed.sum_over_workers(total, device)
+    total = data_parallel.sum_over_workers(total, device)
     return total.value / total.targets
 
 

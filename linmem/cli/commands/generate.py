@@ -61,9 +61,9 @@ def generate(
 
         linmem generate runs/chorales-lmn-b-seed0 --piece 3 --prompt_length 32
     """
-    from linmem.music import continuation
+    from linmem.music.generate import generate as run_generate
 
-    for path in continuation.generate(
+    for path in run_generate(
         Path(run),
         Path(out or Path(run) / "generated"),
         piece=piece,

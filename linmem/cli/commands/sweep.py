@@ -51,7 +51,7 @@ def sweep(
         linmem sweep chorales --grid smoke
     """
     from linmem.runs.sweep import space as spaces
-    from linmem.runs.sweep.sweep import sweep, table
+    from linmem.runs.sweep.run_sweep import sweep, table
 
     if (space is None) == (grid is None):
         raise ValueError("either --space FILE or --grid NAME must be given, got both or none.")

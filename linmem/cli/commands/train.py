@@ -43,14 +43,14 @@ def train(
         linmem train chorales --model lmn-b --hidden_size 100 --memory_size 250
     """
     from linmem.runs import runner
-    from linmem.training import distributed
+    from linmem.training import data_parallel
 
     run_options = with_options(RunOptions(data), options)
     folder = Path(out) if out else _default_folder(run_options)
     if resume and (folder / CONFIG).exists():
         run_options = with_options(RunOptions(data, *_groups(read_options(folder))), options)
     summary = runner.run(run_options, folder, resume=resume, force=force, device=device, progress=True)
-    if distributed.rank() > 0:
+    if data_parallel.rank() > 0:
         return
     name = run_options.model.model
     print(runner.scores_table({summary.baseline_name: summary.baseline, f"{name} (valid)": summary.scores}))

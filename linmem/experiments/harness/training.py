@@ -17,7 +17,7 @@ from linmem.runs.directory import (
     PRETRAINING,
 )
 from linmem.runs.options import RunOptions
-from linmem.runs.sweep.sweep import Outcome, sweep
+from linmem.runs.sweep.run_sweep import Outcome, sweep
 from linmem.storage.atomic import read_lines, write_text
 from linmem.training.loop import (
     DivergenceError,

@@ -34,7 +34,7 @@ from linmem.nn.registry import ModelOptions
 from linmem.runs.options import PretrainingOptions, RunOptions
 from linmem.runs.queue import run_jobs
 from linmem.runs.runner import evaluate_run
-from linmem.runs.sweep.sweep import Outcome
+from linmem.runs.sweep.run_sweep import Outcome
 from linmem.training.options import TrainingOptions
 
 

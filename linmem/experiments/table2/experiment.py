@@ -41,7 +41,7 @@ from linmem.runs.directory import (
 from linmem.runs.options import RunOptions
 from linmem.runs.queue import run_jobs
 from linmem.runs.sweep import space
-from linmem.runs.sweep.sweep import Outcome
+from linmem.runs.sweep.run_sweep import Outcome
 from linmem.storage.atomic import read_lines
 from linmem.training.metrics import FrameScores
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from linmem.nn.nade.fused import nade_nll
-from linmem.nn.nade.sampling import Marginals, Voices, estimate_marginals, sample_frames
+from linmem.nn.nade.joint_sampling import Marginals, Voices, estimate_marginals, sample_frames
 
 ORDERS = ("ascending", "descending")
 WEIGHT_STD = 0.05  # standard deviation of W and V at the start

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from linmem.estimators.memories import MEMORIES
+from linmem.estimators.memory_filters import MEMORIES
 
 DECAYS = (0.3, 0.6, 0.8, 0.9, 0.97)
 
