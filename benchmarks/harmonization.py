@@ -25,6 +25,7 @@ from torch import Tensor
 
 from linmem import data
 from linmem.music.harmonize import harmonize_melody
+from linmem.music.sampling import SamplingOptions
 from linmem.nn.nade import Voices
 from linmem.nn.sequence_model import SequenceModel
 from linmem.reporting import tables
@@ -119,7 +120,7 @@ def rows(model: SequenceModel, training: Sequence[Tensor], pieces: Sequence[Tens
                 "true past %": share([with_true_past(model, piece, temperature, generator) for piece in pieces], truth),
                 "own past %": share(
                     [
-                        harmonize_melody(model, melody_of(piece), temperature=temperature or 1e-6, voices=None)
+                        harmonize_melody(model, melody_of(piece), SamplingOptions(temperature or 1e-6))
                         for piece in pieces
                     ],
                     pieces,

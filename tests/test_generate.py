@@ -46,7 +46,7 @@ def test_a_certain_model_is_followed():
 def test_the_state_continues_from_the_prompt(name):
     model = build_model(ModelOptions(name, 5, 6), 4, 4)
     prompt = (torch.rand(7, 4, generator=torch.Generator().manual_seed(0)) < 0.5).float()
-    drawn = continue_piece(model, prompt, 5, temperature=1e-6)
+    drawn = continue_piece(model, prompt, 5, SamplingOptions(temperature=1e-6))
     past = prompt
     for frame in drawn:  # near temperature 0: the most probable frame given the past
         with torch.no_grad():
@@ -57,12 +57,12 @@ def test_the_state_continues_from_the_prompt(name):
 def test_seed_voices_and_temperature():
     model = build_model(ModelOptions("lmn-b", 5, 6), 12, 12)
     prompt = torch.zeros(2, 12)
-    first, again, other = (continue_piece(model, prompt, 30, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (continue_piece(model, prompt, 30, SamplingOptions(seed=seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert first.sum(1).max() > 3
-    assert continue_piece(model, prompt, 30, seed=1, max_voices=3).sum(1).max() == 3
-    assert continue_piece(model, prompt, 30, seed=1, voices=3).sum(1).eq(3).all()
+    assert continue_piece(model, prompt, 30, SamplingOptions(seed=1, max_voices=3)).sum(1).max() == 3
+    assert continue_piece(model, prompt, 30, SamplingOptions(seed=1, voices=3)).sum(1).eq(3).all()
 
 
 def test_mode_and_global_generator_stay_unchanged():
@@ -78,7 +78,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
         continue_piece(model, torch.zeros(2, 4), 0)
     with pytest.raises(ValueError, match="temperature must be above 0, got -1"):
-        continue_piece(model, torch.zeros(2, 4), 3, temperature=-1)
+        continue_piece(model, torch.zeros(2, 4), 3, SamplingOptions(temperature=-1))
     with pytest.raises(ValueError, match="prompt length must be at least 1, got 0"):
         continue_piece(model, torch.zeros(0, 4), 3)
     with pytest.raises(ValueError, match="model must carry a state between frames, got a UnfoldedNetwork"):
@@ -169,7 +169,7 @@ def test_sampling_options_out_of_range(options, message):
 
 def test_onsets_belong_to_active_notes_and_begin_every_run():
     model = build_model(ModelOptions("lmn-b", 5, 6), 176, 176)
-    roll = continue_piece(model, torch.zeros(1, 176), 20, max_voices=6)
+    roll = continue_piece(model, torch.zeros(1, 176), 20, SamplingOptions(max_voices=6))
     active, onset = roll[:, :88].bool(), roll[:, 88:].bool()
     before = torch.cat([torch.zeros(1, 88, dtype=torch.bool), active[:-1]])
     assert active.any()
@@ -181,14 +181,14 @@ def test_onsets_belong_to_active_notes_and_begin_every_run():
 def test_a_joint_model_is_sampled_from_its_distribution(notes):
     model = build_model(ModelOptions("lmn-b", 5, 6, readout="nade"), notes, notes)
     prompt = torch.zeros(3, notes)
-    first, again = (continue_piece(model, prompt, 6, seed=2) for _ in range(2))
+    first, again = (continue_piece(model, prompt, 6, SamplingOptions(seed=2)) for _ in range(2))
     assert torch.equal(first, again)
     if notes == 176:
         assert not (first[:, 88:] > first[:, :88]).any()
-        assert continue_piece(model, prompt, 6, voices=4)[:, :88].sum(1).tolist() == [4] * 6
+        assert continue_piece(model, prompt, 6, SamplingOptions(voices=4))[:, :88].sum(1).tolist() == [4] * 6
         return
-    assert continue_piece(model, prompt, 6, voices=4).sum(1).tolist() == [4] * 6
-    assert continue_piece(model, prompt, 6, max_voices=2).sum(1).max() <= 2
+    assert continue_piece(model, prompt, 6, SamplingOptions(voices=4)).sum(1).tolist() == [4] * 6
+    assert continue_piece(model, prompt, 6, SamplingOptions(max_voices=2)).sum(1).max() <= 2
     with torch.no_grad():  # the first frame is one draw from the model's distribution with the same generator
         outputs, _ = model.eval()(prompt[None])
     expected = outputs[0, -1].sample(generator=torch.Generator().manual_seed(2))

@@ -8,6 +8,7 @@ from linmem.data import midi
 from linmem.data.midi_file import Note, Score, read_score, write_score
 from linmem.music.continuation import continue_piece
 from linmem.music.harmonize import harmonize_melody
+from linmem.music.sampling import SamplingOptions
 from linmem.nn.registry import ModelOptions, build_model
 
 
@@ -28,16 +29,18 @@ def melody_of(*pitches):
 @pytest.mark.parametrize("order", ["ascending", "descending"])
 def test_continuation_keeps_the_number_of_voices_and_repeats(name, order):
     model, prompt = model_of(order, 12, name), torch.zeros(2, 12)
-    first, again, other = (continue_piece(model, prompt, 30, voices=3, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (
+        continue_piece(model, prompt, 30, SamplingOptions(voices=3, seed=seed)) for seed in (1, 1, 2)
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert (first.sum(1) == 3).all()
-    assert continue_piece(model, prompt, 30, max_voices=2).sum(1).max() <= 2
+    assert continue_piece(model, prompt, 30, SamplingOptions(max_voices=2)).sum(1).max() <= 2
 
 
 def test_continuation_near_temperature_zero_is_the_most_probable_next_note_each_time():
     model, prompt = model_of(notes=12), (torch.arange(24).view(2, 12) % 5 == 0).float()
-    sampled = continue_piece(model, prompt, 4, temperature=1e-6)
+    sampled = continue_piece(model, prompt, 4, SamplingOptions(temperature=1e-6))
     read = prompt
     for frame in sampled:
         with torch.no_grad():
@@ -54,7 +57,7 @@ def _greedy():
 
 def test_continuation_with_onsets_has_them_only_at_active_notes():
     model = model_of("ascending", 176)
-    sampled = continue_piece(model, torch.zeros(1, 176), 20, voices=4)
+    sampled = continue_piece(model, torch.zeros(1, 176), 20, SamplingOptions(voices=4))
     active, onset = sampled[:, :88], sampled[:, 88:]
     assert (active.sum(1) == 4).all()
     assert (onset <= active).all()
@@ -64,14 +67,14 @@ def test_continuation_with_onsets_has_them_only_at_active_notes():
 
 def test_the_melody_is_the_highest_of_the_voices():
     melody = melody_of(72, 72, 74, 0, 76, 77)
-    roll = harmonize_melody(model_of(), melody, seed=3)
+    roll = harmonize_melody(model_of(), melody, SamplingOptions(voices=4, seed=3))
     sounding = melody.any(1)
     assert torch.equal(roll[sounding].sum(1), torch.full((5,), 4.0))
     assert torch.equal(roll[~sounding], melody[~sounding])
     highest = 87 - roll[sounding].flip(1).argmax(1)
     assert torch.equal(highest, melody[sounding].argmax(1))
-    assert torch.equal(roll, harmonize_melody(model_of(), melody, seed=3))
-    assert not torch.equal(roll, harmonize_melody(model_of(), melody, seed=4))
+    assert torch.equal(roll, harmonize_melody(model_of(), melody, SamplingOptions(voices=4, seed=3)))
+    assert not torch.equal(roll, harmonize_melody(model_of(), melody, SamplingOptions(voices=4, seed=4)))
 
 
 def test_voices_are_sampled_from_the_conditional_distribution():
@@ -82,7 +85,7 @@ def test_voices_are_sampled_from_the_conditional_distribution():
         frames = torch.cat([((torch.arange(16)[:, None] >> torch.arange(4)) & 1).float(), torch.ones(16, 1)], 1)
         probability = torch.exp(-outputs[0][[0] * 16].nll(frames))
     probability /= probability.sum()
-    drawn = torch.cat([harmonize_melody(model, melody, voices=None, seed=seed) for seed in range(600)])
+    drawn = torch.cat([harmonize_melody(model, melody, SamplingOptions(seed=seed)) for seed in range(600)])
     counts = torch.bincount((drawn[:, :4] @ (2.0 ** torch.arange(4))).long(), minlength=16)
     error = (probability * (1 - probability) / 600).sqrt()
     assert ((counts / 600 - probability).abs() / error).max() < 4.5

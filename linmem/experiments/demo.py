@@ -24,6 +24,7 @@ from linmem import data
 from linmem.analysis import memory_curve
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.music.generate import generate
+from linmem.music.sampling import SamplingOptions
 from linmem.nn.registry import ModelOptions
 from linmem.reporting import figures, tables
 from linmem.reporting.output import figure, output_paths
@@ -102,7 +103,8 @@ def run(folder: Path, *, seed: int = 0, quick: bool = False, force: bool = False
     _draw_learning(folder, quick)
     _announce("solving the autoencoder")
     _draw_memory(folder, quick)
-    generate(_run_folder(folder, "pretrained LMN-B", quick), folder, voices=4, seed=seed, force=True)
+    sampling = SamplingOptions(voices=4, seed=seed)
+    generate(_run_folder(folder, "pretrained LMN-B", quick), folder, sampling=sampling, force=True)
     return text
 
 

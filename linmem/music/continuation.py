@@ -5,27 +5,19 @@ Symbols: T frames of the prompt, S frames to sample, a notes.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from linmem.data.midi import NOTES
-from linmem.music.sampling import SamplingOptions, check_options, sample_frame
+from linmem.music.sampling import DEFAULTS, SamplingOptions, check_options, sample_frame
 from linmem.nn.nade import FrameDistribution, Voices
 from linmem.nn.sequence_model import SequenceModel
 
 
 @torch.no_grad()
-def continue_piece(
-    model: nn.Module,
-    prompt: Tensor,
-    steps: int,
-    *,
-    temperature: float = 1.0,
-    top_p: float = 1.0,
-    voices: int | None = None,
-    max_voices: int | None = None,
-    seed: int = 0,
-) -> Tensor:
+def continue_piece(model: nn.Module, prompt: Tensor, steps: int, sampling: SamplingOptions = DEFAULTS) -> Tensor:
     """Continue a piano roll by frames sampled from a model.
 
     Parameters
@@ -36,10 +28,8 @@ def continue_piece(
         (T, a) piano roll of 0 and 1, T ≥ 1. With 176 columns, the second half marks onsets.
     steps : int
         S, the number of frames to sample.
-    temperature, top_p, voices, max_voices
-        See `SamplingOptions`. With a NADE, temperature and nucleus act on the choice of the next note of a chord.
-    seed : int
-        The same seed gives the same continuation.
+    sampling : SamplingOptions
+        Temperature, nucleus, number of voices and seed.
 
     Returns
     -------
@@ -54,7 +44,7 @@ def continue_piece(
     Examples
     --------
     >>> model = SequenceModel(nn.LSTM(88, 4, batch_first=True), nn.Linear(4, 88))
-    >>> continuation = continue_piece(model, torch.zeros(2, 88), steps=5, voices=4)
+    >>> continuation = continue_piece(model, torch.zeros(2, 88), 5, SamplingOptions(voices=4))
     >>> continuation.shape, continuation.sum(1).tolist()
     (torch.Size([5, 88]), [4.0, 4.0, 4.0, 4.0, 4.0])
     """
@@ -66,9 +56,8 @@ def continue_piece(
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}. Raise it.")
     onsets = prompt.shape[1] == 2 * NOTES
-    options = SamplingOptions(temperature, top_p, voices, max_voices)
-    check_options(options, NOTES if onsets else prompt.shape[1])
-    generator = torch.Generator().manual_seed(seed)
+    check_options(sampling, NOTES if onsets else prompt.shape[1])
+    generator = torch.Generator().manual_seed(sampling.seed)
     was_training = model.training
     model.eval()
     outputs, state = model(prompt[None])
@@ -76,11 +65,11 @@ def continue_piece(
     for _ in range(steps):
         last = outputs[0, -1].cpu()
         if isinstance(last, FrameDistribution):
-            frame = _sample_joint(last, frames[-1].cpu(), options, generator)
+            frame = _sample_joint(last, frames[-1].cpu(), sampling, generator)
         elif onsets:
-            frame = _sample_with_onsets(last, frames[-1].cpu(), options, generator)
+            frame = _sample_with_onsets(last, frames[-1].cpu(), sampling, generator)
         else:
-            frame = sample_frame(last, options, generator)
+            frame = sample_frame(last, sampling, generator)
         frames.append(frame.to(prompt))
         outputs, state = model(frames[-1][None, None], state)
     model.train(was_training)
@@ -110,6 +99,6 @@ def _sample_joint(
 def _sample_with_onsets(logits: Tensor, before: Tensor, options: SamplingOptions, generator: torch.Generator) -> Tensor:
     """Sample active notes, then onsets among them; a note that was not active before always has an onset."""
     active = sample_frame(logits[:NOTES], options, generator)
-    unrestricted = options._replace(voices=None, max_voices=None)
+    unrestricted = replace(options, voices=None, max_voices=None)
     onset = sample_frame(logits[NOTES:], unrestricted, generator)
     return torch.cat([active, active & (onset | (before[:NOTES] == 0))])

@@ -10,6 +10,7 @@ from linmem.data import midi
 from linmem.data.midi_file import write_score
 from linmem.music.audio import synthesize, write_wav
 from linmem.music.continuation import continue_piece
+from linmem.music.sampling import DEFAULTS, SamplingOptions
 from linmem.music.voices import NAMES, voice_score
 from linmem.reporting import figures
 from linmem.reporting.output import figure, output_paths
@@ -25,13 +26,9 @@ def generate(
     piece: str = "0",
     prompt_length: int = 16,
     steps: int = 48,
-    temperature: float = 1.0,
-    top_p: float = 1.0,
-    voices: int | None = None,
-    max_voices: int | None = None,
+    sampling: SamplingOptions = DEFAULTS,
     tempo: float = 90.0,
     steps_per_quarter: int | None = None,
-    seed: int = 0,
     device: str = "cpu",
     force: bool = False,
 ) -> list[Path]:
@@ -49,15 +46,13 @@ def generate(
         Number of steps of the piece that the model reads first.
     steps : int
         Number of steps to sample.
-    temperature, top_p, voices, max_voices
-        See `linmem.music.sampling.SamplingOptions`. With `voices` or `max_voices`, MIDI has one track per voice if no
-        frame has more notes.
+    sampling : SamplingOptions
+        Temperature, nucleus, number of voices and seed. With `voices` or `max_voices`, MIDI has one track per voice if
+        no frame has more notes.
     tempo : float
         Quarter notes per minute.
     steps_per_quarter : int, optional
         Steps per quarter note; by default that of the run's data set.
-    seed : int
-        The same seed gives the same continuation.
     device : str
         Where the model runs.
     force : bool
@@ -98,19 +93,10 @@ def generate(
     if len(roll) < prompt_length:
         raise ValueError(f"prompt_length must be at most the piece's {len(roll)} steps, got {prompt_length}. Lower it.")
     prompt = roll[:prompt_length].to(device)
-    sampled = continue_piece(
-        model.to(device),
-        prompt,
-        steps,
-        temperature=temperature,
-        top_p=top_p,
-        voices=voices,
-        max_voices=max_voices,
-        seed=seed,
-    )
+    sampled = continue_piece(model.to(device), prompt, steps, sampling)
     whole = torch.cat([prompt, sampled]).cpu()
     paths = output_paths(folder, FILES, force)
-    write_music(whole, paths[0], paths[1], resolution, tempo, voices or max_voices)
+    write_music(whole, paths[0], paths[1], resolution, tempo, sampling.voices or sampling.max_voices)
     with figure(paths[2], 1, width=10, height=4) as axes:
         figures.piano_roll(axes[0], whole, split_at=prompt_length)
         axes[0].set_title(f"prompt of {prompt_length} steps, continuation of {steps} steps")

@@ -25,20 +25,12 @@ from linmem.reporting import figures
 from linmem.reporting.output import figure, output_paths
 from linmem.runs.directory import load_run
 
+FOUR_VOICES = SamplingOptions(voices=4)
 FILES = ("harmonization.mid", "harmonization.wav", "harmonization.png")
 
 
 @torch.no_grad()
-def harmonize_melody(
-    model: nn.Module,
-    melody: Tensor,
-    *,
-    temperature: float = 1.0,
-    top_p: float = 1.0,
-    voices: int | None = 4,
-    max_voices: int | None = None,
-    seed: int = 0,
-) -> Tensor:
+def harmonize_melody(model: nn.Module, melody: Tensor, sampling: SamplingOptions = FOUR_VOICES) -> Tensor:
     """Sample voices below a melody.
 
     Parameters
@@ -47,10 +39,8 @@ def harmonize_melody(
         With a NADE of order "descending".
     melody : Tensor
         (T, a) piano roll with at most one note per step.
-    temperature, top_p, voices, max_voices
-        See `linmem.music.sampling.SamplingOptions`; the melody counts as a voice.
-    seed : int
-        The same seed gives the same voices.
+    sampling : SamplingOptions
+        Temperature, nucleus, number of voices and seed; the melody counts as a voice.
 
     Returns
     -------
@@ -72,10 +62,9 @@ def harmonize_melody(
             "model must have a NADE readout in descending order to harmonize, got another. Train with --readout nade"
             " --note_order descending."
         )
-    options = SamplingOptions(temperature, top_p, voices, max_voices)
-    check_options(options, melody.shape[1])
-    _check_melody(melody, voices or 1)
-    generator = torch.Generator(melody.device).manual_seed(seed)
+    check_options(sampling, melody.shape[1])
+    _check_melody(melody, sampling.voices or 1)
+    generator = torch.Generator(melody.device).manual_seed(sampling.seed)
     given = _given_notes(melody)
     was_training = model.training
     model.eval()
@@ -85,7 +74,7 @@ def harmonize_melody(
     for step in range(len(melody)):
         frame = melody[step]
         if sounding[step]:
-            frame = outputs[0, -1].sample(given[step], joint_voices(options), generator).to(melody)
+            frame = outputs[0, -1].sample(given[step], joint_voices(sampling), generator).to(melody)
         frames.append(frame)
         outputs, state = model(frame[None, None], state)
     model.train(was_training)
@@ -122,13 +111,9 @@ def harmonize(
     file: Path,
     folder: Path,
     *,
-    temperature: float = 1.0,
-    top_p: float = 1.0,
-    voices: int | None = 4,
-    max_voices: int | None = None,
+    sampling: SamplingOptions = FOUR_VOICES,
     tempo: float = 90.0,
     steps_per_quarter: int | None = None,
-    seed: int = 0,
     device: str = "cpu",
     force: bool = False,
 ) -> list[Path]:
@@ -142,8 +127,8 @@ def harmonize(
         MIDI file with the melody.
     folder : Path
         Output folder for `harmonization.mid`, `harmonization.wav` and `harmonization.png`.
-    temperature, top_p, voices, max_voices, seed
-        See `harmonize_melody`.
+    sampling : SamplingOptions
+        Temperature, nucleus, number of voices and seed; the melody counts as a voice.
     tempo : float
         Quarter notes per minute.
     steps_per_quarter : int, optional
@@ -175,17 +160,9 @@ def harmonize(
     resolution = steps_per_quarter or splits.steps_per_quarter or 1
     _check_range([note.pitch for note in read_score(file).notes], torch.cat(list(splits.train)), options.data)
     melody = midi.piano_roll(file, resolution).to(device)
-    roll = harmonize_melody(
-        model.to(device),
-        melody,
-        temperature=temperature,
-        top_p=top_p,
-        voices=None if max_voices else voices,
-        max_voices=max_voices,
-        seed=seed,
-    ).cpu()
+    roll = harmonize_melody(model.to(device), melody, sampling).cpu()
     paths = output_paths(folder, FILES, force)
-    write_music(roll, paths[0], paths[1], resolution, tempo, max_voices or voices)
+    write_music(roll, paths[0], paths[1], resolution, tempo, sampling.voices or sampling.max_voices)
     with figure(paths[2], 1, width=10, height=4) as axes:
         figures.piano_roll(axes[0], roll)
         axes[0].set_title(f"harmonization of {file.name}")

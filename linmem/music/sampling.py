@@ -11,33 +11,40 @@ Symbols: a notes, z logits, V voices.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 
-class SamplingOptions(NamedTuple):
-    """How frames are sampled.
+@dataclass(frozen=True)
+class SamplingOptions:
+    """Options of sampling.
 
     Parameters
     ----------
     temperature : float
         Divides the logits: below 1 less random, above 1 more; near 0 the most probable frame.
     top_p : float
-        In (0, 1]: an outcome of a note (active or not) is only sampled if it belongs to the most probable outcomes of
-        total probability `top_p`. 1 samples from all.
+        In (0, 1]: an outcome is only sampled if it belongs to the most probable outcomes of total probability `top_p`.
+        1 samples from all. An outcome is a note that is active or not; with a NADE, the next note of a chord.
     voices : int, optional
-        Exact number of notes per frame.
+        Exact number of simultaneous notes.
     max_voices : int, optional
-        Largest number of notes per frame.
+        Largest number of simultaneous notes.
+    seed : int
+        Seed of the sampling: the same seed gives the same frames.
     """
 
     temperature: float = 1.0
     top_p: float = 1.0
     voices: int | None = None
     max_voices: int | None = None
+    seed: int = 0
+
+
+DEFAULTS = SamplingOptions()
 
 
 def check_options(options: SamplingOptions, notes: int) -> None:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Any
+
+from linmem.cli.signature import Options
+from linmem.music.sampling import SamplingOptions
 
 
 def generate(
     run: str,
+    sampling: Annotated[Mapping[str, Any], Options(SamplingOptions)],
     *,
     out: str | None = None,
     piece: str = "0",
     prompt_length: int = 16,
     steps: int = 48,
-    temperature: float = 1.0,
-    top_p: float = 1.0,
-    voices: int | None = None,
-    max_voices: int | None = None,
     tempo: float = 90.0,
     steps_per_quarter: int | None = None,
-    seed: int = 0,
     device: str = "cpu",
     force: bool = False,
 ) -> None:
@@ -36,20 +37,10 @@ def generate(
         Steps of the piece that the model reads first.
     steps : int
         Steps to generate.
-    temperature : float
-        Divides the logits: below 1 less random, above 1 more random.
-    top_p : float
-        Probability of the most likely notes that may be sampled.
-    voices : int
-        Exact number of simultaneous notes.
-    max_voices : int
-        Largest number of simultaneous notes.
     tempo : float
         Quarter notes per minute.
     steps_per_quarter : int
         Steps per quarter note; by default that of the run's data set.
-    seed : int
-        Seed of the sampling.
     device : str
         cpu, cuda, cuda:1, …
     force : bool
@@ -69,13 +60,9 @@ def generate(
         piece=piece,
         prompt_length=prompt_length,
         steps=steps,
-        temperature=temperature,
-        top_p=top_p,
-        voices=voices,
-        max_voices=max_voices,
+        sampling=SamplingOptions(**sampling),
         tempo=tempo,
         steps_per_quarter=steps_per_quarter,
-        seed=seed,
         device=device,
         force=force,
     ):
