@@ -22,8 +22,7 @@ from torch import Tensor
 from linmem.analysis.memory_capacity import memory_capacity
 from linmem.autoencoder.coding import encode
 from linmem.data.synthetic import mackey_glass, noise, waveform
-from linmem.experiments.harness.catalog import Result, Results
-from linmem.experiments.harness.summarize import column, group_by, mean_range, select
+from linmem.experiments.harness.summarize import Result, Results, column, group_by, mean_range, pivot, select
 from linmem.experiments.harness.targets import Target
 from linmem.experiments.static import memories
 from linmem.experiments.static.memories import Memory
@@ -110,12 +109,8 @@ def show(results: Results, folder: Path) -> str:
             shown = select(results, series=0, input=kind, units=largest)
             figures.capacity_by_lag(panel, {one["memory"]: one["curve"] for one in shown})
             panel.set_title(f"{kind}, {largest} units")
-    rows = []
-    for (kind, p), group in group_by(results, "input", "units").items():
-        by_memory = group_by(group, "memory")
-        values = {name: mean_range(column(own, "capacity"), 1) for name, own in by_memory.items()}
-        rows.append({"input": kind, "units": p} | values)
-    return tables.markdown(rows)
+    headers = {"input": "input", "units": "units"}
+    return tables.markdown(pivot(results, headers, "memory", lambda own: mean_range(column(own, "capacity"), 1)))
 
 
 def targets(results: Results) -> list[Target]:

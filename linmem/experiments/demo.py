@@ -29,9 +29,7 @@ from linmem.nn.registry import ModelOptions
 from linmem.reporting import figures, tables
 from linmem.reporting.output import figure, output_paths
 from linmem.runs import runner
-from linmem.runs.directory import (
-    HISTORY,
-)
+from linmem.runs.directory import HISTORY
 from linmem.runs.options import PretrainingOptions, RunOptions
 from linmem.runs.runner import Summary
 from linmem.storage.atomic import read_lines, write_json, write_text

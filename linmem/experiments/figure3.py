@@ -7,17 +7,16 @@ the two initial readout biases, the run with the lower NLL on valid is shown. Th
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from linmem.experiments.harness.catalog import Result, Results
-from linmem.experiments.harness.summarize import group_by
+from linmem.experiments.harness.summarize import Group, Result, Results, averages, draw_curves, group_by, pivot
 from linmem.experiments.harness.targets import Target
-from linmem.experiments.harness.training import shared_runs, train_all
-from linmem.reporting import figures, tables
-from linmem.reporting.output import figure
+from linmem.experiments.harness.training import shared_runs, train_all, with_seed
+from linmem.reporting import tables
 from linmem.runs.sweep import space
 
 TITLE = "Figure 3: validation accuracy against hidden units"
@@ -50,7 +49,7 @@ GRIDS = {
 def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
     """One result per model and size, on valid; test is not read."""
     for row, one in search_spaces(config).items():
-        plan = [replace(o, training=replace(o.training, seed=seed)) for o in space.plan(config.data, one)]
+        plan = [with_seed(options, seed) for options in space.plan(config.data, one)]
         for outcome in train_all(plan, shared_runs(work)):
             model = outcome.options.model
             yield {
@@ -80,39 +79,27 @@ def search_spaces(config: Config) -> dict[str, space.Space]:
 
 def show(results: Results, folder: Path) -> str:
     """Accuracy at the threshold chosen on valid, in per cent, and NLL, by number of units."""
-    best = {row: _best_by_units(group) for row, group in group_by(results, "row").items()}
-    units = sorted({n for at in best.values() for n in at})
-    with figure(folder / "figure3.png", 1) as axes:
-        curves = {row: [(n, 100 * at[n]["valid"]["accuracy"]) for n in sorted(at)] for row, at in best.items()}
-        figures.accuracy_by_units(axes[0], curves)
-    rows: list[dict[str, str | None]] = [
-        {"model": row, **{str(n): _cell(at[n]) if n in at else None for n in units}} for row, at in best.items()
-    ]
+    by_size = group_by([{**one, "units": one["functional"] + one["memory"]} for one in results], "row", "units")
+    best = [min(own, key=_nll) for own in by_size.values()]
+    curves = {row: averages(own, "units", "valid", "accuracy", scale=100) for row, own in group_by(best, "row").items()}
+    draw_curves(folder / "figure3.png", {"": curves}, "frame accuracy on valid, %", "hidden units")
+    rows = pivot(best, {"row": "model"}, "units", _cell)
     return "Accuracy % / NLL on valid, by units:\n\n" + tables.markdown(rows)
 
 
 def targets(results: Results) -> list[Target]:
     """Whether an LMN-B, with and without pretraining, has a lower NLL on valid than the LSTM at its best size."""
-    best = {row: min(group, key=_nll) for row, group in group_by(results, "row").items()}
-    found = []
-    for row in ("LMN-B", "pret-LMN-B"):
-        both = [best[name]["valid"]["nll"] for name in (row, "LSTM") if name in best]
-        measured = ", ".join(f"{nll:.3f}" for nll in both) if len(both) == 2 else "–"
-        reached = both[0] < both[1] if len(both) == 2 else None
-        found.append(
-            Target(f"NLL on valid of {row} below the LSTM's, each at its best size", f"{row} < LSTM", measured, reached)
+    best = {row: min(map(_nll, own)) for row, own in group_by(results, "row").items()}
+    return [
+        Target.compare(
+            f"NLL on valid of {row} below the LSTM's, each at its best size",
+            f"{row} < LSTM",
+            [best.get(row), best.get("LSTM")],
+            operator.lt,
+            digits=3,
         )
-    return found
-
-
-def _best_by_units(results: Results) -> dict[int, Mapping[str, Any]]:
-    """Return the result with the lowest NLL for every number of units."""
-    by_units: dict[int, Mapping[str, Any]] = {}
-    for one in results:
-        n = one["functional"] + one["memory"]
-        if n not in by_units or _nll(one) < _nll(by_units[n]):
-            by_units[n] = one
-    return by_units
+        for row in ("LMN-B", "pret-LMN-B")
+    ]
 
 
 def _nll(result: Mapping[str, Any]) -> float:
@@ -120,5 +107,5 @@ def _nll(result: Mapping[str, Any]) -> float:
     return nll
 
 
-def _cell(result: Mapping[str, Any]) -> str:
-    return f"{100 * result['valid']['accuracy']:.2f} / {_nll(result):.3f}"
+def _cell(group: Group) -> str | None:
+    return f"{100 * group[0]['valid']['accuracy']:.2f} / {_nll(group[0]):.3f}" if group else None

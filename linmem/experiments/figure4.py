@@ -24,8 +24,7 @@ from linmem.analysis import memory_curve
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.autoencoder.solvers import Remembered
 from linmem.data import Splits
-from linmem.experiments.harness.catalog import Result, Results
-from linmem.experiments.harness.summarize import select
+from linmem.experiments.harness.summarize import Result, Results, averages, draw_curves, select
 from linmem.experiments.harness.targets import Target
 from linmem.nn.initialize import from_unfolded_
 from linmem.nn.registry import ModelOptions, build_model
@@ -33,10 +32,7 @@ from linmem.nn.sequence_model import SequenceModel
 from linmem.nn.unfolded import UnfoldedNetwork
 from linmem.reporting import figures, tables
 from linmem.reporting.output import figure
-from linmem.training.loop import (
-    evaluate,
-    train,
-)
+from linmem.training.loop import evaluate, train
 from linmem.training.metrics import FrameScores
 from linmem.training.options import TrainingOptions
 from linmem.training.pretraining import hidden_states
@@ -133,13 +129,12 @@ def show(results: Results, folder: Path) -> str:
     ]
     if rows:
         texts.append(f"b:\n\n{tables.markdown(rows)}")
-    with figure(folder / "figure4b.png", 1) as (panel,):
-        for split in ("train", "valid"):
-            for name, style in (("lmn", "o-"), ("ulm", "--")):
-                accuracies = [one[f"{name}_{split}_accuracy"] for one in b]
-                panel.plot([one["memory_size"] for one in b], accuracies, style, label=f"{name.upper()}, {split}")
-        panel.set(xlabel="memory units", ylabel="frame accuracy %")
-        panel.legend()
+    accuracies = {
+        f"{name.upper()}, {split}": averages(b, "memory_size", f"{name}_{split}_accuracy")
+        for split in ("train", "valid")
+        for name in ("lmn", "ulm")
+    }
+    draw_curves(folder / "figure4b.png", {"": accuracies}, "frame accuracy %", dashed=("ULM, train", "ULM, valid"))
     with figure(folder / "figure4c.png", len(c) or 1) as axes:
         for panel, one in zip(axes, c, strict=False):
             figures.error_per_step(panel, one["errors"])
@@ -151,13 +146,16 @@ def show(results: Results, folder: Path) -> str:
 
 def targets(results: Results) -> list[Target]:
     """L18's statement about c: the error lies in the first steps; here, most of it in the first half."""
-    found = []
-    for source in ("inputs", "hidden states"):
-        shares = [share for one in select(results, part="c", source=source) if (share := _first_half(one)) is not None]
-        statement = f"{source}: most of the error of a sequence decoded from its last state lies in its first half"
-        measured, reached = (f"{shares[0]:.0f} %", shares[0] > 50) if shares else ("–", None)
-        found.append(Target(statement, "above 50 %", measured, reached))
-    return found
+    return [
+        Target.compare(
+            f"{source}: most of the error of a sequence decoded from its last state lies in its first half",
+            "above 50 %",
+            [_first_half(one) for one in select(results, part="c", source=source)],
+            lambda share: share > 50,
+            "{:.0f} %",
+        )
+        for source in ("inputs", "hidden states")
+    ]
 
 
 def _error_location(result: Mapping[str, Any]) -> Result:

@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import nn
 
-from linmem.experiments.harness.catalog import Result, Results
+from linmem.experiments.harness.summarize import Result, Results
 from linmem.experiments.harness.targets import Target
 from linmem.nn.lmn import LMN
 from linmem.reporting import tables

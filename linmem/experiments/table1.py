@@ -14,8 +14,7 @@ import torch
 
 from linmem import data
 from linmem.data.splits import SPLITS
-from linmem.experiments.harness.catalog import Result, Results
-from linmem.experiments.harness.summarize import group_by
+from linmem.experiments.harness.summarize import Result, Results, group_by
 from linmem.experiments.harness.targets import Target
 from linmem.reporting import tables
 from linmem.runs.runner import baseline_scores
@@ -36,6 +35,17 @@ GRIDS = {
     "paper": Config(("jsb_chorales", "muse_data", "nottingham", "piano_midi")),
 }
 PERSISTENCE = {"jsb_chorales": 22.20, "muse_data": 38.21, "nottingham": 64.89, "piano_midi": 35.21}  # % on test
+COLUMNS = {
+    "set": "set",
+    "split": "split",
+    "sequences": "sequences",
+    "steps": "steps",
+    "shortest": "shortest",
+    "longest": "longest",
+    "notes_in_use": "notes in use",
+    "notes_per_frame": "notes per frame",
+    "persistence_accuracy": "persistence %",
+}
 PUBLISHED = {  # pieces, longest piece in frames [L18, table 1]
     "jsb_chorales": (382, 160),
     "muse_data": (783, 4273),
@@ -70,19 +80,9 @@ def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
 def show(results: Results, folder: Path) -> str:
     """One row per split; the independent accuracy beside the measured one."""
     rows = [
-        {
-            "set": one["set"],
-            "split": one["split"],
-            "sequences": one["sequences"],
-            "steps": one["steps"],
-            "shortest": one["shortest"],
-            "longest": one["longest"],
-            "notes in use": one["notes_in_use"],
-            "notes per frame": one["notes_per_frame"],
-            "persistence %": one["persistence_accuracy"],
-            "independent %": PERSISTENCE.get(one["set"]) if one["split"] == "test" else None,
-            "persistence NLL": one["persistence_nll"],
-        }
+        {header: one[key] for key, header in COLUMNS.items()}
+        | {"independent %": PERSISTENCE.get(one["set"]) if one["split"] == "test" else None}
+        | {"persistence NLL": one["persistence_nll"]}
         for one in results
     ]
     return tables.markdown(rows, {"persistence NLL": 3})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -124,12 +124,13 @@ def gradient_by_step(axes: Axes, curves: Mapping[str, tuple[Sequence[float], Seq
     axes.legend()
 
 
-def accuracy_by_units(axes: Axes, curves: Mapping[str, Sequence[tuple[int, float]]]) -> None:
-    """Plot accuracy in per cent against the number of hidden units; a curve is pairs (units, accuracy)."""
-    for name, points in curves.items():
-        axes.plot([n for n, _ in points], [accuracy for _, accuracy in points], marker="o", label=name)
-    axes.set(xlabel="hidden units", ylabel="frame accuracy on valid, %")
-    axes.legend()
+def curves(axes: Axes, points: Mapping[str, Mapping[Any, float]], dashed: Collection[str] = ()) -> None:
+    """Plot numbers by label and x, one curve per label, with a marker at each; the labels in `dashed` are dashed."""
+    for name, values in points.items():
+        places = sorted(values)
+        axes.plot(places, [values[x] for x in places], "o--" if name in dashed else "o-", label=name)
+    if points:
+        axes.legend()
 
 
 def score_against_time(axes: Axes, curves: Sequence[tuple[str, Sequence[float], Sequence[float]]], label: str) -> None:

@@ -12,18 +12,16 @@ Symbol: p memory units.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 from linmem.experiments.encoding.grids import Config, TaskPlan
 from linmem.experiments.encoding.models import ROWS, train_row
-from linmem.experiments.harness.catalog import Result
-from linmem.experiments.harness.jobs import job_name
+from linmem.experiments.harness.jobs import run_cases
+from linmem.experiments.harness.summarize import Result
 from linmem.experiments.static.memories import KINDS, RANDOM_KINDS, candidates, generators
 from linmem.experiments.static.readouts import choose
-from linmem.runs.queue import run_jobs
 
 TITLE = "Encoding: fitted and unfitted memories at equal size"
 
@@ -39,8 +37,7 @@ def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
             for s in seeds
             if s == seed or kind in RANDOM_KINDS or plan.task.random
         ]
-        jobs = {job_name(plan.name, *case): partial(_solve, plan, *case) for case in cases}
-        yield from run_jobs(work / "solved", jobs).values()
+        yield from run_cases(work / "solved", _solve, [(plan, *case) for case in cases])
     for plan in config.tasks:
         if plan.networks is not None:
             yield from _train_all(plan, config.learning_rates, seeds, work / "trained")
@@ -70,13 +67,9 @@ def _solve(plan: TaskPlan, p: int, kind: str, seed: int) -> Result:
 
 def _train_all(plan: TaskPlan, rates: Sequence[float], seeds: Sequence[int], work: Path) -> Iterator[Result]:
     for label in ROWS:
-
-        def jobs(rates: Sequence[float], seeds: Sequence[int], label: str = label) -> dict[str, Callable[[], Result]]:
-            return {job_name(plan.name, label, r, s): partial(_train, plan, label, r, s) for r in rates for s in seeds}
-
-        tried = run_jobs(work, jobs(rates, seeds[:1])).values()
+        tried = run_cases(work, _train, [(plan, label, rate, seeds[0]) for rate in rates])
         best_rate = min(tried, key=lambda result: result["valid"]["loss"])["learning_rate"]
-        yield from run_jobs(work, jobs([best_rate], seeds)).values()
+        yield from run_cases(work, _train, [(plan, label, best_rate, s) for s in seeds])
 
 
 def _train(plan: TaskPlan, label: str, rate: float, seed: int) -> Result:

@@ -27,9 +27,7 @@ from linmem.nn.initialize import fit_readout_
 from linmem.nn.lmn import LMN
 from linmem.nn.registry import ModelOptions, build_model
 from linmem.nn.sequence_model import SequenceModel, parameter_count
-from linmem.training.loop import (
-    evaluate,
-)
+from linmem.training.loop import evaluate
 from linmem.training.options import TrainingOptions
 from linmem.training.pretraining import pretrain, pretrain_on_inputs
 

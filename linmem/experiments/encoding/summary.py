@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import operator
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 from linmem.experiments.encoding.models import ROWS
-from linmem.experiments.harness.catalog import Result, Results
-from linmem.experiments.harness.summarize import Group, group_by, select
+from linmem.experiments.harness.summarize import (
+    Group,
+    Result,
+    Results,
+    averages,
+    column,
+    draw_curves,
+    group_by,
+    pivot,
+    select,
+    spread,
+)
 from linmem.experiments.harness.targets import Target
-from linmem.experiments.static.memories import KINDS
 from linmem.reporting import tables
-from linmem.reporting.output import figure
 from linmem.reporting.tables import mean_std
 
 STRUCTURED = ("generation", "Mackey-Glass, τ = 17", "Mackey-Glass, τ = 30", "jsb_chorales, 16 back", "jsb_chorales")
@@ -29,17 +37,13 @@ def show(results: Results, folder: Path) -> str:
     if solved:
         for path, structured in (("encoding.png", True), ("encoding_unstructured.png", False)):
             _draw([one for one in solved if (one["set"] in STRUCTURED) == structured], folder / path)
-        variants = {
-            kind: max((one["variants"] for one in group), default=0)
-            for kind, group in group_by(solved, "memory").items()
-        }
-        texts.append(
-            f"Static memories, solved readouts: score on test, %:\n\n{_compare_kinds(solved, 'accuracy', 100.0)}"
-        )
-        texts.append(
-            f"Largest number of variants that valid chose from: {', '.join(f'{k} {n}' for k, n in variants.items())}."
-        )
-        texts.append(f"The same: loss on test (NLL or MSE):\n\n{_compare_kinds(solved, 'loss', 1.0)}")
+        largest = (f"{kind} {max(column(own, 'variants'))}" for kind, own in group_by(solved, "memory").items())
+        accuracy, loss = _compare_kinds(solved, "accuracy", 100), _compare_kinds(solved, "loss", 1, 4)
+        texts += [
+            f"Static memories, solved readouts: score on test, %:\n\n{accuracy}",
+            f"Largest number of variants that valid chose from: {', '.join(largest)}.",
+            f"The same: loss on test (NLL or MSE):\n\n{loss}",
+        ]
         texts += [f"{kind} minus the others, points on test:\n\n{_differences(solved, kind)}" for kind in FITTED]
     if trained:
         rows = [_trained_row(group) for group in group_by(trained, "set", "memory").values()]
@@ -59,14 +63,14 @@ def targets(results: Results) -> list[Target]:
     trained = select(results, part="trained")
     for name in STRUCTURED:
         rows = group_by(select(trained, set=name), "memory")
-        ours = {row: mean(one["valid"]["loss"] for one in rows[row]) for row in SOLVED_ROWS if row in rows}
+        ours = {row: mean(column(rows[row], "valid", "loss")) for row in SOLVED_ROWS if row in rows}
         statement, expected = f"{name}: best LMN with a solved memory ahead of LMN, SGD alone, on test", "score above"
         if not ours or "LMN, SGD alone" not in rows:
             found += [Target(statement, expected)] * any(name == one["set"] for one in trained)
             continue
         best = min(ours, key=ours.__getitem__)  # chosen on valid
-        scores = [100 * mean(one["test"]["accuracy"] for one in rows[row]) for row in (best, "LMN, SGD alone")]
-        found.append(Target(statement, expected, f"{scores[0]:.2f} ({best}), {scores[1]:.2f}", scores[0] > scores[1]))
+        scores = [100 * mean(column(rows[row], "test", "accuracy")) for row in (best, "LMN, SGD alone")]
+        found.append(Target.compare(statement, expected, scores, operator.gt, f"{{:.2f}} ({best}), {{:.2f}}"))
     return found
 
 
@@ -88,13 +92,11 @@ def _target(statement: str, points_by_size: dict[int, list[float]]) -> Target:
     return Target(statement, "every seed, every p", f"{ahead} of {len(points)}; {means}", ahead == len(points))
 
 
-def _compare_kinds(solved: Results, metric: str, scale: float) -> str:
-    digits = 2 if scale > 1 else 4
-    rows = []
-    for (name, p), group in group_by(solved, "set", "units").items():
-        values = {kind: [scale * one["test"][metric] for one in select(group, memory=kind)] for kind in KINDS}
-        rows.append({"set": name, "units": p} | {kind: mean_std(own, digits) for kind, own in values.items()})
-    return tables.markdown(rows)
+def _compare_kinds(solved: Results, metric: str, scale: float, digits: int = 2) -> str:
+    headers = {"set": "set", "units": "units"}
+    return tables.markdown(
+        pivot(solved, headers, "memory", lambda own: spread(own, "test", metric, scale=scale, digits=digits))
+    )
 
 
 def _differences(solved: Results, kind: str) -> str:
@@ -115,27 +117,19 @@ def _trained_row(group: Group) -> Result:
         "units": first["units"],
         "parameters": first["parameters"],
         "learning rate": first["learning_rate"],
-        "test, %": mean_std([100 * one["test"]["accuracy"] for one in group]),
-        "loss": mean(one["test"]["loss"] for one in group),
-        "best epoch": round(mean(one["best_epoch"] for one in group)),
+        "test, %": spread(group, "test", "accuracy", scale=100),
+        "loss": mean(column(group, "test", "loss")),
+        "best epoch": round(mean(column(group, "best_epoch"))),
         "of": first["epochs"],
         "diverged": sum(one.get("diverged", False) for one in group),
-        "CPU s": mean(one["cpu_seconds"] for one in group),
+        "CPU s": mean(column(group, "cpu_seconds")),
         "seeds": len(group),
     }
 
 
 def _draw(solved: Results, path: Path) -> None:
-    by_set = group_by(solved, "set")
-    if not by_set:
-        return
-    with figure(path, len(by_set), width=3.5) as axes:
-        for panel, (name, group) in zip(axes, by_set.items(), strict=True):
-            for kind, own in group_by(group, "memory").items():
-                scores: dict[Any, float] = {
-                    p: mean(100 * one["test"]["accuracy"] for one in at) for p, at in group_by(own, "units").items()
-                }
-                style = "o--" if kind == "LAES as solved" else "o-"
-                panel.plot(list(scores), list(scores.values()), style, label=kind)
-            panel.set(title=name, xlabel="memory units", ylabel="test, %")
-        axes[0].legend(fontsize="small")
+    panels = {
+        name: {k: averages(at, "units", "test", "accuracy", scale=100) for k, at in group_by(own, "memory").items()}
+        for name, own in group_by(solved, "set").items()
+    }
+    draw_curves(path, panels, "test, %", dashed=("LAES as solved",), width=3.5)

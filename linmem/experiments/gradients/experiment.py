@@ -26,17 +26,14 @@ from linmem import data
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.data import LabelledSplits
 from linmem.experiments.gradients.norms import norms, reach, recurrent_layer, spectral_radius
-from linmem.experiments.harness.catalog import Result
 from linmem.experiments.harness.jobs import run_job
+from linmem.experiments.harness.summarize import Result
 from linmem.nn.initialize import fit_readout_, from_autoencoder_
 from linmem.nn.lmn import LMN
 from linmem.nn.registry import ModelOptions, build_model
 from linmem.nn.sequence_model import SequenceModel, parameter_count
 from linmem.runs.queue import Job, run_jobs
-from linmem.training.loop import (
-    evaluate,
-    train,
-)
+from linmem.training.loop import evaluate, train
 from linmem.training.options import TrainingOptions
 from linmem.training.tasks import Classes
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from linmem.experiments.gradients.experiment import thin
-from linmem.experiments.harness.catalog import Results
-from linmem.experiments.harness.summarize import column, group_by, mean_range, select
+from linmem.experiments.harness.summarize import Results, column, group_by, mean_range, select
 from linmem.experiments.harness.targets import Target
 from linmem.reporting import figures, tables
 from linmem.reporting.output import figure

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from linmem.experiments.harness.summarize import Result, Results
 from linmem.experiments.harness.targets import Target
 
 EXPERIMENTS = (
@@ -37,8 +38,6 @@ EXPERIMENTS = (
     "smnist",
     "psmnist",
 )
-Result = dict[str, Any]  # the measurements of one record
-Results = Sequence[Mapping[str, Any]]
 
 
 class Experiment(Protocol):

@@ -1,20 +1,25 @@
-"""Groups of results and how repeated measurements are written, for the tables of all experiments."""
+"""Groups of results, how repeated measurements are written, and the tables and figures that experiments share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from linmem.reporting import figures
+from linmem.reporting.output import figure
 from linmem.reporting.tables import mean_std
 
+Result = dict[str, Any]  # the measurements of one record
+Results = Sequence[Mapping[str, Any]]
 Group = list[Mapping[str, Any]]
 
 
 def group_by(results: Iterable[Mapping[str, Any]], *keys: str) -> dict[Any, Group]:
     """Group results by the values of `keys`, in order of appearance.
 
-    One key gives plain values, several give tuples; a missing key counts as None.
+    Several keys give tuples; a missing key counts as None.
     """
     groups: dict[Any, Group] = {}
     for result in results:
@@ -28,14 +33,20 @@ def select(results: Iterable[Mapping[str, Any]], **values: Any) -> Group:
     return [result for result in results if all(result.get(key) == value for key, value in values.items())]
 
 
-def column(results: Iterable[Mapping[str, Any]], key: str) -> list[float]:
-    """Return the measured values of `key`: results without it, or with None, are left out."""
-    return [result[key] for result in results if result.get(key) is not None]
+def column(results: Iterable[Mapping[str, Any]], *path: str) -> list[float]:
+    """Return the measured values of a key, or of a key in a nested mapping: `column(results, "test", "nll")`.
+
+    Results without it, or with None, are left out.
+    """
+    values: Iterable[Any] = results
+    for key in path:
+        values = [value.get(key) for value in values if value is not None]
+    return [value for value in values if value is not None]
 
 
-def spread(results: Iterable[Mapping[str, Any]], key: str, digits: int = 2) -> str | None:
-    """Format `mean ± standard deviation` of `key` over the results."""
-    return mean_std(column(results, key), digits)
+def spread(results: Iterable[Mapping[str, Any]], *path: str, scale: float = 1, digits: int = 2) -> str | None:
+    """Format `mean ± standard deviation` of a `column`, times `scale`."""
+    return mean_std([scale * value for value in column(results, *path)], digits)
 
 
 def mean_range(values: Sequence[float], digits: int = 2) -> str | None:
@@ -50,3 +61,48 @@ def mean_range(values: Sequence[float], digits: int = 2) -> str | None:
         return None
     average, low, high = (f"{value:.{digits}f}" for value in (mean(values), min(values), max(values)))
     return average if low == high else f"{average} ({low} … {high})"
+
+
+def pivot(results: Results, rows: Mapping[str, str], columns: str, cell: Callable[[Group], str | None]) -> list[Result]:
+    """Return table rows: one per combination of values of some keys, with one column per value of another key.
+
+    Parameters
+    ----------
+    results : Results
+    rows : mapping from key to header
+        The keys that distinguish rows.
+    columns : str
+        The key that distinguishes columns, whole numbers in ascending order; the header is the value.
+    cell : callable
+        Formats the results of a cell; gets [] where there are none.
+    """
+    values = list(group_by(results, columns))
+    if all(isinstance(value, int) for value in values):
+        values.sort()
+    return [
+        {header: own[0][key] for key, header in rows.items()}
+        | {str(value): cell(select(own, **{columns: value})) for value in values}
+        for own in group_by(results, *rows).values()
+    ]
+
+
+def averages(results: Results, key: str, *path: str, scale: float = 1) -> dict[Any, float]:
+    """Return the mean of a `column` by the values of `key`, in ascending order."""
+    groups = sorted(group_by(results, key).items())
+    return {value: scale * mean(found) for value, own in groups if (found := column(own, *path))}
+
+
+def draw_curves(
+    path: Path,
+    panels: Mapping[str, Mapping[str, Mapping[Any, float]]],
+    ylabel: str,
+    xlabel: str = "memory units",
+    dashed: Collection[str] = (),
+    width: float = 6.0,
+) -> None:
+    """Draw one panel per title with one curve per label, from numbers by label and x."""
+    if panels:
+        with figure(path, len(panels), width) as axes:
+            for axis, (title, curves) in zip(axes, panels.items(), strict=True):
+                figures.curves(axis, curves, dashed)
+                axis.set(title=title, xlabel=xlabel, ylabel=ylabel)

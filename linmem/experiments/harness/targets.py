@@ -6,7 +6,7 @@ whose measurements are missing is not measured.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from linmem.reporting import tables
@@ -21,6 +21,25 @@ class Target(NamedTuple):
     expected: str
     found: str = "–"
     reached: bool | None = None  # None: not measured
+
+    @classmethod
+    def compare(
+        cls,
+        statement: str,
+        expected: str,
+        values: Sequence[float | None],
+        condition: Callable[..., bool],
+        text: str | None = None,
+        digits: int = 2,
+    ) -> Target:
+        """Return a target about numbers, not measured where one is None: `condition(*values)` decides.
+
+        `text` formats the numbers, such as "{:.2f} ({:.0f} units)"; by default they are listed with `digits` decimals.
+        """
+        if not values or None in values:
+            return cls(statement, expected)
+        found = (text or ", ".join([f"{{:.{digits}f}}"] * len(values))).format(*values)
+        return cls(statement, expected, found, bool(condition(*values)))
 
 
 def verdict(target: Target, caveat: str = "") -> str:

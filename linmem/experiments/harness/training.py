@@ -5,24 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import nn
 
 from linmem.experiments.harness.fingerprint import code_fingerprint
-from linmem.runs.directory import (
-    HISTORY,
-    PRETRAINING,
-)
+from linmem.runs.directory import HISTORY, PRETRAINING
 from linmem.runs.options import RunOptions
 from linmem.runs.sweep.run_sweep import Outcome, sweep
 from linmem.storage.atomic import read_lines, write_text
-from linmem.training.loop import (
-    DivergenceError,
-    train,
-)
+from linmem.training.loop import DivergenceError, train
 from linmem.training.options import TrainingOptions
 from linmem.training.tasks import Task
 
@@ -33,6 +27,11 @@ TRIALS = "trials"  # folder of all trained runs, beside the records
 def shared_runs(work: Path) -> Path:
     """Return the folder of training runs that experiments share: one per version of the code that trains."""
     return work.parent / f"runs-{code_fingerprint('linmem.runs.runner')}"
+
+
+def with_seed(options: RunOptions, seed: int) -> RunOptions:
+    """Return the same run with another seed."""
+    return replace(options, training=replace(options.training, seed=seed))
 
 
 def train_all(

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from linmem.experiments.harness.catalog import Result
 from linmem.experiments.harness.jobs import run_job
+from linmem.experiments.harness.summarize import Result
 from linmem.experiments.pixels.grids import DeepSearch
 from linmem.experiments.pixels.memories import Memories
 from linmem.experiments.static import last_state

@@ -13,8 +13,8 @@ import torch
 from linmem import data
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.data import LabelledSplits
-from linmem.experiments.harness.catalog import Result
 from linmem.experiments.harness.jobs import run_job
+from linmem.experiments.harness.summarize import Result
 from linmem.experiments.static import last_state
 from linmem.experiments.static.last_state import States
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
-from linmem.experiments.harness.catalog import Result, Results
-from linmem.experiments.harness.summarize import Group, column, group_by, select, spread
+from linmem.experiments.harness.summarize import (
+    Group,
+    Result,
+    Results,
+    averages,
+    column,
+    draw_curves,
+    group_by,
+    select,
+    spread,
+)
 from linmem.experiments.harness.targets import Target
-from linmem.reporting import figures, tables
-from linmem.reporting.output import figure
+from linmem.reporting import tables
 
 # Test accuracy %: LSTM as S4 cites it, and at 128 units; the others from their own papers. None: not given.
 PUBLISHED: Mapping[str, Mapping[str, float | None]] = {
@@ -48,33 +56,30 @@ def show(results: Results, folder: Path, name: str) -> str:
     if results[0]["set"] in ("smnist", "psmnist"):
         known = [{"published": model, "test %": accuracy[name]} for model, accuracy in PUBLISHED.items()]
         texts.append(f"Published:\n\n{tables.markdown(known)}")
-    curves = {str(own[0]["readout"]): own for own in group_by(parts["readout"], "readout").values()}
-    curves |= {"deep": deep} if (deep := _single(parts["deep"])) else {}
-    if curves:
-        points = {label: _accuracy_by_size(own) for label, own in curves.items()}
-        with figure(folder / f"{name}.png", 1) as (panel,):
-            figures.accuracy_by_units(panel, points)
-            panel.set(xlabel="memory units", ylabel="test accuracy %")
+    readouts = group_by(parts["readout"], "readout")
+    readouts |= {"deep": deep} if (deep := _single(parts["deep"])) else {}
+    if readouts:
+        curves = {label: averages(own, "p", "test_accuracy") for label, own in readouts.items()}
+        draw_curves(folder / f"{name}.png", {"": curves}, "test accuracy %")
     return "\n\n".join(texts)
 
 
 def targets(results: Results) -> list[Target]:
     """LAES against LSTM at equal units, and the deep readout against the LMU."""
     networks = group_by(select(results, part="network"), "model")
-    lstm = column(networks.get("LSTM", []), "test_accuracy")
-    found = []
-    for name in ("LMN-B, LAES", "LMN-B, LAES, detach"):
-        ours = column(networks.get(name, []), "test_accuracy")
-        epochs = column(networks.get("LSTM", []), "epochs")
-        effort = f" ({max(epochs)} epochs)" if epochs else ""
-        found.append(
-            Target(
-                f"{name} above the LSTM at equal units, epochs and learning rates{effort}",
-                "test accuracy above the LSTM's",
-                f"{mean(ours):.2f}, {mean(lstm):.2f}" if ours and lstm else "–",
-                mean(ours) > mean(lstm) if ours and lstm else None,
-            )
+    test = {name: column(own, "test_accuracy") for name, own in networks.items()}
+    means = {name: mean(own) for name, own in test.items() if own}
+    epochs = column(networks.get("LSTM", []), "epochs")
+    effort = f" ({max(epochs)} epochs)" if epochs else ""
+    found = [
+        Target.compare(
+            f"{name} above the LSTM at equal units, epochs and learning rates{effort}",
+            "test accuracy above the LSTM's",
+            [means.get(name), means.get("LSTM")],
+            operator.gt,
         )
+        for name in ("LMN-B, LAES", "LMN-B, LAES, detach")
+    ]
     if any(one["set"] == "psmnist" for one in results):
         published = PUBLISHED["LMU"]["psmnist"]
         assert published is not None
@@ -104,7 +109,7 @@ def _network_row(group: Group) -> Result:
         "diverged": f"{sum(one['valid_nll'] is None for one in first['tried'])} of {len(first['tried'])}",
         "valid %": spread(group, "valid_accuracy"),
         "test %": spread(group, "test_accuracy"),
-        "CPU s": spread(group, "cpu_seconds", 0),
+        "CPU s": spread(group, "cpu_seconds", digits=0),
     }
 
 
@@ -131,21 +136,19 @@ def _deep_row(group: Group) -> Result:
         "seeds": len(group) if single else None,
         "valid %": spread(group, "valid_accuracy"),
         "test %": spread(group, "test_accuracy"),
-        "CPU s": spread(group, "cpu_seconds", 0),
+        "CPU s": spread(group, "cpu_seconds", digits=0),
     }
 
 
 def _memory_row(group: Group) -> Result:
     head = {"p": group[0]["p"], "sequences": group[0]["fitted"], "seeds": len(group)}
     return (
-        head | {key: spread(group, key, 4) for key in ("bound", "error")} | {"CPU s": spread(group, "cpu_seconds", 0)}
+        head
+        | {key: spread(group, key, digits=4) for key in ("bound", "error")}
+        | {"CPU s": spread(group, "cpu_seconds", digits=0)}
     )
 
 
 def _single(deep: Results) -> Group:
     """Return the deep readouts that are no ensembles."""
     return [one for one in deep if one["seed"] is not None]
-
-
-def _accuracy_by_size(results: Results) -> Sequence[tuple[Any, float]]:
-    return [(p, mean(column(group, "test_accuracy"))) for p, group in group_by(results, "p").items()]

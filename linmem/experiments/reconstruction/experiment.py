@@ -18,9 +18,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,12 +28,11 @@ from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.data import Splits
 from linmem.data.splits import SPLITS
 from linmem.data.synthetic import mackey_glass
-from linmem.experiments.harness.catalog import Result
-from linmem.experiments.harness.jobs import job_name
+from linmem.experiments.harness.jobs import run_cases
+from linmem.experiments.harness.summarize import Result
 from linmem.experiments.harness.training import train_until_divergence
 from linmem.nn.registry import ModelOptions, build_model
 from linmem.nn.sequence_model import parameter_count
-from linmem.runs.queue import run_jobs
 from linmem.sequences import pad
 from linmem.training.options import TrainingOptions
 from linmem.training.tasks import NextValue, Recall, Task
@@ -110,24 +107,15 @@ def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
     seeds = range(seed, seed + config.seeds)
     for plan in config.sets:
         for p in plan.units:
-            yield from _run_all(work, _solve, [(plan, p, s) for s in plan.seeds(seeds)])
+            yield from run_cases(work, _solve, [(plan, p, name, s) for s in plan.seeds(seeds) for name in DECODERS])
             for network in NETWORKS:
-                yield from _run_all(work, _train, [(plan, p, network, plan.max_epochs, s) for s in seeds])
+                yield from run_cases(work, _train, [(plan, p, network, plan.max_epochs, s) for s in seeds])
     for plan in config.sets:
-        if plan.longer:
-            for network in plan.longer.networks:
-                case = (plan, plan.longer.units, network, plan.longer.max_epochs, seed)
-                yield from _run_all(work, _train, [case])
+        if longer := plan.longer:
+            cases = [(plan, longer.units, network, longer.max_epochs, seed) for network in longer.networks]
+            yield from run_cases(work, _train, cases)
     for plan in config.sets:
-        yield from _run_all(work, _predict_mean, [(plan, s) for s in plan.seeds(seeds)])
-
-
-def _run_all(work: Path, function: Callable[..., list[Result]], cases: Sequence[tuple[Any, ...]]) -> Iterator[Result]:
-    """Yield the results of one job per case (plan, sizes …, seed)."""
-    prefix = function.__name__.strip("_")
-    jobs = {f"{prefix}-{job_name(case[0].name, *case[1:])}": partial(function, *case) for case in cases}
-    for results in run_jobs(work, jobs).values():
-        yield from results
+        yield from run_cases(work, _predict_mean, [(plan, s) for s in plan.seeds(seeds)])
 
 
 def load_sequences(plan: SetPlan, seed: int) -> Splits:
@@ -170,38 +158,40 @@ def reconstruct(model: torch.nn.Module, task: Task, splits: Splits, split: str) 
     return [torch.sigmoid(y) for y in outputs] if isinstance(task, Recall) else outputs
 
 
-def _predict_mean(plan: SetPlan, seed: int) -> list[Result]:
+def _errors(splits: Splits, decode: Callable[[str], Sequence[Tensor]]) -> dict[str, float]:
+    """Return the relative error of every split."""
+    return {split: relative_error(getattr(splits, split), decode(split)) for split in SPLITS}
+
+
+def _predict_mean(plan: SetPlan, seed: int) -> Result:
     """Return the error without any memory: the training split's mean step."""
     splits = load_sequences(plan, seed)
     mean = torch.cat(splits.train).mean(0)
-    errors = {s: relative_error(getattr(splits, s), [mean.expand_as(x) for x in getattr(splits, s)]) for s in SPLITS}
+    errors = _errors(splits, lambda split: [mean.expand_as(x) for x in getattr(splits, split)])
     head = {"set": plan.name, "units": 0, "method": "mean step", "seed": seed, "cpu_seconds": 0.0}
-    return [head | errors | {"parameters": len(mean)}]
+    return head | errors | {"parameters": len(mean)}
 
 
-def _solve(plan: SetPlan, p: int, seed: int) -> list[Result]:
-    splits, results = load_sequences(plan, seed), []
-    bound = whole_bound(splits.train, p)
-    for label, (decoder, refine) in DECODERS.items():
-        began = time.process_time()
-        solved = LinearAutoencoder(p, decoder=decoder, refine=refine, random_state=seed).fit(splits.train)
-        seconds = round(time.process_time() - began, 2)
-        errors = {s: relative_error(getattr(splits, s), decode_last_states(solved, getattr(splits, s))) for s in SPLITS}
-        head = {"set": plan.name, "units": p, "method": label, "seed": seed, "cpu_seconds": seconds}
-        pasts = {"all_pasts": solved.training_error_, "all_pasts_bound": solved.optimal_error_}
-        weights = solved.A_.numel() + solved.B_.numel() + (0 if decoder == "tied" else solved.C_.numel())
-        results.append(head | errors | pasts | {"bound": bound, "parameters": weights})
-    return results
+def _solve(plan: SetPlan, p: int, label: str, seed: int) -> Result:
+    splits, (decoder, refine) = load_sequences(plan, seed), DECODERS[label]
+    began = time.process_time()
+    solved = LinearAutoencoder(p, decoder=decoder, refine=refine, random_state=seed).fit(splits.train)
+    seconds = round(time.process_time() - began, 2)
+    errors = _errors(splits, lambda split: decode_last_states(solved, getattr(splits, split)))
+    head = {"set": plan.name, "units": p, "method": label, "seed": seed, "cpu_seconds": seconds}
+    pasts = {"all_pasts": solved.training_error_, "all_pasts_bound": solved.optimal_error_}
+    weights = solved.A_.numel() + solved.B_.numel() + (0 if decoder == "tied" else solved.C_.numel())
+    return head | errors | pasts | {"bound": whole_bound(splits.train, p), "parameters": weights}
 
 
-def _train(plan: SetPlan, p: int, network: str, epochs: int, seed: int) -> list[Result]:
+def _train(plan: SetPlan, p: int, network: str, epochs: int, seed: int) -> Result:
     splits, began = load_sequences(plan, seed), time.process_time()
     task: Task = Recall() if splits.kind == "piano_roll" else RecallValues()
     model = build_model(ModelOptions(NETWORKS[network], p, p), splits.features + 1, splits.features, seed)
     options = TrainingOptions(RATE, plan.batch_size, epochs, patience=epochs, seed=seed)
     training = train_until_divergence(model, splits, task, options)
     seconds = round(time.process_time() - began, 2)
-    errors = {s: relative_error(getattr(splits, s), reconstruct(model, task, splits, s)) for s in SPLITS}
+    errors = _errors(splits, lambda split: reconstruct(model, task, splits, split))
     head = {"set": plan.name, "units": p, "method": network, "seed": seed, "cpu_seconds": seconds}
     effort = {"learning_rate": RATE, "best_epoch": training.best_epoch, "epochs": epochs, "diverged": training.diverged}
-    return [head | errors | effort | {"parameters": parameter_count(model)}]
+    return head | errors | effort | {"parameters": parameter_count(model)}

@@ -7,13 +7,22 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from linmem.experiments.harness.catalog import Result, Results
-from linmem.experiments.harness.summarize import Group, column, group_by, select, spread
+from linmem.experiments.harness.summarize import (
+    Group,
+    Result,
+    Results,
+    averages,
+    column,
+    draw_curves,
+    group_by,
+    select,
+    spread,
+)
 from linmem.experiments.harness.targets import Target
 from linmem.experiments.reconstruction.experiment import DECODERS, SERIES
 from linmem.reporting import tables
-from linmem.reporting.output import figure
 
+BOUNDS = ("bound", "all_pasts", "all_pasts_bound")
 DIGITS = {"CPU s": 1, "bound, train": 4, "all pasts, train": 4, "their bound": 4}
 
 
@@ -21,13 +30,8 @@ def show(results: Results, folder: Path) -> str:
     """Error of every method at every size, with the bounds; a figure of the error on test, one panel per set."""
     groups = group_by(results, "set", "units", "method", "epochs")
     rows = [_row(group) for _, group in sorted(groups.items(), key=lambda one: one[0][:2])]
-    by_set = group_by(results, "set")
-    with figure(folder / "reconstruction.png", len(by_set)) as axes:
-        for panel, (name, own) in zip(axes, by_set.items(), strict=True):
-            for label, errors in _test_errors(own).items():
-                panel.plot(sorted(errors), [errors[p] for p in sorted(errors)], "o-", label=label)
-            panel.set(title=name, xlabel="memory units", ylabel="relative error on test", ylim=(0, None))
-            panel.legend()
+    panels = {name: _test_errors(own) for name, own in group_by(results, "set").items()}
+    draw_curves(folder / "reconstruction.png", panels, "relative error on test")
     return tables.markdown(rows, DIGITS, words=("method",))
 
 
@@ -53,10 +57,8 @@ def targets(results: Results) -> list[Target]:
 
 def _test_errors(results: Results) -> dict[str, dict[int, float]]:
     """Return the mean error on test by label and memory units."""
-    errors: dict[str, dict[int, float]] = {}
-    for group in group_by([one for one in results if one["units"]], "method", "epochs", "units").values():
-        errors.setdefault(_label(group[0]), {})[group[0]["units"]] = mean(column(group, "test"))
-    return errors
+    groups = group_by([one for one in results if one["units"]], "method", "epochs")
+    return {_label(own[0]): averages(own, "units", "test") for own in groups.values()}
 
 
 def _label(result: Mapping[str, Any]) -> str:
@@ -65,20 +67,18 @@ def _label(result: Mapping[str, Any]) -> str:
 
 def _row(group: Group) -> Result:
     first = group[0]
-    averages = {
-        key: mean(column(group, key)) if key in first else None for key in ("bound", "all_pasts", "all_pasts_bound")
-    }
+    bounds = {key: mean(column(group, key)) if key in first else None for key in BOUNDS}
     return {
         "set": first["set"],
         "units": first["units"],
         "method": first["method"],
         "parameters": first["parameters"],
-        "train": spread(group, "train", 4),
-        "bound, train": averages["bound"],
-        "valid": spread(group, "valid", 4),
-        "test": spread(group, "test", 4),
-        "all pasts, train": averages["all_pasts"],
-        "their bound": averages["all_pasts_bound"],
+        "train": spread(group, "train", digits=4),
+        "bound, train": bounds["bound"],
+        "valid": spread(group, "valid", digits=4),
+        "test": spread(group, "test", digits=4),
+        "all pasts, train": bounds["all_pasts"],
+        "their bound": bounds["all_pasts_bound"],
         "best epoch": _best_epoch(group),
         "CPU s": mean(column(group, "cpu_seconds")),
         "seeds": len(group),

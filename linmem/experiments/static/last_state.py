@@ -27,9 +27,7 @@ from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.data import LabelledSplits
 from linmem.data.splits import SPLITS
 from linmem.estimators.readouts import READOUTS
-from linmem.training.loop import (
-    train,
-)
+from linmem.training.loop import train
 from linmem.training.options import TrainingOptions
 from linmem.training.tasks import Classes
 

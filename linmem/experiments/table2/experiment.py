@@ -29,15 +29,12 @@ from pathlib import Path
 from typing import Any
 
 from linmem import data
-from linmem.experiments.harness.catalog import Result
+from linmem.experiments.harness.summarize import Result
 from linmem.experiments.harness.training import shared_runs, train_all
 from linmem.experiments.table2.grids import SMALL_LMN, Config, Part, search_spaces
 from linmem.nn.sequence_model import parameter_count
 from linmem.runs import runner
-from linmem.runs.directory import (
-    HISTORY,
-    load_run,
-)
+from linmem.runs.directory import HISTORY, load_run
 from linmem.runs.options import RunOptions
 from linmem.runs.queue import run_jobs
 from linmem.runs.sweep import space

@@ -7,12 +7,10 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from linmem.experiments.harness.catalog import Result, Results
-from linmem.experiments.harness.summarize import Group, group_by
+from linmem.experiments.harness.summarize import Group, Result, Results, column, group_by, spread
 from linmem.experiments.table2 import published
 from linmem.experiments.table2.grids import SMALL_LMN
 from linmem.reporting import tables
-from linmem.reporting.tables import mean_std
 
 
 def show(results: Results, folder: Path) -> str:
@@ -38,21 +36,17 @@ def _row(row: str, group: Group) -> Result:
         "parameters": first.get("parameters"),
         "trials": first.get("trials"),
         "seeds": len(group) if is_model else None,
-        "accuracy %": _spread(group, "accuracy", 100),
+        "accuracy %": spread(group, "test", "accuracy", scale=100),
         "L18": published.ACCURACY.get(name, {}).get(row),
-        "at 0.5": _spread(group, "accuracy_at_half", 100),
-        "its best epoch": _spread(group, "accuracy_of_its_best_epoch", 100) if is_model else None,
-        "expected %": _spread(group, "expected_accuracy", 100),
-        "NLL": _spread(group, "nll", 1, 3),
+        "at 0.5": spread(group, "test", "accuracy_at_half", scale=100),
+        "its best epoch": spread(group, "test", "accuracy_of_its_best_epoch", scale=100),
+        "expected %": spread(group, "test", "expected_accuracy", scale=100),
+        "NLL": spread(group, "test", "nll", digits=3),
         "published NLL": published.NLL.get(name, {}).get(row),
-        "valid NLL": mean(one["valid"]["nll"] for one in group) if is_model else None,
+        "valid NLL": mean(column(group, "valid", "nll")) if is_model else None,
     }
 
 
 def _size(result: Mapping[str, Any]) -> str:
     model = result["model"]
     return f"{model['hidden_size']}, {model['memory_size']}" if "LMN" in result["row"] else str(model["hidden_size"])
-
-
-def _spread(group: Group, key: str, scale: float, digits: int = 2) -> str | None:
-    return mean_std([scale * one["test"][key] for one in group], digits)

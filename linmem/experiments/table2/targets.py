@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from statistics import mean
 
-from linmem.experiments.harness.catalog import Results
-from linmem.experiments.harness.summarize import Group, group_by
+from linmem.experiments.harness.summarize import Group, Results, column, group_by
 from linmem.experiments.harness.targets import Target
 from linmem.experiments.table2 import published
 from linmem.experiments.table2.grids import PROTOCOLS, SMALL_LMN
@@ -43,8 +42,8 @@ def _order(rows: Rows, name: str, protocol: str) -> list[Target]:
     order = [rows[row] for row in ("pret-LMN-B", "LMN-B", "LSTM")]
     a, n = [_accuracy(group) for group in order], [_nll(group) for group in order]
     found = [
-        Target(*accuracy, _join(a, 2), a[0] >= a[1] > a[2]),
-        Target(*likelihood, _join(n, 3), n[0] <= n[1] < n[2]),
+        Target.compare(*accuracy, a, lambda pretrained, lmn, lstm: pretrained >= lmn > lstm),
+        Target.compare(*likelihood, n, lambda pretrained, lmn, lstm: pretrained <= lmn < lstm, digits=3),
     ]
     if (known := published.NLL.get(name, {}).get("LSTM")) is not None:
         best = _best_lmn(rows)
@@ -68,7 +67,7 @@ def _ahead_of_persistence(parts: Mapping[str, Rows]) -> Target:
 
 
 def _best_lmn(rows: Rows) -> str:
-    return min((row for row in LMNS if row in rows), key=lambda row: mean(one["valid"]["nll"] for one in rows[row]))
+    return min((row for row in LMNS if row in rows), key=lambda row: mean(column(rows[row], "valid", "nll")))
 
 
 def _gain(rows: Rows) -> float | None:
@@ -77,12 +76,8 @@ def _gain(rows: Rows) -> float | None:
 
 
 def _accuracy(group: Group) -> float:
-    return 100 * mean(one["test"]["accuracy"] for one in group)
+    return 100 * mean(column(group, "test", "accuracy"))
 
 
 def _nll(group: Group) -> float:
-    return mean(one["test"]["nll"] for one in group)
-
-
-def _join(values: Sequence[float], digits: int) -> str:
-    return ", ".join(f"{value:.{digits}f}" for value in values)
+    return mean(column(group, "test", "nll"))
