@@ -154,6 +154,22 @@ def altered(run_folder, tmp_path):
             "model must be one of lmn-b with pretrain=unfolded, got 'lstm'",
         ),
         (["train", "{pieces}", "--pretrain=inputs", *SMALL], "hidden_size must be 8, got 6"),
+        (["train", "digits", "--transpose=2"], "transpose must be 0 for data that are not piano rolls, got 2"),
+        (["train", "{pieces}", "--transpose=-1"], "transpose must be at least 0, got -1"),
+        (["train", "{pieces}", "--transpose=1.5"], "transpose"),
+        (
+            ["train", "{pieces}", "--skip_connection", "--skip_init=one"],
+            "skip_init must be one of zero, persistence",
+        ),
+        (["train", "{pieces}", "--skip_init=persistence"], "skip_init must be zero without skip_connection"),
+        (
+            ["train", "{pieces}", "--skip_connection", "--skip_init=persistence", "--pretrain=unfolded"],
+            "skip_init must be zero with pretrain=unfolded",
+        ),
+        (
+            ["train", "digits", "--model=lstm", "--skip_connection", "--skip_init=persistence"],
+            "skip_init must be zero for data that are not piano rolls",
+        ),
         (["train", "{pieces}", "--learning_rate=0"], "learning_rate must be above 0, got 0"),
         (["train", "{pieces}", "--learning_rate=fast"], "learning_rate"),
         (["train", "{pieces}", "--epochs=3"], "unrecognized arguments: --epochs=3"),

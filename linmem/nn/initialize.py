@@ -175,6 +175,47 @@ def set_output_bias_(model: nn.Module, values: Tensor) -> None:
     bias.copy_(values)
 
 
+@torch.no_grad()
+def set_persistence_(model: SequenceModel, inputs: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
+    """Set skip connection and readout bias to the log-odds of each note given whether it sounds now.
+
+    `b_i = logit P(note i | off before)`, `W_s = diag(logit P(note i | on before) − b_i)`: the logistic regression of
+    every note on itself, in closed form, with half a frame added to each count. What the memory adds starts small.
+
+    Parameters
+    ----------
+    model : SequenceModel
+        With a skip connection; changed in place.
+    inputs, targets : sequences of Tensor
+        Training frames and the frames that follow them, (T_i, a) each, with entries 0 or 1.
+
+    Raises
+    ------
+    ValueError
+        The model has no skip connection, or one of another size.
+
+    Examples
+    --------
+    >>> roll = torch.tensor([[0.0], [1.0], [1.0], [1.0], [0.0], [0.0]])
+    >>> model = SequenceModel(nn.LSTM(1, 2, batch_first=True), nn.Linear(2, 1), skip_connection=True)
+    >>> set_persistence_(model, [roll[:-1]], [roll[1:]])
+    >>> float(model.readout.bias), float(model.skip.weight + model.readout.bias)  # log(1.5 / 1.5), log(2.5 / 1.5)
+    (0.0, 0.510...)
+    """
+    now, following = torch.cat(list(inputs)).double(), torch.cat(list(targets)).double()
+    if (
+        model.skip is None
+        or model.skip.weight.shape != (following.shape[1], now.shape[1])
+        or now.shape != following.shape
+    ):
+        found = "none" if model.skip is None else f"one of {model.skip.in_features} to {model.skip.out_features}"
+        raise ValueError(f"model must have a skip connection from {now.shape[1]} notes to themselves, got {found}.")
+    starts = torch.logit((((1 - now) * following).sum(0) + 0.5) / ((1 - now).sum(0) + 1))
+    stays = torch.logit(((now * following).sum(0) + 0.5) / (now.sum(0) + 1))
+    model.skip.weight.copy_(torch.diag(stays - starts))
+    set_output_bias_(model, starts.to(model.skip.weight))
+
+
 def check_transfer(layer: LMN, readout: nn.Linear, outputs: int, memory_decay: float = 1.0) -> None:
     """Raise ValueError unless `from_unfolded_` can fill `layer` and `readout` for that many outputs."""
     check_single_layer(layer)

@@ -16,6 +16,7 @@ from linmem.nn.registry import ModelOptions
 from linmem.training.options import TrainingOptions
 
 OUTPUT_BIAS_INITS = ("marginal", "default")
+SKIP_INITS = ("zero", "persistence")
 PRETRAINABLE = {"unfolded": ("lmn-b",), "inputs": ("lmn-b", "lmn-detach", "rnn")}  # models by scheme
 
 
@@ -39,6 +40,9 @@ class PretrainingOptions:
     output_bias_init : str
         Initial bias of the readout: marginal, the constant output that fits the training set best, or default,
         PyTorch's.
+    skip_init : str
+        Initial weights of the skip connection: zero, or for piano rolls persistence: the log-odds of each note given
+        whether it sounds now, which replace the initial output bias, too.
     """
 
     pretrain: str = "none"
@@ -47,6 +51,7 @@ class PretrainingOptions:
     unfolded_nonlinearity: str = "selu"
     memory_decay: float = 1.0
     output_bias_init: str = "marginal"
+    skip_init: str = "zero"
 
 
 @dataclass(frozen=True)
@@ -107,8 +112,15 @@ def check_pretraining(options: RunOptions) -> None:
         An unknown scheme, or one that does not suit the model.
     """
     scheme, bias_init, model = options.pretraining.pretrain, options.pretraining.output_bias_init, options.model.model
+    skip_init = options.pretraining.skip_init
     if bias_init not in OUTPUT_BIAS_INITS:
         raise ValueError(f"output_bias_init must be one of {', '.join(OUTPUT_BIAS_INITS)}, got {bias_init!r}.")
+    if skip_init not in SKIP_INITS:
+        raise ValueError(f"skip_init must be one of {', '.join(SKIP_INITS)}, got {skip_init!r}.")
+    if skip_init != "zero" and not options.model.skip_connection:
+        raise ValueError(f"skip_init must be zero without skip_connection, got {skip_init!r}. Add skip_connection.")
+    if skip_init != "zero" and scheme != "none":
+        raise ValueError(f"skip_init must be zero with pretrain={scheme}, got {skip_init!r}. Omit the option.")
     if scheme not in ("none", *PRETRAINABLE):
         raise ValueError(f"pretrain must be one of none, {', '.join(PRETRAINABLE)}, got {scheme!r}.")
     if scheme != "none" and model not in PRETRAINABLE[scheme]:

@@ -15,7 +15,7 @@ from linmem import data
 from linmem.data import Splits
 from linmem.data.splits import SPLITS
 from linmem.nn.baselines import RNNRBM, Persistence, StochasticDetach
-from linmem.nn.initialize import set_output_bias_
+from linmem.nn.initialize import set_output_bias_, set_persistence_
 from linmem.nn.registry import build_model
 from linmem.nn.sequence_model import SequenceModel, parameter_count
 from linmem.nn.solved_memory import SolvedMemoryModel
@@ -87,6 +87,7 @@ def run(
     splits = options.load_data()
     prepared = PreparedTask(splits, task_of(splits))
     training, _ = prepared.examples("train"), prepared.examples("valid")  # before anything is written
+    _check_piano_rolls(options, prepared)
     model = build_model(options.model, splits.features, prepared.output_size, options.training.seed)
     task = _task_for(model, prepared.task)
     with ExitStack() as stack:
@@ -96,6 +97,8 @@ def run(
         data_parallel.wait()
         if options.pretraining.output_bias_init == "marginal":
             set_output_bias_(model, task.constant(torch.cat(training.targets), prepared.output_size))
+        if options.pretraining.skip_init == "persistence":
+            set_persistence_(model, training.inputs, training.targets)
         model = model.to(device)
         if options.pretraining.pretrain != "none" and not (folder / STATE).exists():
             _pretrain(model, options, prepared, folder, progress)
@@ -236,6 +239,21 @@ def _fast(task: Task) -> Task:
             return JointNextFrame.fast()
         case _:
             return task
+
+
+def _check_piano_rolls(options: RunOptions, prepared: PreparedTask) -> None:
+    """Check that options for piano rolls are not used with other data."""
+    if type(prepared.task) is NextFrame:
+        return
+    if options.training.transpose:
+        raise ValueError(
+            f"transpose must be 0 for data that are not piano rolls, got {options.training.transpose}. Omit the option."
+        )
+    if options.pretraining.skip_init != "zero":
+        raise ValueError(
+            f"skip_init must be zero for data that are not piano rolls, got {options.pretraining.skip_init!r}."
+            " Omit the option."
+        )
 
 
 def _single_lag_decay(options: RunOptions) -> float:

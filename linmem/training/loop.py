@@ -1,8 +1,9 @@
 """Gradient descent: Adam, gradient clipping, early stopping, and runs that resume after an interruption.
 
-All randomness of an epoch (order, batches, dropout) is drawn from (seed, epoch) alone. A run therefore resumes from the
-weights, Adam's moments and the number of epochs, and on a CPU ends with the same bits as an uninterrupted run. Under
-`torchrun` each worker takes a part of every batch, and the result is that of one process (`training.data_parallel`).
+All randomness of an epoch (order, batches, transposition, dropout) is drawn from (seed, epoch) alone. A run therefore
+resumes from the weights, Adam's moments and the number of epochs, and on a CPU ends with the same bits as an
+uninterrupted run. Under `torchrun` each worker takes a part of every batch, and the result is that of one process
+(`training.data_parallel`).
 
 The loss is a mean over the targets of a batch, for music over frames; padding enters neither loss nor metrics.
 """
@@ -34,6 +35,7 @@ from linmem.training.metrics import Scores
 from linmem.training.options import TrainingOptions
 from linmem.training.steps import Steps
 from linmem.training.tasks import Examples, Task
+from linmem.training.transposition import Transposed
 
 
 class DivergenceError(RuntimeError):
@@ -102,7 +104,7 @@ def train(
 def train_on_examples(
     model: nn.Module,
     task: Task,
-    training: Examples | Steps,
+    training: Examples | Steps | Transposed,
     valid: Examples | Steps,
     options: TrainingOptions | None = None,
     *,
@@ -114,6 +116,8 @@ def train_on_examples(
     """Train on sequences or single steps with their targets; `batch_size` replaces that of `options`. See `train`."""
     options = options or TrainingOptions()
     _check_compatible(model, options)
+    if options.transpose and isinstance(training, Examples):
+        training = Transposed(training, options.transpose)
     state = TrainingState(model, _adam(model, options), _average(model, options))
     if checkpoint and checkpoint.exists():
         resume(state, asdict(options), checkpoint)
@@ -210,7 +214,7 @@ def _average(model: nn.Module, options: TrainingOptions) -> AveragedModel | None
 def _train_epoch(
     model: nn.Module,
     state: TrainingState,
-    examples: Examples | Steps,
+    examples: Examples | Steps | Transposed,
     task: Task,
     options: TrainingOptions,
     batch_size: int,
@@ -219,6 +223,8 @@ def _train_epoch(
     model.train()
     total = _Loss(0.0, 0)
     random = np.random.default_rng([options.seed, state.epoch])
+    if isinstance(examples, Transposed):
+        examples = examples.draw(random)
     device = examples.inputs[0].device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(random.integers(2**62)) + data_parallel.rank())

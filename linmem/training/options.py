@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from numbers import Integral, Real
 
 PRECISIONS = ("float32", "bfloat16")
+INTEGERS = ("batch_size", "max_epochs", "patience", "truncate", "transpose", "seed")
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,13 @@ class TrainingOptions:
     truncate : int
         Steps of truncated backpropagation through time, with one Adam step each; the state is carried on. 0 means
         whole sequences.
+    transpose : int
+        N: move every training piece by a random number of semitones from −N to N, anew in every epoch, within the range
+        of the piano roll; 0 for none. Readouts that are solved get all transpositions at once.
     precision : str
         float32, or bfloat16 for the matrix products of forward and backward pass.
     seed : int
-        Seed of the order of the batches and of dropout.
+        Seed of the order of the batches, of transposition and of dropout.
     """
 
     learning_rate: float = 1e-3
@@ -54,12 +58,13 @@ class TrainingOptions:
     ema_decay: float = 0.0
     orthogonality: float = 0.0
     truncate: int = 0
+    transpose: int = 0
     precision: str = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            kind = Integral if name in ("batch_size", "max_epochs", "patience", "truncate", "seed") else Real
+            kind = Integral if name in INTEGERS else Real
             if name != "precision" and (not isinstance(value, kind) or isinstance(value, bool)):
                 raise ValueError(f"{name} must be {'an integer' if kind is Integral else 'a number'}, got {value!r}.")
         for name in ("learning_rate", "batch_size", "max_epochs", "patience", "clip"):
@@ -69,6 +74,6 @@ class TrainingOptions:
             raise ValueError(f"ema_decay must be at least 0 and below 1, got {self.ema_decay}.")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}.")
-        for name in ("weight_decay", "memory_lr_scale", "orthogonality", "truncate", "seed"):
+        for name in ("weight_decay", "memory_lr_scale", "orthogonality", "truncate", "transpose", "seed"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}.")

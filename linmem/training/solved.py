@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,11 +22,14 @@ from linmem.training.loop import DivergenceError, History, count, train_on_examp
 from linmem.training.options import TrainingOptions
 from linmem.training.steps import Steps, steps_of
 from linmem.training.tasks import Examples, Task
+from linmem.training.transposition import Transposed, all_transpositions
 
 PENALTIES = tuple(10.0**exponent for exponent in range(-6, 3))  # of the ridge regression
 
 
-def solve_memory_(model: SolvedMemoryModel, training: Examples, lag_decays: Sequence[float], seed: int = 0) -> None:
+def solve_memory_(
+    model: SolvedMemoryModel, training: Examples, lag_decays: Sequence[float], seed: int = 0, transpose: int = 0
+) -> None:
     """Set the memories to the linear autoencoders of the training inputs, one per lag decay.
 
     Parameters
@@ -38,6 +42,8 @@ def solve_memory_(model: SolvedMemoryModel, training: Examples, lag_decays: Sequ
         γ, one per memory.
     seed : int
         Seed of the solver.
+    transpose : int
+        N: solve for every sequence at every transposition from −N to N semitones.
 
     Raises
     ------
@@ -46,10 +52,11 @@ def solve_memory_(model: SolvedMemoryModel, training: Examples, lag_decays: Sequ
     """
     check_lag_decays(lag_decays)
     memory = model.recurrent
+    sequences = all_transpositions(training, transpose).inputs if transpose else training.inputs
     for index, decay in enumerate(lag_decays):
         autoencoder = LinearAutoencoder(
             memory.memory_size, decoder="tied", refine=None, lag_decay=decay, random_state=seed
-        ).fit(training.inputs)
+        ).fit(sequences)
         memory.set_memory(index, autoencoder.A_, autoencoder.B_, autoencoder.mean_)
     memory.scale.fill_(1.0)
     if model.is_joint:  # NADE reads the states as they are
@@ -99,16 +106,17 @@ def train_solved(
     if checkpoint.exists():
         model.load_state_dict(best_weights(checkpoint))
     else:
-        solve_memory_(model, training, lag_decays, options.seed)
-    steps, valid_steps = steps_of(model.recurrent, training), steps_of(model.recurrent, valid)
+        solve_memory_(model, training, lag_decays, options.seed, options.transpose)
+    encode, valid_steps = partial(steps_of, model.recurrent), steps_of(model.recurrent, valid)
+    per_sequence = sum(map(len, training.targets)) / len(training.inputs)
     with features_as_inputs(model):
         if readout == "ridge":
+            steps = encode(all_transpositions(training, options.transpose) if options.transpose else training)
             return _solve_readout(model, task, steps, valid_steps, options, checkpoint, after_epoch)
-        per_sequence = len(steps.targets) / len(training.inputs)
         return train_on_examples(
             model,
             task,
-            steps,
+            Transposed(training, options.transpose, encode) if options.transpose else encode(training),
             valid_steps,
             options,
             batch_size=max(1, round(options.batch_size * per_sequence)),
