@@ -1,0 +1,199 @@
+"""Solved memories with a feed-forward readout against an LSTM: validation NLL, and time to the LSTM's best one.
+
+The LSTM has the settings that the search of table 2 chose for each set (`results/table2.jsonl`); the solved model
+has the setting with the lowest validation NLL of seed 0 among `SETTINGS` (`--search`). The time of the solved model
+includes solving the memories and encoding both splits. Times are CPU seconds of one thread, so that other load on the
+machine affects them less; validation after each epoch is not counted for either. The test split is not read.
+
+    python benchmarks/solved_against_lstm.py --search
+    python benchmarks/solved_against_lstm.py --setting "2 memories, 150 units"   # an interrupted run continues
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from linmem import data
+from linmem.nn.initialize import set_output_bias_
+from linmem.nn.registry import ModelOptions, build_model
+from linmem.reporting import tables
+from linmem.runs.queue import run_jobs
+from linmem.training.checkpoint import Epoch
+from linmem.training.loop import train_on_examples
+from linmem.training.options import TrainingOptions
+from linmem.training.solved import train_solved
+from linmem.training.tasks import NextFrame
+
+SETS = {"jsb_chorales": 120, "nottingham": 30, "piano_midi": 30, "muse_data": 20}  # epochs of the LSTM
+TRAINING = TrainingOptions(learning_rate=3e-3, batch_size=16, patience=10, clip=0.25, ema_decay=0.98, truncate=100)
+LSTMS = {
+    name: (
+        ModelOptions("lstm", 250, input_dropout=0.1, readout_dropout=0.3 if name == "jsb_chorales" else 0.2),
+        replace(TRAINING, clip=5.0, truncate=0) if name == "jsb_chorales" else TRAINING,
+        "default" if name == "jsb_chorales" else "marginal",
+    )
+    for name in SETS
+}
+
+
+class Setting(NamedTuple):
+    """A solved model."""
+
+    memory_size: int
+    lag_decay: tuple[float, ...]
+    hidden_size: int
+    dropout: tuple[float, float]  # of features, and of hidden units
+    learning_rate: float = 1e-3
+    batch_size: int = 4  # sequences; a batch has as many steps as these have on average
+
+
+SETTINGS = {
+    "2 memories, 150 units": Setting(150, (0.5, 0.9), 400, (0.2, 0.6)),
+    "2 memories, 150 units, weak dropout": Setting(150, (0.5, 0.9), 400, (0.1, 0.5)),
+    "3 memories, 150 units": Setting(150, (0.4, 0.7, 0.9), 600, (0.25, 0.6)),
+    "3 memories, 100 units": Setting(100, (0.4, 0.7, 0.9), 600, (0.2, 0.6)),
+    "3 memories, 100 units, large": Setting(100, (0.4, 0.7, 0.9), 1000, (0.2, 0.6)),
+    "2 memories, 100 units": Setting(100, (0.6, 0.9), 600, (0.2, 0.6)),
+}
+
+
+def curve(epochs: list[Epoch], before: float = 0.0) -> dict[str, list[float]]:
+    """Validation NLL after each epoch and the CPU seconds until then."""
+    seconds, total = [], before
+    for epoch in epochs:
+        total += epoch.cpu_seconds or 0.0
+        seconds.append(total)
+    return {"nll": [epoch.valid_loss for epoch in epochs], "seconds": seconds}
+
+
+def lstm(name: str, max_epochs: int, seed: int) -> dict[str, Any]:
+    """Train the LSTM."""
+    splits, task = data.load(name), NextFrame()
+    training, valid = task.examples(splits, "train"), task.examples(splits, "valid")
+    model_options, options, bias = LSTMS[name]
+    model = build_model(model_options, 88, 88, seed)
+    if bias == "marginal":
+        set_output_bias_(model, task.constant(torch.cat(training.targets), 88))
+    options = replace(options, max_epochs=max_epochs, seed=seed)
+    return curve(train_on_examples(model, task, training, valid, options).epochs)
+
+
+def solved(name: str, setting: Setting, max_epochs: int, seed: int) -> dict[str, Any]:
+    """Solve the memories, encode both splits, train the readout."""
+    splits, task = data.load(name), NextFrame()
+    training, valid = task.examples(splits, "train"), task.examples(splits, "valid")
+    model_options = ModelOptions(
+        "solved",
+        setting.hidden_size,
+        setting.memory_size,
+        lag_decay=setting.lag_decay,
+        readout="mlp",
+        input_dropout=setting.dropout[0],
+        readout_dropout=setting.dropout[1],
+    )
+    model: Any = build_model(model_options, 88, 88, seed)
+    set_output_bias_(model, task.constant(torch.cat(training.targets), 88))
+    options = replace(
+        TRAINING,
+        learning_rate=setting.learning_rate,
+        batch_size=setting.batch_size,
+        clip=5.0,
+        truncate=0,
+        max_epochs=max_epochs,
+        seed=seed,
+    )
+    first: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.process_time()
+        history = train_solved(
+            model,
+            task,
+            training,
+            valid,
+            options,
+            lag_decays=setting.lag_decay,
+            readout="mlp",
+            checkpoint=Path(folder) / "state.safetensors",
+            after_epoch=lambda state: first.append(time.process_time()) if not first else None,
+        )
+    # all before the first epoch; its validation, not counted for the LSTM, is counted here
+    before = first[0] - start - (history.epochs[0].cpu_seconds or 0.0)
+    return curve(history.epochs, before) | {"before": before}
+
+
+def search(options: argparse.Namespace) -> None:
+    """Validation NLL of all settings at seed 0."""
+    jobs = {
+        f"{options.set}_solved_{name}_0".replace(" ", "_").replace(",", ""): partial(
+            solved, options.set, setting, options.max_epochs, 0
+        )
+        for name, setting in SETTINGS.items()
+    }
+    found = run_jobs(options.out, jobs, progress=True).values()
+    rows = [
+        {"setting": name, "valid NLL": min(run["nll"]), "epoch": run["nll"].index(min(run["nll"])) + 1,
+         "CPU s": run["seconds"][-1]}
+        for name, run in zip(SETTINGS, found, strict=True)
+    ]  # fmt: skip
+    print(tables.markdown(sorted(rows, key=lambda row: row["valid NLL"]), {"valid NLL": 3, "epoch": 0, "CPU s": 0}))
+
+
+def compare(options: argparse.Namespace) -> None:
+    """One row per seed, and their means."""
+    setting, epochs = SETTINGS[options.setting], SETS[options.set]
+    kind = options.setting.replace(" ", "_").replace(",", "")
+    jobs: dict[str, Any] = {}
+    for seed in range(options.seeds):
+        jobs[f"{options.set}_lstm_{seed}"] = partial(lstm, options.set, epochs, seed)
+        jobs[f"{options.set}_solved_{kind}_{seed}"] = partial(solved, options.set, setting, options.max_epochs, seed)
+    found = run_jobs(options.out, jobs, progress=True)
+    rows = []
+    for seed in range(options.seeds):
+        theirs, ours = found[f"{options.set}_lstm_{seed}"], found[f"{options.set}_solved_{kind}_{seed}"]
+        target = min(theirs["nll"])
+        needed = theirs["seconds"][theirs["nll"].index(target)]
+        reached = next((s for s, nll in zip(ours["seconds"], ours["nll"], strict=True) if nll <= target), None)
+        rows.append(
+            {
+                "set": options.set,
+                "seed": seed,
+                "LSTM(250)": target,
+                "its best epoch": theirs["nll"].index(target) + 1,
+                "solved": min(ours["nll"]),
+                "CPU s of the LSTM": needed,
+                "CPU s to its NLL": reached,
+                "ratio": None if reached is None else reached / needed,
+                "of which solving and encoding": ours["before"],
+            }
+        )
+    means = {what: statistics.mean(row[what] for row in rows) for what in ("LSTM(250)", "solved")}
+    print(f"\n{options.setting}, at most {options.max_epochs} epochs (LSTM {epochs}), torch {torch.__version__}\n")
+    print(tables.markdown(rows, {"seed": 0, "its best epoch": 0, "LSTM(250)": 3, "solved": 3, "ratio": 2}))
+    print(f"\nmean valid NLL: LSTM {means['LSTM(250)']:.3f}, solved {means['solved']:.3f}")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", choices=list(SETS), default="jsb_chorales")
+    parser.add_argument("--setting", choices=list(SETTINGS), default=next(iter(SETTINGS)))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--max_epochs", type=int, default=100, help="of the solved model")
+    parser.add_argument("--search", action="store_true")
+    parser.add_argument("--out", type=Path, default=Path("runs/solved-against-lstm"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    (search if options.search else compare)(options)
+
+
+if __name__ == "__main__":
+    main()
