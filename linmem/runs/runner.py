@@ -98,6 +98,7 @@ def run(
         if options.pretraining.output_bias_init == "marginal":
             set_output_bias_(model, task.constant(torch.cat(training.targets), prepared.output_size))
         if options.pretraining.skip_init == "persistence":
+            assert isinstance(model, SequenceModel)  # models without a skip connection are refused
             set_persistence_(model, training.inputs, training.targets)
         model = model.to(device)
         if options.pretraining.pretrain != "none" and not (folder / STATE).exists():
