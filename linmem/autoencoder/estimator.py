@@ -63,21 +63,25 @@ class LinearAutoencoder(FittedAutoencoder, ClassNamePrefixFeaturesOutMixin, Tran
 
     Attributes
     ----------
-    A_ : (p, a); B_ : (p, p); C_ : (a + p, p)
-        y_t = A (x_t − mean) + B y_{t-1}, and x̂_{t-i} = C_x C_yⁱ y_t + mean with C_x the first a rows of C.
-    right_vectors_ : (L, a, p)
-        U, block by block of lags; lag i is also decoded by γ^{-i} U_i. Absent after `load` unless saved.
-    mean_ : (a,), zero without centring.
-    singular_values_ : (p,) float64
-        Of the history matrix with its lag weights.
+    A_, B_, C_ : array
+        (p, a), (p, p) and (a + p, p): y_t = A (x_t − mean) + B y_{t-1}, and x̂_{t-i} = C_x C_yⁱ y_t + mean with C_x the
+        first a rows of C.
+    right_vectors_ : array
+        U, (L, a, p), block by block of lags; lag i is also decoded by γ^{-i} U_i. Absent after `load` unless saved.
+    mean_ : array
+        (a,), zero without centring.
+    singular_values_ : array
+        (p,) float64, of the history matrix with its lag weights.
     optimal_error_ : float
         The Eckart–Young bound 1 − Σ σ_i² / ‖Ξ‖²: no code of p numbers has a lower error on these sequences.
     training_error_ : float
         The relative reconstruction error on the sequences of `fit`.
     unweighted_optimal_error_, unweighted_error_ : float
         Bound and error on the same lags if all of them count equally. With γ = 1 equal to the two above.
-    memory_size_, lags_, n_features_in_ : int;  solver_ : str
+    memory_size_, lags_, n_features_in_ : int
         `lags_` is L: the longest length seen in `fit`, or K if that is less.
+    solver_ : str
+        The solver that "auto" has selected.
 
     Notes
     -----

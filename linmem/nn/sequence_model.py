@@ -46,6 +46,7 @@ class SequenceModel(nn.Module):
 
     Examples
     --------
+    >>> import torch
     >>> model = SequenceModel(nn.LSTM(3, 8, batch_first=True), nn.Linear(8, 2), skip_connection=True)
     >>> logits, state = model(torch.zeros(4, 10, 3))
     >>> logits.shape
@@ -154,7 +155,7 @@ def parameter_groups(model: nn.Module, lr: float, memory_lr_scale: float = 0.1) 
 
     Examples
     --------
-    >>> import linmem
+    >>> import torch, linmem
     >>> lmn = linmem.LMN(3, 8, 16)
     >>> optimizer = torch.optim.Adam(parameter_groups(lmn, lr=1e-3))
     >>> [group["lr"] for group in optimizer.param_groups]

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from linmem.reporting.style import STYLE
 from linmem.storage.atomic import replacing, write_json, write_text
 
 
@@ -75,23 +76,25 @@ def figure(path: Path, panels: int, width: float = 6.0, height: float = 4.0) -> 
         matplotlib is not installed.
     """
     try:
+        from matplotlib import rc_context
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         raise ImportError(
             "Figures require the package matplotlib. Install it: pip install 'linear-memory-networks[plots]'."
         ) from None
-    drawing = Figure(figsize=(width * panels, height), layout="constrained")
-    FigureCanvasAgg(drawing)
-    axes = [drawing.add_subplot(1, panels, i + 1) for i in range(panels)]
-    yield axes
-    with replacing(path) as partial:
-        drawing.savefig(
-            partial,
-            dpi=150,
-            format=path.suffix.removeprefix(".") or "png",
-            metadata={"Description": ". ".join(map(describe, axes))},
-        )
+    with rc_context(STYLE):
+        drawing = Figure(figsize=(width * panels, height), layout="constrained")
+        FigureCanvasAgg(drawing)
+        axes = [drawing.add_subplot(1, panels, i + 1) for i in range(panels)]
+        yield axes
+        with replacing(path) as partial:
+            drawing.savefig(
+                partial,
+                dpi=150,
+                format=path.suffix.removeprefix(".") or "png",
+                metadata={"Description": ". ".join(map(describe, axes))},
+            )
 
 
 def describe(axes: Any) -> str:

@@ -78,7 +78,7 @@ class LRU(SequenceLayer):
     nonlinearity : {"identity", "tanh", "relu", "selu"}
         σ of the outputs.
     smallest, largest : float
-        Initial range of |λ|; λ is uniform over the area of this ring.
+        Initial range of the modulus of λ, which is uniform over the area of this ring.
     largest_phase : float
         Initial phases are uniform in (0, largest_phase).
     batch_first : bool
