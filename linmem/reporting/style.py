@@ -11,12 +11,11 @@ from typing import Any
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, AMBER, YELLOW, BLACK = "#56B4E9", "#E69F00", "#F0E442", "#000000"
 
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {
     # Quoted, because an unquoted # begins a comment in matplotlib's own style files.
     "axes.prop_cycle": f"cycler('color', ['{BLUE}', '{ORANGE}', '{GREEN}', '{PURPLE}', '{SKY}', '{AMBER}'])",
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.titlelocation": "left",
     "axes.titlesize": "medium",
     "axes.grid": True,
     "axes.axisbelow": True,
