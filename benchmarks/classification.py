@@ -2,17 +2,22 @@
 
 MemoryClassifier with solved, random orthogonal and delay-line memories; with --peers also MiniRocket and MultiRocket,
 which need equal lengths: shorter series are padded with zeros. Accuracy in %, mean and standard deviation over seeds,
-and CPU seconds of fit and predict for the last seed.
+and CPU seconds of fit and predict: of the first seed, which for the peers includes compilation where a set is the
+first with its kind of data, and the mean of the later seeds. The last row sums the seconds of one seed over all sets.
 
-    python benchmarks/classification.py [--seeds 5] [--peers] [--sets GunPoint JapaneseVowels]
+Every result is appended to a file as it is measured; a second call continues there.
+
+    python benchmarks/classification.py [--seeds 5] [--peers] [--sets GunPoint JapaneseVowels] [--out results.jsonl]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from wheel_series import CLASSIFICATION, labelled
@@ -20,6 +25,17 @@ from wheel_series import CLASSIFICATION, labelled
 from linmem import MemoryClassifier
 
 MEMORIES = ("solved", "random", "delay")
+PEERS = ("MiniRocket", "MultiRocket")
+
+
+class Result(NamedTuple):
+    """One fit and its predictions."""
+
+    set: str
+    method: str
+    seed: int
+    accuracy: float  # %
+    seconds: float  # processor time
 
 
 def padded(series: Sequence[np.ndarray], length: int) -> np.ndarray:
@@ -39,14 +55,26 @@ def rocket(kind: str, seed: int) -> Any:
     return getattr(convolution_based, f"{kind}Classifier")(random_state=seed)
 
 
-def classifiers(peers: bool) -> dict[str, Callable[[int], Any]]:
-    """Builders by name; each takes a seed."""
-    found: dict[str, Callable[[int], Any]] = {
-        name: lambda seed, name=name: MemoryClassifier(memory=name, random_state=seed) for name in MEMORIES
-    }
-    for kind in ("MiniRocket", "MultiRocket") if peers else ():
-        found[kind] = lambda seed, kind=kind: rocket(kind, seed)
-    return found
+def measure(name: str, method: str, seed: int) -> Result:
+    """Fit on the training split and predict the test split."""
+    (train, y), (test, z) = labelled(name, "TRAIN"), labelled(name, "TEST")
+    build: Callable[[], Any] = lambda: MemoryClassifier(memory=method, random_state=seed)  # noqa: E731
+    if method in PEERS:
+        longest = max(map(len, train + test))
+        train, test = padded(train, longest), padded(test, longest)
+        build = lambda: rocket(method, seed)  # noqa: E731
+    start = time.process_time()
+    accuracy = 100 * float((build().fit(train, y).predict(test) == z).mean())
+    return Result(name, method, seed, accuracy, time.process_time() - start)
+
+
+def cell(results: Sequence[Result]) -> str:
+    """Accuracy and seconds of all seeds of one method on one set."""
+    accuracy = [one.accuracy for one in results]
+    seconds = [f"{results[0].seconds:.1f}"]
+    if len(results) > 1:
+        seconds.append(f"{np.mean([one.seconds for one in results[1:]]):.1f}")
+    return f"{np.mean(accuracy):.2f} ± {np.std(accuracy):.2f} ({'; '.join(seconds)} s)"
 
 
 def main() -> None:
@@ -55,25 +83,31 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--sets", nargs="+", default=CLASSIFICATION)
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    builders = classifiers(options.peers)
-    means: dict[str, list[float]] = {name: [] for name in builders}
-    print("| set | " + " | ".join(builders) + " |\n|" + "---|" * (len(builders) + 1))
+    methods = MEMORIES + (PEERS if options.peers else ())
+    lines = options.out.read_text().splitlines() if options.out and options.out.exists() else []
+    known = {(one.set, one.method, one.seed): one for one in (Result(**json.loads(line)) for line in lines)}
+    table: dict[tuple[str, str], list[Result]] = {}
+    print("| set | " + " | ".join(methods) + " |\n|" + "---|" * (len(methods) + 1))
     for name in options.sets:
-        (train, y), (test, z) = labelled(name, "TRAIN"), labelled(name, "TEST")
-        longest, cells = max(map(len, train + test)), []
-        for kind, build in builders.items():
-            ours = kind in MEMORIES
-            X, Z = (train, test) if ours else (padded(train, longest), padded(test, longest))
-            accuracies, seconds = [], 0.0
+        for method in methods:
             for seed in range(options.seeds):
-                start = time.process_time()
-                accuracies.append(100 * float((build(seed).fit(X, y).predict(Z) == z).mean()))
-                seconds = time.process_time() - start
-            means[kind].append(np.mean(accuracies))
-            cells.append(f"{np.mean(accuracies):.2f} ± {np.std(accuracies):.2f} ({seconds:.1f} s)")
-        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
-    print("| mean | " + " | ".join(f"{np.mean(values):.2f}" for values in means.values()) + " |")
+                one = known.get((name, method, seed))
+                if one is None:
+                    one = measure(name, method, seed)
+                    if options.out:
+                        with options.out.open("a") as file:
+                            file.write(json.dumps(one._asdict()) + "\n")
+                table.setdefault((name, method), []).append(one)
+        print(f"| {name} | " + " | ".join(cell(table[name, method]) for method in methods) + " |", flush=True)
+    means, totals = [], []
+    for method in methods:
+        rows = [table[name, method] for name in options.sets]
+        means.append(f"{np.mean([[one.accuracy for one in row] for row in rows]):.2f}")
+        later = sum(np.mean([one.seconds for one in row[1:] or row]) for row in rows)
+        totals.append(f"{sum(row[0].seconds for row in rows):.0f}; {later:.0f} s")
+    print("| mean | " + " | ".join(means) + " |\n| seconds | " + " | ".join(totals) + " |")
 
 
 if __name__ == "__main__":

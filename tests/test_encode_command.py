@@ -55,3 +55,18 @@ def test_bad_input_gives_one_line(fitted, pieces, tmp_path, capsys):  # noqa: F8
     assert status == 2
     assert "out must not hold earlier output" in error
     assert run(capsys, "encode", folder, pieces, "--force")[0] == 0
+
+
+def test_a_fit_standardizes_later_data_with_its_own_statistics(tmp_path, capsys):
+    folder, other, random = tmp_path / "series", tmp_path / "other", np.random.default_rng(0)
+    for place, offset in ((folder, 50), (other, 80)):
+        place.mkdir()
+        for index in range(6):
+            np.save(place / f"{index}.npy", (offset + 7 * random.standard_normal((2, 15))).astype(np.float32))
+    command = ["fit", folder, "--standardize", "--layout=ct", "--memory_size=3", "--out", tmp_path / "fit"]
+    assert run(capsys, *command)[0] == 0
+    assert run(capsys, "encode", tmp_path / "fit", other, "--out", tmp_path / "states.csv")[0] == 0
+    statistics = data.load(str(folder), layout="ct", standardize=True).standardization
+    test = [statistics.apply(x) for x in data.load(str(other), layout="ct").test]
+    expected = LinearAutoencoder.load(tmp_path / "fit" / "autoencoder.safetensors").transform(test).numpy()
+    np.testing.assert_allclose(read(tmp_path / "states.csv")[:, 2:], expected, rtol=1e-4, atol=1e-5)

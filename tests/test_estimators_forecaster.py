@@ -153,9 +153,45 @@ def test_bad_series_and_steps_are_refused():
     with pytest.raises(ValueError, match="step 3"):
         MemoryForecaster().fit(np.where(np.arange(200) == 3, np.nan, seasonal()))
     model = MemoryForecaster(season=12, **QUICK).fit(seasonal())
-    with pytest.raises(ValueError, match="steps must be at most horizon"):
-        model.predict_interval(13)
+    with pytest.raises(ValueError, match="steps must be at most 80 for intervals, got 81"):
+        model.predict_interval(81)
     with pytest.raises(ValueError, match="coverage must be"):
         model.predict_interval(2, 1.0)
     with pytest.raises(ValueError, match="steps must be at least 1"):
         model.predict(0)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_updated_forecaster_continues_like_one_that_reads_the_whole_series(log):
+    x = seasonal(220)
+    model = MemoryForecaster(season=12, log=log, **QUICK).fit(x[:200])
+    fitted = model.predict(5)
+    for t in range(200, 220):
+        following = model.update(x[t])
+        expected = model.model_.inverse_transform(model.model_.forecast(x[: t + 1, None], np.array([t]), 1))[0, 0, 0]
+        assert following == pytest.approx(expected, rel=1e-9)
+    assert model.predict(7) == pytest.approx(model.predict(7, series=x), rel=1e-9)
+    assert np.stack(model.predict_interval(7)) == pytest.approx(np.stack(model.predict_interval(7, series=x)), rel=1e-9)
+    assert model.reset().predict(5) == pytest.approx(fitted, rel=1e-12)
+
+
+def test_steps_of_a_stream_are_checked():
+    model = MemoryForecaster(season=None, log=True, **QUICK).fit(seasonal())
+    with pytest.raises(ValueError, match="x_t must be positive for a model of log x"):
+        model.update(-1.0)
+    with pytest.raises(ValueError, match="x_t must be finite"):
+        model.update(np.nan)
+    several = MemoryForecaster(season=None, **QUICK).fit([seasonal(), seasonal(seed=1)])
+    with pytest.raises(ValueError, match="update needs one fitted series, got 2"):
+        several.update(1.0)
+
+
+def test_intervals_beyond_the_horizon_use_the_model_fitted_before_validation():
+    x = seasonal(300)
+    model = MemoryForecaster(horizon=6, season=12, **QUICK).fit(x)
+    assert np.allclose(model._errors(6), model.residuals_, equal_nan=True)
+    beyond = model._errors(20)
+    assert np.allclose(beyond[:, :6], model.residuals_, equal_nan=True)
+    assert beyond.shape[1] == 20
+    lower, upper = model.predict_interval(20)
+    assert (lower < upper).all()

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from linmem import data
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.autoencoder.solvers import Remembered
+from linmem.data import FolderOptions
 from linmem.reporting import figures, tables
 from linmem.reporting.output import figure, output_paths
 from linmem.storage.atomic import write_json, write_text
@@ -99,7 +100,7 @@ def fit(
     name: str,
     folder: Path,
     autoencoder: LinearAutoencoder,
-    files: data.FolderOptions | None = None,
+    files: FolderOptions | None = None,
     *,
     device: str = "cpu",
     force: bool = False,
@@ -120,12 +121,14 @@ def fit(
         "memory_curve.png",
         "scree.png",
         "error_by_lag.png",
+        "config.json",
     )
-    splits = data.load(name, **asdict(files or data.FolderOptions()))
+    splits = data.load(name, **asdict(files or FolderOptions()))
     train, valid = ([sequence.to(device) for sequence in part] for part in (splits.train, splits.valid))
-    weights, numbers, text, curves, values, by_lag = output_paths(folder, names, force)
+    weights, numbers, text, curves, values, by_lag, config = output_paths(folder, names, force)
     fitted = clone(autoencoder).fit(train)
     fitted.save(weights)
+    write_json(config, {"data": name, "files": asdict(files or FolderOptions()), "description": splits.description()})
     sizes = sorted({max(1, round(share * fitted.memory_size_)) for share in SHARES})
     points = curve(train, valid, sizes, autoencoder, progress=True)
     write_json(numbers, [point._asdict() for point in points])

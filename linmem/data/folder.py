@@ -190,4 +190,5 @@ def split_in_time(path: Path, file: Path, options: FolderOptions) -> Splits:
         provenance=f"{steps} steps of {file.resolve()}, split in time",
         channels=case.names,
         steps_per_quarter=(options.steps_per_quarter or 1) if roll else None,
+        consecutive=True,
     )

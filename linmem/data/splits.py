@@ -40,6 +40,8 @@ class Splits:
         Statistics of train that were applied to all sequences; None if the values are as stored.
     skipped : tuple of str
         Files that could not be read and were skipped (`skip_bad_files`), each with its reason.
+    consecutive : bool
+        Whether train, valid and test hold one sequence each, which follow one another: one series split in time.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Splits:
     channels: tuple[str, ...] = field(default=(), kw_only=True)
     standardization: Standardization | None = field(default=None, kw_only=True)
     skipped: tuple[str, ...] = field(default=(), kw_only=True)
+    consecutive: bool = field(default=False, kw_only=True)
 
     @property
     def features(self) -> int:

@@ -7,8 +7,8 @@ Symbols: a features, T steps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,6 +36,12 @@ class Standardization(NamedTuple):
         mean, deviation = steps.mean(0), steps.std(0, correction=0)
         constant = deviation <= 1e-12 * steps.abs().amax(0)
         return cls(mean.float(), torch.where(constant, 1.0, deviation).float())
+
+    @classmethod
+    def of(cls, description: Mapping[str, Any]) -> Standardization | None:
+        """The statistics in a `Splits.description()`, None where the data were not standardized."""
+        stored = description.get("standardization")
+        return cls(**{name: torch.tensor(values) for name, values in stored.items()}) if stored else None
 
     def apply(self, sequence: Tensor) -> Tensor:
         """Standardize a (T, a) sequence."""

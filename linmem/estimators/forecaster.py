@@ -5,7 +5,7 @@ Symbols: T steps, a features, H steps ahead.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +13,18 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from linmem.estimators.forecast_model import ForecastModel, fit_forecast_models
-from linmem.estimators.rolling_origin import Choice, candidates, mean_absolute_error, rolling_forecasts
+from linmem.estimators.forecast_stream import ForecastStream
+from linmem.estimators.intervals import conformal_widths
+from linmem.estimators.rolling_origin import (
+    Choice,
+    candidates,
+    first_part,
+    mean_absolute_error,
+    rolling_forecasts,
+)
 from linmem.estimators.saving import Saved
 from linmem.estimators.seasonality import find_season
-from linmem.estimators.series import read_one_or_several
+from linmem.estimators.series import read_one_or_several, read_step
 
 PENALTIES = tuple(10.0**power for power in range(-6, 2))
 DEFAULT_HORIZON = 12
@@ -39,8 +47,8 @@ class MemoryForecaster(Saved, BaseEstimator):
     Parameters
     ----------
     horizon : int, optional
-        Steps ahead that validation looks at, and the most that `predict_interval` gives. By default the season, or 12
-        without one, but at most a quarter of the shortest series.
+        Steps ahead that validation looks at. By default the season, or 12 without one, but at most a quarter of the
+        shortest series.
     season : int, "auto" or None, default "auto"
         Steps of one season. "auto" takes the peak of the autocorrelation of the differences.
     memory_size : int, default 50
@@ -77,6 +85,7 @@ class MemoryForecaster(Saved, BaseEstimator):
     choice_: Choice
     model_: ForecastModel
     residuals_: np.ndarray
+    _streams: list[ForecastStream] | None = None
 
     def __init__(
         self,
@@ -100,6 +109,8 @@ class MemoryForecaster(Saved, BaseEstimator):
         """Fit to one (T,) or (T, a) series or a list of them, of at least 20 steps each; `y` is ignored."""
         self._check_parameters()
         self.series_, self.single_ = read_one_or_several(series, self.layout, min_length=20)
+        self.n_features_in_ = self.series_[0].shape[1]
+        self.reset()
         self.flat_ = _is_flat(series if self.single_ else series[0])
         shortest = min(self.series_, key=len)
         self.season_ = self.season if isinstance(self.season, int) else 1
@@ -121,11 +132,15 @@ class MemoryForecaster(Saved, BaseEstimator):
         )
         return self
 
-    def predict(self, steps: int) -> Any:
-        """Return the next `steps` values, (steps,) or (steps, a) as in fit; a list for a list."""
-        return self._returned([self.model_.inverse_transform(x) for x in self._forecasts(steps)])
+    def predict(self, steps: int, series: Any = None) -> Any:
+        """Return the next `steps` values, (steps,) or (steps, a) as in fit; a list for a list.
 
-    def predict_interval(self, steps: int, coverage: float = 0.9) -> Interval:
+        They continue the fitted series and the steps of `update`, or another `series` in the form of those of `fit`.
+        """
+        forecasts, shaped = self._forecasts(steps, series)
+        return shaped([self.model_.inverse_transform(x) for x in forecasts])
+
+    def predict_interval(self, steps: int, coverage: float = 0.9, series: Any = None) -> Interval:
         """Return bounds that hold each of the next values with probability `coverage`.
 
         The half-width at each step ahead is the split-conformal quantile of the absolute validation errors at that
@@ -133,37 +148,75 @@ class MemoryForecaster(Saved, BaseEstimator):
         are correlated and the model is chosen on them, so the coverage is approximate; see docs/guide/estimators.md for
         measured coverage.
         """
-        if not 0 < coverage < 1:
-            raise ValueError(f"coverage must be between 0 and 1, got {coverage}.")
-        forecasts = self._forecasts(steps)
-        if steps > self.horizon_:
-            raise ValueError(
-                f"steps must be at most horizon ({self.horizon_}), got {steps}. Fit with a larger horizon."
-            )
-        errors = np.abs(self.residuals_[:, :steps])
-        count = (~np.isnan(errors)).sum(0)
-        share = np.minimum(np.ceil((count + 1) * coverage) / count, 1)
-        width = np.array(
-            [
-                [np.nanquantile(errors[:, h, c], share[h, c], method="higher") for c in range(errors.shape[2])]
-                for h in range(steps)
-            ]
-        )
+        forecasts, shaped = self._forecasts(steps, series)
+        width = conformal_widths(self._errors(steps), coverage)
         inverse = self.model_.inverse_transform
         lower, upper = ([inverse(x + sign * width) for x in forecasts] for sign in (-1, 1))
-        return Interval(self._returned(lower), self._returned(upper))
+        return Interval(shaped(lower), shaped(upper))
 
-    def _forecasts(self, steps: int) -> list[np.ndarray]:
-        """(steps, a) for each series, on the scale of the model."""
+    def update(self, x_t: Any) -> Any:
+        """Read the next step (a,) of the fitted series; return the forecast of the one after it, (a,) or a number.
+
+        The model stays as fitted. `predict` and `predict_interval` continue after the last step that was read. Time
+        and memory are constant per step.
+
+        Raises
+        ------
+        ValueError
+            The model was fitted to several series, or `x_t` has not its features or is not finite.
+        """
+        check_is_fitted(self, "model_")
+        if not self.single_:
+            raise ValueError(f"update needs one fitted series, got {len(self.series_)}. Pass series to predict.")
+        (stream,) = self._current()
+        stream.update(read_step(x_t, self.n_features_in_))
+        following = self.model_.inverse_transform(stream.forecast(1))[0]
+        return float(following[0]) if self.flat_ else following
+
+    def reset(self) -> MemoryForecaster:
+        """Return to the end of the fitted series."""
+        self._streams = None
+        return self
+
+    def _errors(self, steps: int) -> np.ndarray:
+        """Validation errors (n, steps, a); beyond the horizon, those of the chosen model fitted before validation."""
+        longest = max(len(x) - len(first_part(x)) for x in self.series_)
+        if steps > longest:
+            raise ValueError(f"steps must be at most {longest} for intervals, got {steps}. Fit to a longer series.")
+        if steps <= self.horizon_:
+            return self.residuals_[:, :steps]
+        best, train = self.choice_, [first_part(x) for x in self.series_]
+        (model,) = fit_forecast_models(train, best.log, best.lags, self.memory_size, best.lag_decay, [best.penalty])
+        rolling = [rolling_forecasts(model, x, steps) for x in self.series_]
+        return np.concatenate([targets - forecasts for forecasts, targets in rolling])
+
+    def _current(self) -> list[ForecastStream]:
+        """The fitted series with the steps of `update`."""
+        if self._streams is None:
+            self._streams = [ForecastStream(self.model_, x) for x in self.series_]
+        return self._streams
+
+    def _forecasts(self, steps: int, series: Any) -> tuple[list[np.ndarray], Callable[[list[np.ndarray]], Any]]:
+        """(steps, a) for each series, on the scale of the model, and the map of values to the form of the input."""
         check_is_fitted(self, "model_")
         if steps < 1:
             raise ValueError(f"steps must be at least 1, got {steps}.")
-        return [self.model_.forecast(x, np.array([len(x) - 1]), steps)[0] for x in self.series_]
+        if series is None:
+            return [x.forecast(steps) for x in self._current()], self._shaped(self.single_, self.flat_)
+        given, single = read_one_or_several(series, self.layout, self.n_features_in_)
+        if self.model_.log and not all((x > 0).all() for x in given):
+            raise ValueError("series must be positive for a model of log x, got values at or below 0.")
+        flat = _is_flat(series if single else series[0])
+        return [ForecastStream(self.model_, x).forecast(steps) for x in given], self._shaped(single, flat)
 
-    def _returned(self, values: list[np.ndarray]) -> Any:
-        """Values (steps, a) per series in the form that `fit` read."""
-        shaped = [x[:, 0] if self.flat_ else x.T if self.layout == "ct" else x for x in values]
-        return shaped[0] if self.single_ else shaped
+    def _shaped(self, single: bool, flat: bool) -> Callable[[list[np.ndarray]], Any]:
+        """A function from values (steps, a) per series to the form of the series that are continued."""
+
+        def shaped(values: list[np.ndarray]) -> Any:
+            parts = [x[:, 0] if flat else x.T if self.layout == "ct" else x for x in values]
+            return parts[0] if single else parts
+
+        return shaped
 
     def _logs(self) -> list[bool]:
         positive = all((x > 0).all() for x in self.series_)

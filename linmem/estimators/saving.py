@@ -45,6 +45,20 @@ class Saved:
         return unpack(description, tensors)
 
 
+def load_any(path: str | PathLike[str]) -> Any:
+    """Read an estimator of any class that `save` wrote.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged or holds something else.
+    """
+    tensors, description = tensor_file.read(str(path))
+    if "object" not in description:
+        raise ValueError(f"{path} must hold an estimator that `save` wrote, got another kind of file.")
+    return unpack(description, tensors)
+
+
 def pack(value: Any, tensors: dict[str, Tensor]) -> Any:
     """JSON for `value`; its numeric arrays are put into `tensors`."""
     if isinstance(value, np.ndarray) and value.dtype.kind not in "OUS":

@@ -55,6 +55,42 @@ def error_per_step(axes: Axes, errors: Sequence[float] | Tensor, label: str | No
     axes.set(xlabel="step", ylabel="squared error", ylim=(0, None))
 
 
+def forecast(
+    axes: Axes,
+    known: Sequence[float],
+    values: Sequence[float],
+    lower: Sequence[float],
+    upper: Sequence[float],
+    coverage: float = 0.9,
+) -> None:
+    """Plot the end of a series, its forecast, and the interval around it; one number per step each."""
+    start = max(0, len(known) - 6 * len(values) - 20)
+    axes.plot(range(start, len(known)), known[start:], color="black", linewidth=1, label="series")
+    steps = range(len(known), len(known) + len(values))
+    axes.plot(steps, values, color="tab:blue", label="forecast")
+    axes.fill_between(steps, lower, upper, color="tab:blue", alpha=0.25, label=f"{100 * coverage:g} % interval")
+    axes.set(xlabel="step", ylabel="value")
+    axes.legend()
+
+
+def confusion_matrix(axes: Axes, counts: Any, names: Sequence[str]) -> None:
+    """Draw how many sequences of each class (row) were predicted as each class (column); counts (c, c)."""
+    shares = counts / counts.sum(1, keepdims=True).clip(min=1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    places = range(len(names))
+    axes.set_xticks(places, names, rotation=90 if max(map(len, names)) > 3 else 0)
+    axes.set_yticks(places, names)
+    axes.set(xlabel="predicted class", ylabel="class")
+    if len(names) <= MAX_COUNTS:
+        for row in places:
+            for column in places:
+                color = "white" if shares[row, column] > 0.5 else "black"
+                axes.text(column, row, int(counts[row, column]), ha="center", va="center", color=color)
+
+
+MAX_COUNTS = 20  # classes, above which the cells of a confusion matrix have no numbers
+
+
 def piano_roll(
     axes: Axes,
     roll: Tensor,

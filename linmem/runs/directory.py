@@ -4,6 +4,7 @@
     unfolded.safetensors    state of the unfolded network's training, with pretrain=unfolded
     pretraining.json        epochs and seconds of the pretraining
     state.safetensors       state after the last epoch, with the best weights by validation loss and by accuracy
+    estimator.safetensors   the fitted estimator, with model=estimator, which has no state and no history
     history.jsonl           one line per epoch
     scores.json             metrics on the validation split, and those of the baseline
     run.lock                locked while a process trains in the directory
@@ -29,15 +30,16 @@ from torch import nn
 from linmem.data import FolderOptions, Splits
 from linmem.nn.registry import ModelOptions, build_model
 from linmem.runs.locks import lock
-from linmem.runs.options import PretrainingOptions, RunOptions, flatten
+from linmem.runs.options import ESTIMATOR, EstimatorOptions, PretrainingOptions, RunOptions, flatten
 from linmem.storage.atomic import write_json
 from linmem.training.checkpoint import MAY_CHANGE, best_weights
 from linmem.training.options import TrainingOptions
 
 CONFIG, STATE, HISTORY, SCORES = "config.json", "state.safetensors", "history.jsonl", "scores.json"
 UNFOLDED, PRETRAINING, LOCK = "unfolded.safetensors", "pretraining.json", "run.lock"
-FILES = (CONFIG, UNFOLDED, PRETRAINING, STATE, HISTORY, SCORES)
-TRAINED = (STATE, UNFOLDED)  # a directory with one of these holds a run
+FITTED = "estimator.safetensors"
+FILES = (CONFIG, UNFOLDED, PRETRAINING, STATE, FITTED, HISTORY, SCORES)
+TRAINED = (STATE, UNFOLDED, FITTED)  # a directory with one of these holds a run
 
 
 @contextmanager
@@ -79,9 +81,9 @@ def check_resumable(folder: Path, options: RunOptions) -> None:
             )
 
 
-def write_config(folder: Path, options: RunOptions, splits: Splits, output_size: int) -> None:
-    """Write the options, the sizes of the model, what later data need (classes, channels, statistics), the versions."""
-    sizes = {"input_size": splits.features, "output_size": output_size}
+def write_config(folder: Path, options: RunOptions, splits: Splits, output_size: int, task: str) -> None:
+    """Write the options, sizes, task, what later data need (classes, channels, statistics), and the versions."""
+    sizes = {"input_size": splits.features, "output_size": output_size, "task": task}
     write_json(folder / CONFIG, asdict(options) | sizes | {"description": splits.description()} | provenance())
 
 
@@ -116,10 +118,12 @@ def load_run(folder: Path, best_by: str = "loss") -> tuple[RunOptions, nn.Module
     FileNotFoundError
         `folder` holds no run, or one without a finished epoch.
     ValueError
-        A file is damaged, or the weights do not fit the options.
+        A file is damaged, the weights do not fit the options, or the model is an estimator.
     """
     config = read_config(folder)
     options = _options(folder, config)
+    if options.model.model == ESTIMATOR:
+        raise ValueError(f"run must hold a network, got an estimator in {folder}. Train with another --model.")
     if not (folder / STATE).exists():
         raise FileNotFoundError(f"{folder} must hold a run with a finished epoch, got none. Continue it with --resume.")
     model = build_model(options.model, _size(folder, config, "input_size"), _size(folder, config, "output_size"))
@@ -193,6 +197,7 @@ def _options(folder: Path, config: dict[str, Any]) -> RunOptions:
             TrainingOptions(**config["training"]),
             PretrainingOptions(**config["pretraining"]),
             FolderOptions(**config.get("files", {})),
+            EstimatorOptions(**config.get("estimator", {})),
         )
     except (KeyError, TypeError, ValueError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
 
-from linmem.runs.directory import load_run
+from linmem.runs.directory import load_run, read_options
+from linmem.runs.estimator import load_estimator
+from linmem.runs.options import ESTIMATOR
 
 
-def load(run: str | Path, *, best_by: str = "loss", device: str | torch.device = "cpu") -> nn.Module:
-    """Load the trained model of a run directory, in evaluation mode.
+def load(run: str | Path, *, best_by: str = "loss", device: str | torch.device = "cpu") -> Any:
+    """Load the trained model of a run directory: a network in evaluation mode, or a fitted estimator.
 
     Parameters
     ----------
@@ -24,9 +26,10 @@ def load(run: str | Path, *, best_by: str = "loss", device: str | torch.device =
 
     Returns
     -------
-    Module
-        Called as `outputs, state = model(x)` with x (B, T, a); outputs (B, T, o) are logits for notes and classes, and
-        numbers in regression. With `readout="nade"` the outputs are a `linmem.nn.nade.FrameDistribution`.
+    Module or estimator
+        A network is called as `outputs, state = model(x)` with x (B, T, a); outputs (B, T, o) are logits for notes and
+        classes, and numbers in regression. With `readout="nade"` the outputs are a `linmem.nn.nade.FrameDistribution`.
+        With `model="estimator"` it is the `MemoryClassifier`, `MemoryRegressor` or `MemoryForecaster`.
 
     Raises
     ------
@@ -49,4 +52,6 @@ def load(run: str | Path, *, best_by: str = "loss", device: str | torch.device =
         with torch.no_grad():
             outputs, state = model(chorale[None])
     """
+    if read_options(Path(run)).model.model == ESTIMATOR:
+        return load_estimator(Path(run))
     return load_run(Path(run), best_by)[1].to(device)

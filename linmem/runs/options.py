@@ -54,6 +54,31 @@ class PretrainingOptions:
     skip_init: str = "zero"
 
 
+ESTIMATOR = "estimator"  # name of the model that is not a network
+
+
+@dataclass(frozen=True)
+class EstimatorOptions:
+    """Options of the model estimator.
+
+    Parameters
+    ----------
+    n_projections : int
+        Random projections of `MemoryClassifier` and `MemoryRegressor`; time, features and size are proportional to it.
+    streaming : bool
+        Use only features that are computed step by step in constant memory; needed to export C.
+    horizon : int, optional
+        Steps ahead that `MemoryForecaster` is validated at; by default the season, or 12 without one.
+    season : int, optional
+        Steps of one season of `MemoryForecaster`; 1 for none. By default the peak of the autocorrelation.
+    """
+
+    n_projections: int = 10_000
+    streaming: bool = False
+    horizon: int | None = None
+    season: int | None = None
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """Everything that determines a run: a data set or folder, a model, its training and its initialization."""
@@ -63,6 +88,7 @@ class RunOptions:
     training: TrainingOptions = field(default_factory=TrainingOptions)
     pretraining: PretrainingOptions = field(default_factory=PretrainingOptions)
     files: FolderOptions = field(default_factory=FolderOptions)  # of a data set from the user's own files
+    estimator: EstimatorOptions = field(default_factory=EstimatorOptions)
 
     def load_data(self) -> Splits:
         """Load the data set."""
@@ -74,6 +100,7 @@ GROUPS: dict[str, type] = {
     "training": TrainingOptions,
     "pretraining": PretrainingOptions,
     "files": FolderOptions,
+    "estimator": EstimatorOptions,
 }
 FIELDS = {f.name: f for group in GROUPS.values() for f in fields(group)}
 

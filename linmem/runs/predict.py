@@ -7,57 +7,102 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from linmem import data
+from linmem.data import Splits
 from linmem.data.splits import SPLITS
 from linmem.data.standardization import Standardization
-from linmem.runs.directory import load_run, read_config
-from linmem.training.tasks import Classes, NextFrame, NextValue, task_of
+from linmem.nn.baselines import RNNRBM
+from linmem.nn.nade import FrameDistribution
+from linmem.runs import estimator as estimators
+from linmem.runs.directory import load_run, read_config, read_options
+from linmem.runs.options import ESTIMATOR, RunOptions
+from linmem.training.tasks import task_of
+
+SAMPLES = 100  # frames per step that the marginals of a NADE are estimated from
 
 
 class Predictions(NamedTuple):
-    """Outputs after every step, and what they are."""
+    """Outputs after each of the last steps of every sequence, and what they are."""
 
     columns: list[str]  # o names
-    values: list[Tensor]  # (T_i, o): probabilities of notes or classes, or numbers
+    values: list[Tensor]  # (n_i, o): probabilities of notes or classes, decision values, or numbers; n_i ≤ T_i
+    lengths: list[int]  # T_i
+    classes: list[str]  # names of the classes, in the order of the columns; empty for other tasks
 
 
-@torch.no_grad()
 def predict(folder: Path, name: str, split: str = "test", best_by: str = "loss") -> Predictions:
     """Apply the model of a run to one split of the data set `name`, which is read with the options of the run.
+
+    The probabilities of a model with a joint distribution over notes are its marginals, estimated from samples.
 
     Raises
     ------
     FileNotFoundError
         `folder` holds no run with a finished epoch.
     ValueError
-        The data do not have the features of the run, or its model has a joint distribution over the notes.
+        The data do not have the features of the run.
     """
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
-    options, model = load_run(folder, best_by)
-    if options.model.readout == "nade" or options.model.model == "rnn-rbm":
-        raise ValueError("the model must not have a joint distribution over notes, got one. Use `linmem generate`.")
-    config, task = read_config(folder), task_of(options.load_data())
-    sequences = getattr(data.load(name, **asdict(options.files) | {"standardize": False}), split)
-    if (features := sequences[0].shape[1]) != config["input_size"]:
-        raise ValueError(f"{name} must have {config['input_size']} features as in {folder}, got {features}.")
-    stored = config["description"]["standardization"]
-    statistics = Standardization(**{k: torch.tensor(v) for k, v in stored.items()}) if stored else None
-    values = []
+    options, config = read_options(folder), read_config(folder)
+    splits = data.load(name, **asdict(options.files) | {"standardize": False})
+    if splits.features != config["input_size"]:
+        raise ValueError(f"{name} must have {config['input_size']} features as in {folder}, got {splits.features}.")
+    sequences = getattr(splits, split)
+    task = task_name(options, config)
+    if options.model.model == ESTIMATOR:
+        values = _estimated(folder, splits, split)
+        kind = "decision" if task == "Classes" else "output"
+    else:
+        scale = Standardization.of(config["description"])
+        values = _network_outputs(load_run(folder, best_by)[1], sequences, scale, task)
+        kind = {"Classes": "class"}.get(task, "note" if is_frame(task) else "output")
+    names = [str(one) for one in config["description"].get("class_names") or range(config["output_size"])]
+    classes = names if task == "Classes" else []
+    return Predictions([f"{kind}_{one}" for one in names], values, list(map(len, sequences)), classes)
+
+
+def task_name(options: RunOptions, config: dict[str, Any]) -> str:
+    """Name of the task's class; a run of an earlier version does not hold it, and its data are loaded."""
+    return str(config["task"]) if "task" in config else type(task_of(options.load_data())).__name__
+
+
+def is_frame(task: str) -> bool:
+    """Whether the targets of a task are notes."""
+    return task in ("NextFrame", "GivenFrames", "Recall")
+
+
+@torch.no_grad()
+def _network_outputs(
+    model: nn.Module, sequences: list[Tensor], scale: Standardization | None, task: str
+) -> list[Tensor]:
+    values, generator = [], torch.Generator().manual_seed(0)
     for sequence in sequences:
-        outputs = model((statistics.apply(sequence) if statistics else sequence)[None])[0][0]
-        if isinstance(task, Classes):
-            outputs = outputs.softmax(-1)
-        elif isinstance(task, NextFrame):
-            outputs = outputs.sigmoid()
-        elif statistics and type(task) is NextValue:
-            outputs = statistics.invert(outputs)
+        outputs = model((scale.apply(sequence) if scale else sequence)[None])[0]
+        if isinstance(outputs, FrameDistribution):
+            outputs = outputs.marginals(SAMPLES, generator).probability[0]
+        elif isinstance(model, RNNRBM):
+            outputs = model.marginals(outputs[0], generator=generator)
+        elif task == "Classes":
+            outputs = outputs[0].softmax(-1)
+        elif is_frame(task):
+            outputs = outputs[0].sigmoid()
+        else:
+            outputs = scale.invert(outputs[0]) if scale and task == "NextValue" else outputs[0]
         values.append(outputs)
-    kind = "class" if isinstance(task, Classes) else "note" if isinstance(task, NextFrame) else "output"
-    names = config["description"].get("class_names") or range(config["output_size"])
-    return Predictions([f"{kind}_{one}" for one in names], values)
+    return values
+
+
+def _estimated(folder: Path, splits: Splits, split: str) -> list[Tensor]:
+    estimator = estimators.load_estimator(folder)
+    names = list(read_config(folder)["description"].get("class_names") or [])
+    values = [torch.from_numpy(y) for y in estimators.outputs(estimator, splits, split)]
+    if names:  # the estimator sorts its classes as texts
+        order = [list(estimator.classes_).index(name) for name in names]
+        values = [y[:, order] for y in values]
+    return values

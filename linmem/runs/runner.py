@@ -20,7 +20,9 @@ from linmem.nn.registry import build_model
 from linmem.nn.sequence_model import SequenceModel, parameter_count
 from linmem.nn.solved_memory import SolvedMemoryModel
 from linmem.reporting import tables
+from linmem.runs import estimator as estimators
 from linmem.runs.directory import (
+    FITTED,
     HISTORY,
     PRETRAINING,
     SCORES,
@@ -28,11 +30,12 @@ from linmem.runs.directory import (
     UNFOLDED,
     check_resumable,
     load_run,
+    read_options,
     read_pretraining,
     run_directory,
     write_config,
 )
-from linmem.runs.options import RunOptions, check_pretraining
+from linmem.runs.options import ESTIMATOR, RunOptions, check_pretraining
 from linmem.storage.atomic import write_json, write_lines
 from linmem.training import data_parallel
 from linmem.training.checkpoint import TrainingState, read_history
@@ -86,6 +89,8 @@ def run(
     check_pretraining(options)
     splits = options.load_data()
     prepared = PreparedTask(splits, task_of(splits))
+    if options.model.model == ESTIMATOR:
+        return _run_estimator(options, prepared, folder, resume, force)
     training, _ = prepared.examples("train"), prepared.examples("valid")  # before anything is written
     _check_piano_rolls(options, prepared)
     model = build_model(options.model, splits.features, prepared.output_size, options.training.seed)
@@ -93,7 +98,7 @@ def run(
     with ExitStack() as stack:
         if data_parallel.rank() == 0:
             stack.enter_context(run_directory(folder, resume=resume, force=force))
-            write_config(folder, options, splits, prepared.output_size)
+            write_config(folder, options, splits, prepared.output_size, type(prepared.task).__name__)
         data_parallel.wait()
         if options.pretraining.output_bias_init == "marginal":
             set_output_bias_(model, task.constant(torch.cat(training.targets), prepared.output_size))
@@ -108,6 +113,28 @@ def run(
         if data_parallel.rank() == 0:
             write_lines(folder / HISTORY, history.epochs)  # missing if the process was killed after its last epoch
             write_json(folder / SCORES, asdict(summary))
+    return summary
+
+
+def _run_estimator(options: RunOptions, prepared: PreparedTask, folder: Path, resume: bool, force: bool) -> Summary:
+    """Fit an estimator, or load it with `resume`, and measure it on the validation split."""
+    estimator, splits = estimators.build(options, prepared.splits), prepared.splits
+    started = time.perf_counter()
+    with run_directory(folder, resume=resume, force=force):
+        if resume and (folder / FITTED).exists():
+            estimator = estimators.load_estimator(folder)
+        else:
+            write_config(folder, options, splits, prepared.output_size, type(prepared.task).__name__)
+            estimators.fit(estimator, splits)
+        scores = estimators.scores(estimator, prepared, "valid")
+        if not (folder / FITTED).exists():
+            if splits.consecutive:
+                estimators.fit(estimator, splits, valid=True)
+            estimator.save(folder / FITTED)
+        seconds = time.perf_counter() - started
+        name, baseline = _baseline(prepared, "valid")
+        summary = Summary(scores, baseline, name, estimators.size(estimator), 1, 1, seconds, 0.0)
+        write_json(folder / SCORES, asdict(summary))
     return summary
 
 
@@ -174,6 +201,8 @@ def evaluate_run(folder: Path, split: str = "test", best_by: str = "loss", devic
     """
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
+    if read_options(folder).model.model == ESTIMATOR:
+        return _evaluate_estimator(folder, split)
     options, model = load_run(folder, best_by)
     splits = options.load_data()
     if (expected := getattr(model, "input_size", None) or splits.features) != splits.features:
@@ -184,6 +213,14 @@ def evaluate_run(folder: Path, split: str = "test", best_by: str = "loss", devic
     baseline_name, baseline = _baseline(prepared, split)
     examples, valid = prepared.examples(split), prepared.examples("valid")
     return {baseline_name: baseline, name: evaluate_on_examples(model.to(device), task, examples, valid)}
+
+
+def _evaluate_estimator(folder: Path, split: str) -> dict[str, Scores]:
+    splits, estimator = read_options(folder).load_data(), estimators.load_estimator(folder)
+    estimators.check_features(estimator, splits, folder)
+    prepared = PreparedTask(splits, task_of(splits))
+    name, baseline = _baseline(prepared, split)
+    return {name: baseline, type(estimator).__name__: estimators.scores(estimator, prepared, split)}
 
 
 def baseline_scores(splits: Splits, split: str) -> tuple[str, Scores]:

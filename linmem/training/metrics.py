@@ -168,17 +168,17 @@ class ClassScores:
     """The metrics of one model on one split of a classification; NLL in nats per target."""
 
     accuracy: float
-    nll: float
+    nll: float | None  # None for a model without probabilities
     num_targets: int
 
     @property
     def loss(self) -> float:
-        """The quantity that training minimizes: the NLL."""
-        return self.nll
+        """The quantity that training minimizes: the NLL; without probabilities, the proportion of errors."""
+        return 1 - self.accuracy if self.nll is None else self.nll
 
     def row(self) -> dict[str, float]:
         """The metrics by the column headings of a table."""
-        return {"accuracy %": 100 * self.accuracy, "NLL": self.nll}
+        return {"accuracy %": 100 * self.accuracy} | ({} if self.nll is None else {"NLL": self.nll})
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ COMMANDS = (
     "train",
     "evaluate",
     "predict",
+    "forecast",
     "generate",
     "harmonize",
     "sweep",

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+from torch import Tensor
+
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.cli.data_argument import DataArgument
 from linmem.cli.signature import Options
-from linmem.data import FolderOptions
+from linmem.data import FolderOptions, Standardization
 
 
 def encode(
@@ -24,7 +26,7 @@ def encode(
 ) -> None:
     """Encode the sequences of a split with a fitted autoencoder; writes one CSV row per sequence, or per step.
 
-    Files must be read with the same options as for the fit.
+    Files are read with the options of the fit, where no others are given, and standardized with its statistics.
 
     Parameters
     ----------
@@ -45,7 +47,6 @@ def encode(
 
         linmem encode runs/fit-chorales chorales --split test
     """
-    import linmem.data
     from linmem.data.splits import SPLITS
     from linmem.reporting.output import output_paths
     from linmem.storage.atomic import write_text
@@ -56,7 +57,7 @@ def encode(
     if not path.is_file():
         raise FileNotFoundError(f"fit must be a folder that `linmem fit` wrote, got {fit} without {path.name}.")
     autoencoder = LinearAutoencoder.load(path)
-    sequences = getattr(linmem.data.load(data, **files), split)
+    sequences = _sequences(Path(fit), data, files, split)
     target = Path(out) if out else Path(fit) / f"encoded-{split}.csv"
     (target,) = output_paths(target.parent, (target.name,), force)
     lines = [",".join(["sequence", "step", *(f"memory_{unit}" for unit in range(autoencoder.memory_size_))])]
@@ -65,3 +66,24 @@ def encode(
             lines.append(",".join([str(index), str(step), *(f"{value:.9g}" for value in states[step].tolist())]))
     write_text(target, "\n".join(lines) + "\n")
     print(f"{len(lines) - 1} states of {autoencoder.memory_size_} units: {target}")
+
+
+def _sequences(fit: Path, data: str, files: Mapping[str, Any], split: str) -> list[Tensor]:
+    """The sequences of a split, standardized as in the fit; a fit of an earlier version holds no options."""
+    import json
+
+    import linmem.data
+
+    path = fit / "config.json"
+    config: dict[str, Any] = {"files": {}, "description": {}}
+    if path.is_file():
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} must be JSON, got: {error}. Fit again with --force.") from None
+    named = data.partition(":")[0] in linmem.data.SETS  # options of files do not apply to them
+    options = dict(files) if named else config["files"] | dict(files)
+    scale = Standardization.of(config["description"])
+    options |= {"standardize": False} if scale else {}
+    sequences: list[Tensor] = getattr(linmem.data.load(data, **options), split)
+    return [scale.apply(x) for x in sequences] if scale else sequences

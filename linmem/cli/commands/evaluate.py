@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import asdict
+from io import StringIO
 from pathlib import Path
 
 
@@ -15,14 +17,15 @@ def evaluate(
     device: str = "cpu",
     force: bool = False,
 ) -> None:
-    """Metrics of a finished run on one split, the baseline first.
+    """Metrics of a finished run on one split, the baseline first; with --out also the confusion matrix of classes.
 
     Parameters
     ----------
     run : str
         Run directory that `linmem train` wrote.
     out : str
-        Folder for the table and its numbers as JSON; by default they are only printed.
+        Folder for the table and its numbers as JSON, and for a picture and a CSV file of the confusion matrix where
+        the sequences have classes; by default the metrics are only printed.
     split : str
         train, valid or test.
     best_by : str
@@ -47,4 +50,26 @@ def evaluate(
         rows = {name: asdict(one) for name, one in scores.items()}
         numbers = {"run": run, "split": split, "best_by": best_by, "scores": rows}
         output.write_table(Path(out), f"scores-{split}", text, numbers, force)
+        write_confusion(Path(run), Path(out), split, best_by, force)
     print(text)
+
+
+def write_confusion(run: Path, folder: Path, split: str, best_by: str, force: bool) -> None:
+    """Write confusion-SPLIT.csv and confusion-SPLIT.png, if the sequences have classes."""
+    from linmem.reporting import figures
+    from linmem.reporting.output import figure, output_paths
+    from linmem.runs.confusion import confusion
+    from linmem.storage.atomic import write_text
+
+    matrix = confusion(run, split, best_by)
+    if matrix is None:
+        return
+    table, picture = output_paths(folder, (f"confusion-{split}.csv", f"confusion-{split}.png"), force)
+    text = StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["class", *matrix.names])
+    rows.writerows([name, *counts] for name, counts in zip(matrix.names, matrix.counts.tolist(), strict=True))
+    write_text(table, text.getvalue())
+    size = min(12.0, max(4.0, 0.5 * len(matrix.names)))
+    with figure(picture, 1, size, size) as axes:
+        figures.confusion_matrix(axes[0], matrix.counts, matrix.names)

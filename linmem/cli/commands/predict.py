@@ -17,9 +17,9 @@ def predict(
     every_step: bool = False,
     force: bool = False,
 ) -> None:
-    """Predictions of a trained model as CSV: probabilities of notes or classes, or numbers.
+    """Predictions of a trained model as CSV: probabilities of notes or classes, decision values, or numbers.
 
-    The data are read with the options of the run. The run's own data set must be available.
+    The data are read with the options of the run. The last column names the predicted class, where there are classes.
 
     Parameters
     ----------
@@ -49,16 +49,18 @@ def predict(
     from linmem.runs import predict as predictions
     from linmem.storage.atomic import write_text
 
-    columns, values = predictions.predict(Path(run), data, split, best_by)
+    columns, values, lengths, classes = predictions.predict(Path(run), data, split, best_by)
     target = Path(out) if out else Path(run) / f"predictions-{split}.csv"
     (target,) = output_paths(target.parent, (target.name,), force)
     text = StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["sequence", "step", *columns])
+    table.writerow(["sequence", "step", *columns, *(["predicted"] if classes else [])])
     rows = 0
-    for index, outputs in enumerate(values):
-        for step in range(len(outputs)) if every_step else (len(outputs) - 1,):
-            table.writerow([index, step, *(f"{value:.9g}" for value in outputs[step].tolist())])
+    for index, (outputs, length) in enumerate(zip(values, lengths, strict=True)):
+        kept = outputs if every_step else outputs[-1:]
+        for step, row in enumerate(kept, length - len(kept)):
+            predicted = [classes[int(row.argmax())]] if classes else []
+            table.writerow([index, step, *(f"{value:.9g}" for value in row.tolist()), *predicted])
             rows += 1
     write_text(target, text.getvalue())
     print(f"{rows} predictions of {len(columns)} outputs: {target}")

@@ -11,7 +11,7 @@ from linmem.cli.default_folder import default_folder
 from linmem.cli.signature import Options
 from linmem.nn.registry import MODELS
 from linmem.runs.directory import CONFIG, read_options
-from linmem.runs.options import GROUPS, RunOptions, with_options
+from linmem.runs.options import ESTIMATOR, GROUPS, RunOptions, with_options
 
 
 def train(
@@ -57,10 +57,13 @@ def train(
     print(f"\n{folder}: best epoch {summary.best_epoch} of {summary.epochs}; next: linmem evaluate {folder}")
 
 
+LINES = {name: line for name, (_, line) in MODELS.items()} | {
+    ESTIMATOR: "MemoryClassifier, MemoryRegressor or MemoryForecaster, by the data: solved in closed form"
+}
 train.__doc__ = (train.__doc__ or "").replace(
     "the data set defines the task.",
     "the data set defines the task.\n\n    models:\n"
-    + "\n".join(f"      {name:<{max(map(len, MODELS))}}  {line}" for name, (_, line) in MODELS.items()),
+    + "\n".join(f"      {name:<{max(map(len, MODELS))}}  {line}" for name, line in LINES.items()),
 )
 
 
