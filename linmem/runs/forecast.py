@@ -22,7 +22,7 @@ from linmem.estimators.forecaster import MemoryForecaster
 from linmem.estimators.intervals import conformal_widths
 from linmem.estimators.saving import load_any
 from linmem.runs.directory import load_run, read_config, read_options
-from linmem.runs.estimator import load_estimator
+from linmem.runs.fitted_estimator import load_estimator
 from linmem.runs.options import ESTIMATOR
 from linmem.runs.predict import task_name
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from linmem.runs.directory import load_run, read_options
-from linmem.runs.estimator import load_estimator
+from linmem.runs.fitted_estimator import load_estimator
 from linmem.runs.options import ESTIMATOR
 
 

@@ -18,7 +18,7 @@ from linmem.data.splits import SPLITS
 from linmem.data.standardization import Standardization
 from linmem.nn.baselines import RNNRBM
 from linmem.nn.nade import FrameDistribution
-from linmem.runs import estimator as estimators
+from linmem.runs import fitted_estimator as estimators
 from linmem.runs.directory import load_run, read_config, read_options
 from linmem.runs.options import ESTIMATOR, RunOptions
 from linmem.training.tasks import task_of

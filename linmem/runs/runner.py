@@ -20,7 +20,7 @@ from linmem.nn.registry import build_model
 from linmem.nn.sequence_model import SequenceModel, parameter_count
 from linmem.nn.solved_memory import SolvedMemoryModel
 from linmem.reporting import tables
-from linmem.runs import estimator as estimators
+from linmem.runs import fitted_estimator as estimators
 from linmem.runs.directory import (
     FITTED,
     HISTORY,
