@@ -17,8 +17,8 @@ PACKAGE = Path(linmem.__file__).parent
 # Each folder (or file) imports only from those before it, or from itself.
 ORDERS = {
     "linmem": (
-        "public_paths storage sequences ridge autoencoder nn estimators data reporting training runs analysis music "
-        "experiments cli"
+        "public_paths workers storage sequences ridge autoencoder nn estimators data reporting training runs analysis "
+        "music experiments cli __main__"
     ),
     "linmem.autoencoder": (
         "history solvers decoders linear_recurrence coding partial_fit solution autoencoder_file evaluation fitted "
@@ -76,7 +76,7 @@ def test_files_import_without_circles():
 
 def test_only_the_command_line_imports_experiments():
     for name in FILES:
-        if not name.startswith(("linmem.experiments", "linmem.cli")):
+        if not name.startswith(("linmem.experiments", "linmem.cli", "linmem.__main__")):
             assert not any(other.startswith("linmem.experiments") for other in GRAPH[name]), name
 
 

@@ -1,6 +1,7 @@
 """Several workers give the result of one, chunks carry their state, bfloat16 is close to float32."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -84,20 +85,16 @@ def test_bfloat16_keeps_float32_weights_and_comes_close(name):
 
 
 def torchrun(workers, arguments):
-    """Run `linmem` under torchrun; again where gloo leaves the workers waiting to be connected, as it does at times."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={workers}"]
-    for patience in (90, 180, 360):  # seconds; it takes ten
-        process = subprocess.Popen(
-            [*command, "-m", "linmem.cli", *arguments, "--resume"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        try:
-            said = process.communicate(timeout=patience)[0]
-        except subprocess.TimeoutExpired:
-            process.terminate()  # which ends the workers, too
-            said = process.communicate()[0]
-        if process.returncode == 0:
-            return
-    pytest.fail(said.decode(errors="replace"))
+    """Run `linmem` under torchrun, which starts the workers again if they do not connect within the time limit."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={workers}"]
+    done = subprocess.run(
+        [*launch, "--max-restarts=3", "-m", "linmem", *arguments, "--resume"],
+        env=os.environ | {"LINMEM_CONNECT_TIMEOUT": "60"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""`python -m linmem.cli`, as under torchrun."""
+"""`python -m linmem.cli`: the same as `python -m linmem`."""
 
 import sys
 
-from linmem.cli.main import main
+from linmem.__main__ import main
 
 sys.exit(main())

@@ -1,6 +1,6 @@
 """The command line: finds the command, parses its options, calls it, and turns errors into one line.
 
-Bad input ends with exit status 2, an interrupt with 130. `LINMEM_TRACEBACK=1` shows tracebacks.
+Bad input and lost workers end with exit status 2, an interrupt with 130. `LINMEM_TRACEBACK=1` shows tracebacks.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from linmem.cli.commands import COMMANDS
 from linmem.cli.signature import add_options, call, description
 from linmem.training import data_parallel
 from linmem.training.loop import DivergenceError
+from linmem.workers import WorkerLostError
 
-_BAD_INPUT = (ValueError, TypeError, OSError, ImportError, DivergenceError)
+_EXPECTED = (ValueError, TypeError, OSError, ImportError, DivergenceError, WorkerLostError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,9 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             call(command, options | {"device": own_device})
     except BrokenPipeError:  # the reader of the pipe has closed it
         return 0
-    except (*_BAD_INPUT, RuntimeError) as error:
+    except (*_EXPECTED, RuntimeError) as error:
         out_of_memory = "allocate" in str(error) or isinstance(error, torch.OutOfMemoryError)
-        unexpected = isinstance(error, RuntimeError) and not isinstance(error, (*_BAD_INPUT, RecursionError))
+        unexpected = isinstance(error, RuntimeError) and not isinstance(error, (*_EXPECTED, RecursionError))
         if os.environ.get("LINMEM_TRACEBACK") or (unexpected and not out_of_memory):
             raise
         print(f"linmem {name}: {_one_line(str(error))}", file=sys.stderr)

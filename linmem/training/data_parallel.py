@@ -17,6 +17,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from linmem.workers import connect, disconnect, lost_workers_reported
+
 Counts = TypeVar("Counts")
 
 
@@ -60,13 +62,20 @@ def sum_over_workers(counts: Counts, device: torch.device | str = "cpu") -> Coun
 
 @contextmanager
 def join_workers(device: str) -> Iterator[str]:
-    """Join the process group if `torchrun` started this process; yields the device of this worker."""
+    """Join the process group if `torchrun` started this process; yields the device of this worker.
+
+    Raises
+    ------
+    WorkerLostError
+        A worker did not connect in time, or was lost during the block.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield device
         return
     cuda = device.startswith("cuda")
-    dist.init_process_group("nccl" if cuda else "gloo")
+    connect("nccl" if cuda else "gloo")
     try:
-        yield f"cuda:{os.environ['LOCAL_RANK']}" if cuda else device
+        with lost_workers_reported("Start all workers again with --resume, or let torchrun do so with --max-restarts."):
+            yield f"cuda:{os.environ['LOCAL_RANK']}" if cuda else device
     finally:
-        dist.destroy_process_group()
+        disconnect()

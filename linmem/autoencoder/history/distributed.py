@@ -4,7 +4,7 @@
 block per pass, or one all-reduce of ΞᵀΞ itself. Everything else, the solver's small decompositions and the decoder, is
 computed by every worker from the same numbers, so that all end with the same autoencoder and no result is sent.
 
-    torchrun --nproc-per-node 2 fit.py      # in fit.py: torch.distributed.init_process_group("gloo"), then
+    torchrun --nproc-per-node 2 fit.py      # in fit.py: linmem.workers.connect(), then
     ae = LinearAutoencoder(100).fit(Shard(my_sequences))
 
 Symbols: a features, L the longest length of all workers, q columns of a block.
@@ -22,6 +22,7 @@ from linmem.autoencoder.history.fourier import product
 from linmem.autoencoder.history.operator import HistoryOperator
 from linmem.autoencoder.history.precomputed import GramHistory, pad_lags
 from linmem.autoencoder.history.survey import Survey
+from linmem.workers import lost_workers_reported
 
 STRIP = 512  # rows of the upper triangle that are sent as one rectangle
 
@@ -119,15 +120,9 @@ class SharedGramHistory(GramHistory):
 
 
 def all_reduce(tensor: Tensor, group: Any, maximum: bool = False) -> None:
-    """Sum over the workers, or the maximum, in place; RuntimeError if a worker is lost."""
-    try:
+    """Sum over the workers, or the maximum, in place; WorkerLostError if a worker is lost."""
+    with lost_workers_reported("Start the fit again, or let torchrun do so with --max-restarts."):
         dist.all_reduce(tensor, dist.ReduceOp.MAX if maximum else dist.ReduceOp.SUM, group=group)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise RuntimeError(
-            f"all workers of a distributed fit must stay connected, got: {reason}. Start the fit again, "
-            "or let torchrun do so with --max-restarts."
-        ) from error
 
 
 def agree(number: int, group: Any, what: str) -> int:
