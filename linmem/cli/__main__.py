@@ -1,7 +1,7 @@
-"""`python -m linmem.cli`: the same as `python -m linmem`."""
+"""`python -m linmem.cli`: the command line, as an older name of `python -m linmem`."""
 
 import sys
 
-from linmem.__main__ import main
+from linmem.cli.main import main
 
 sys.exit(main())
