@@ -52,15 +52,15 @@ def test_it_is_the_memory_of_an_lmn_whose_functional_part_is_linear(autoencoder,
 
 def test_a_readout_is_chosen_on_valid_and_test_cannot_be_seen(found):
     grid = {"alpha": [1e9, 1.0]}
-    line = last_state.fit_classifier("ridge", found, grid, None, 0)
+    line = last_state.fit_classifier("ridge", found, grid, None, 0, lambda: found)
     shuffled = found._replace(labels=found.labels | {"test": found.labels["test"].flip(0)})
-    other = last_state.fit_classifier("ridge", shuffled, grid, None, 0)
+    other = last_state.fit_classifier("ridge", shuffled, grid, None, 0, lambda: shuffled)
     assert line["hyperparameters"] == {"alpha": 1.0}
     assert {name: line[name] for name in ("hyperparameters", "valid_accuracy")} == {
         name: other[name] for name in ("hyperparameters", "valid_accuracy")
     }
     assert line["test_accuracy"] > 70 > other["test_accuracy"]
-    assert last_state.fit_classifier("ridge", found, grid, 30, 0)["images"] == 30
+    assert last_state.fit_classifier("ridge", found, grid, 30, 0, lambda: found)["images"] == 30
 
 
 def deep(found, path, **options):

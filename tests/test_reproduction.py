@@ -3,16 +3,23 @@
 import json
 import os
 import shutil
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from linmem import data
+from linmem.data.sealed import SealedTestError
 from linmem.experiments import parameters, table1
-from linmem.experiments.harness import reproduce
+from linmem.experiments.harness import reproduce, test_reads
 from linmem.experiments.harness.catalog import EXPERIMENTS, load_experiment
+from linmem.experiments.harness.cpu_time import CPUMeter, cpu_seconds
+from linmem.experiments.harness.epoch_limit import at_epoch_limit, epoch_limit_text
+from linmem.experiments.harness.fingerprint import code_fingerprint
 from linmem.experiments.harness.records import require_records, write_records
+from linmem.experiments.harness.test_reads import READS
+from linmem.storage.atomic import read_lines
 
 # The papers' autoencoder weights all lags alike, and experiments evaluate it on longer sequences too.
 pytestmark = pytest.mark.filterwarnings("ignore:sequences should have at most")
@@ -76,6 +83,64 @@ def test_the_smoke_run_reaches_or_misses_the_targets_that_follow_from_definition
 def test_the_listing_says_what_was_run(results, tmp_path):
     assert reproduce.list_experiments(results[0]).count("grid smoke, seed 0") == len(EXPERIMENTS)
     assert reproduce.list_experiments(tmp_path).count("not run") == len(EXPERIMENTS)
+
+
+READERS = {"table1", "table2", "encoding", "reconstruction", "smnist", "psmnist"}  # experiments that evaluate test
+
+
+def test_every_reading_of_the_test_split_is_recorded_and_counted(results):
+    folder, texts = results
+    reads = read_lines(folder / READS)
+    assert {row["experiment"] for row in reads} == READERS
+    for name in EXPERIMENTS:
+        own = [row for row in reads if row["experiment"] == name]
+        assert f"test split read {len(own)} times" in texts[name]
+        assert all(row["code"] == code_fingerprint(f"linmem.experiments.{name}") for row in own)
+    tested = [line for line in lines_of(results, "table2") if "test" in line]
+    assert sum(row["experiment"] == "table2" for row in reads) <= len(tested)  # two rows may share a run
+
+
+@pytest.mark.parametrize("name", sorted(READERS))
+def test_an_experiment_cannot_read_the_test_split_unless_it_is_opened(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(test_reads, "open_test", nullcontext)
+    with pytest.raises(SealedTestError):
+        reproduce.reproduce(name, tmp_path, grid="smoke")
+
+
+def test_cpu_time_counts_every_process_and_every_resumption(tmp_path):
+    for _ in range(2):
+        with CPUMeter(tmp_path) as meter:
+            spent = cpu_seconds()
+            while cpu_seconds() - spent < 0.2:
+                pass
+    assert len(list(tmp_path.glob("*.json"))) == 2
+    assert 0.4 <= meter.total() < 2
+
+
+def test_the_last_record_has_the_cpu_time_of_the_run(results):
+    last = require_records("time", results[0])[-1]
+    assert last["cpu_seconds"] >= last["result"]["cpu_seconds"][-1] > 0
+    assert f"{last['cpu_seconds']:.0f} CPU s in all processes" in results[1]["time"]
+
+
+@pytest.mark.parametrize(
+    ("result", "config", "flag"),
+    [
+        ({"epochs": 5, "training": {"max_epochs": 5}}, {}, True),
+        ({"epochs": 4, "training": {"max_epochs": 5}}, {}, False),
+        ({"epochs": 5}, {"max_epochs": 5}, True),
+        ({"nll": [9.0, 8.0]}, {"max_epochs": 3}, False),
+        ({"epochs": 5, "best_epoch": 5}, {}, True),  # a fixed number of epochs
+        ({"epochs": 5, "best_epoch": 4}, {}, False),
+        ({"capacity": 1.0}, {}, None),
+    ],
+)
+def test_a_network_that_ended_at_the_limit_of_epochs_is_flagged(result, config, flag):
+    record = {"result": {"set": "a set", "model": "a model"} | result, "config": config}
+    assert at_epoch_limit(record) is flag
+    text = epoch_limit_text([record])
+    assert ("a set, a model" in text) == (flag is True)
+    assert bool(text) == (flag is not None)
 
 
 def test_force_runs_again(results, tmp_path):
@@ -156,7 +221,9 @@ def test_the_kept_tables_are_those_of_the_kept_lines(name, tmp_path):
         pytest.skip("only a checkout has the kept results")
     if not (KEPT / f"{name}.jsonl").exists():
         pytest.skip(f"{name} has not been run: results/ holds no lines of it")
-    shutil.copy(KEPT / f"{name}.jsonl", tmp_path)
+    for kept in (f"{name}.jsonl", READS):
+        if (KEPT / kept).exists():
+            shutil.copy(KEPT / kept, tmp_path)
     assert reproduce.show(name, tmp_path) + "\n" == (KEPT / f"{name}.md").read_text()
 
 

@@ -16,6 +16,7 @@ from linmem.data.folder import FolderOptions, load_folder
 from linmem.data.handwriting import load_handwriting
 from linmem.data.mnist import load_digits, load_mnist
 from linmem.data.poly_music import REMOTE, load_poly_music
+from linmem.data.sealed import seal
 from linmem.data.splits import SPLITS, LabelledSplits, PairedSplits, Splits, take
 from linmem.data.standardization import Standardization
 from linmem.data.synthetic_sets import TASKS, load_generation, load_mackey_glass, load_task
@@ -94,7 +95,7 @@ def load(
         if not path.is_dir() and not path.is_file():
             raise ValueError(f"data must be a known data set, a folder or a file, got {str(path)!r}. Known: {_KNOWN}.")
         splits = load_folder(path, options)
-    return _standardized(splits) if standardize and splits.kind != "piano_roll" else splits
+    return seal(_standardized(splits) if standardize and splits.kind != "piano_roll" else splits)
 
 
 _KNOWN = ", ".join(SETS)

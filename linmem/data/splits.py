@@ -77,7 +77,10 @@ class Splits:
 
     def __repr__(self) -> str:
         """Counts instead of values, which would fill the screen."""
-        counts = ", ".join(f"{split} {len(getattr(self, split))}" for split in SPLITS)
+        counts = ", ".join(
+            f"{split} {len(values) if isinstance(values := getattr(self, split), list) else 'sealed'}"
+            for split in SPLITS
+        )
         return f"{type(self).__name__}({self.name!r}, {self._sizes()}; {counts})"
 
 

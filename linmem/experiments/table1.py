@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from linmem import data
 from linmem.data.splits import SPLITS
 from linmem.experiments.harness.summarize import Result, Results, group_by
 from linmem.experiments.harness.targets import Target
+from linmem.experiments.harness.test_reads import read_test
 from linmem.reporting import tables
 from linmem.runs.runner import baseline_scores
 from linmem.training.metrics import FrameScores
@@ -57,24 +59,32 @@ PUBLISHED = {  # pieces, longest piece in frames [L18, table 1]
 def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
     """Count every split of every set; nothing is random."""
     for name in config.sets:
-        splits = data.load(name)
         for split in SPLITS:
-            rolls = getattr(splits, split)
-            lengths, frames = [len(roll) for roll in rolls], torch.cat(rolls)
-            _, scores = baseline_scores(splits, split)
-            assert isinstance(scores, FrameScores)
-            yield {
-                "set": name,
-                "split": split,
-                "sequences": len(rolls),
-                "steps": sum(lengths),
-                "shortest": min(lengths),
-                "longest": max(lengths),
-                "notes_in_use": int((frames.sum(0) > 0).sum()),
-                "notes_per_frame": float(frames.sum(1).mean()),
-                "persistence_accuracy": 100 * scores.accuracy,
-                "persistence_nll": scores.nll,
-            }
+            if split == "test":
+                yield read_test(partial(count, name, split), model="persistence", data=name)
+            else:
+                yield count(name, split)
+
+
+def count(name: str, split: str) -> Result:
+    """Count a split of a data set, and evaluate persistence on it."""
+    splits = data.load(name)
+    rolls = getattr(splits, split)
+    lengths, frames = [len(roll) for roll in rolls], torch.cat(rolls)
+    _, scores = baseline_scores(splits, split)
+    assert isinstance(scores, FrameScores)
+    return {
+        "set": name,
+        "split": split,
+        "sequences": len(rolls),
+        "steps": sum(lengths),
+        "shortest": min(lengths),
+        "longest": max(lengths),
+        "notes_in_use": int((frames.sum(0) > 0).sum()),
+        "notes_per_frame": float(frames.sum(1).mean()),
+        "persistence_accuracy": 100 * scores.accuracy,
+        "persistence_nll": scores.nll,
+    }
 
 
 def show(results: Results, folder: Path) -> str:

@@ -20,8 +20,11 @@ from linmem.experiments.encoding.grids import Config, TaskPlan
 from linmem.experiments.encoding.models import ROWS, train_row
 from linmem.experiments.harness.jobs import run_cases
 from linmem.experiments.harness.summarize import Result
+from linmem.experiments.harness.test_reads import read_test
 from linmem.experiments.static.memories import KINDS, RANDOM_KINDS, candidates, generators
-from linmem.experiments.static.readouts import choose
+from linmem.experiments.static.readouts import choose, score
+from linmem.training.loop import evaluate
+from linmem.training.metrics import Scores
 
 TITLE = "Encoding: fitted and unfitted memories at equal size"
 
@@ -50,6 +53,12 @@ def _solve(plan: TaskPlan, p: int, kind: str, seed: int) -> Result:
     else:
         memories = candidates(kind, problem.task.examples(problem.linear_splits, "train").inputs, p, seed)
     chosen = choose(memories, problem.linear_splits, problem.task)
+
+    def evaluate() -> Scores:
+        drawn = plan.task.draw(plan.name, seed)
+        return score(chosen, drawn.linear_splits, drawn.task)
+
+    test = read_test(evaluate, model=kind, data=plan.name)
     return {
         "part": "solved",
         "set": plan.name,
@@ -61,7 +70,7 @@ def _solve(plan: TaskPlan, p: int, kind: str, seed: int) -> Result:
         "variants": len(memories),
         "cpu_seconds": round(time.process_time() - began, 2),
         "valid": asdict(chosen.valid) | {"loss": chosen.valid.loss},
-        "test": asdict(chosen.test) | {"loss": chosen.test.loss},
+        "test": asdict(test) | {"loss": test.loss},
     }
 
 
@@ -75,5 +84,11 @@ def _train_all(plan: TaskPlan, rates: Sequence[float], seeds: Sequence[int], wor
 def _train(plan: TaskPlan, label: str, rate: float, seed: int) -> Result:
     assert plan.networks is not None
     head = {"part": "trained", "set": plan.name, "units": plan.networks.units, "memory": label, "seed": seed}
-    scores = train_row(ROWS[label], plan.task.draw(plan.name, seed), plan.networks, rate, seed)
-    return head | {"learning_rate": rate} | scores
+    trained = train_row(ROWS[label], plan.task.draw(plan.name, seed), plan.networks, rate, seed)
+
+    def evaluate_test() -> Scores:
+        drawn = plan.task.draw(plan.name, seed)
+        return evaluate(trained.model, drawn.splits, drawn.task, "test")
+
+    test = read_test(evaluate_test, model=label, data=plan.name)
+    return head | {"learning_rate": rate} | trained.summary | {"test": asdict(test) | {"loss": test.loss}}

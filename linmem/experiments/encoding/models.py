@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -57,8 +57,15 @@ ROWS: Mapping[str, Row] = {
 }
 
 
-def train_row(row: Row, problem: Problem, config: NetworkConfig, learning_rate: float, seed: int) -> dict[str, Any]:
-    """Train a row on a problem; return scores on valid and test, parameters and CPU seconds."""
+class TrainedRow(NamedTuple):
+    """A trained model, and its scores on valid, parameters, epochs and CPU seconds."""
+
+    model: SequenceModel
+    summary: dict[str, Any]
+
+
+def train_row(row: Row, problem: Problem, config: NetworkConfig, learning_rate: float, seed: int) -> TrainedRow:
+    """Train a row on a problem."""
     began = time.process_time()
     splits, task = problem.splits, problem.task
     f = max(config.units // row.steps, 1) if row.steps else config.units
@@ -85,16 +92,16 @@ def train_row(row: Row, problem: Problem, config: NetworkConfig, learning_rate: 
     if best_epoch == 0 or initial_loss < evaluate(model, splits, task, "valid").loss:
         model.load_state_dict(initial)
         best_epoch = 0
-    valid, test = (evaluate(model, splits, task, split) for split in ("valid", "test"))
-    return {
+    valid = evaluate(model, splits, task, "valid")
+    summary = {
         "parameters": parameter_count(model) - (_recurrent_matrix(model).numel() if row.fixed else 0),
         "best_epoch": best_epoch + pretraining_epochs,
         "epochs": epochs,
         "diverged": training.diverged,
         "cpu_seconds": round(time.process_time() - began, 2),
         "valid": asdict(valid) | {"loss": valid.loss},
-        "test": asdict(test) | {"loss": test.loss},
     }
+    return TrainedRow(model, summary)
 
 
 def _initialize(model: SequenceModel, row: Row, problem: Problem, options: TrainingOptions, seed: int) -> None:

@@ -1,13 +1,14 @@
 """Tasks of the experiment `encoding`: synthetic ones of any size, drawn from a seed, and chorales. [E21.]
 
-Each draw has a training, a validation and a test split. Symbols: T steps, a inputs, o outputs, h steps ahead.
+Each draw has a training and a validation split, and a test split unless that is sealed. Symbols: T steps, a inputs, o
+outputs, h steps ahead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch.nn.functional import pad
 
 from linmem import data
 from linmem.data import PairedSplits, Splits
+from linmem.data.sealed import readable_splits, seal
 from linmem.data.splits import SPLITS
 from linmem.data.synthetic import Paired, adding, copy, generation, mackey_glass, warped_copy, waveform
 from linmem.training.tasks import Classes, Examples, GivenFrames, GivenValues, Task, task_of
@@ -98,7 +100,7 @@ class Generation:
         wave = generation(drawn).targets[0]
         impulse = torch.zeros(len(wave), 1)
         impulse[0] = 1
-        splits = _paired(name, dict.fromkeys(SPLITS, Paired([impulse], [wave])))
+        splits = _paired(name, dict.fromkeys(readable_splits(), Paired([impulse], [wave])))
         return Problem(splits, GivenValues(), splits, wave)
 
 
@@ -156,7 +158,7 @@ class FramesAgo:
     def draw(self, name: str, seed: int) -> Problem:
         """Load the set; nothing is random."""
         loaded = data.load(self.data)
-        rolls = {split: getattr(loaded, split) for split in SPLITS}
+        rolls = {split: getattr(loaded, split) for split in readable_splits()}
         pairs = {s: Paired(x, [pad(one, (0, 0, self.back, 0))[: len(one)] for one in x]) for s, x in rolls.items()}
         splits = _paired(name, pairs)
         return Problem(splits, LaterSteps(GivenFrames(), self.back), splits)
@@ -166,8 +168,8 @@ TaskConfig = Copy | Adding | Generation | MackeyGlass | NextFrames | FramesAgo
 
 
 def _each_split(counts: Counts) -> list[tuple[int, str, int]]:
-    """Return index, name and number of sequences of every split."""
-    return [(i, split, count) for i, (split, count) in enumerate(zip(SPLITS, counts, strict=True))]
+    """Return index, name and number of sequences of every split that can be read."""
+    return [(i, split, count) for i, (split, count) in enumerate(zip(readable_splits(), counts, strict=False))]
 
 
 def _random_features(splits: PairedSplits, seed: int) -> PairedSplits:
@@ -177,10 +179,13 @@ def _random_features(splits: PairedSplits, seed: int) -> PairedSplits:
         torch.randn(splits.features, RANDOM_UNITS, generator=generator),
         torch.randn(RANDOM_UNITS, generator=generator),
     )
-    inputs: dict[str, Any] = {split: [torch.tanh(x @ W + b) for x in getattr(splits, split)] for split in SPLITS}
+    inputs: dict[str, Any] = {
+        split: [torch.tanh(x @ W + b) for x in getattr(splits, split)] for split in readable_splits()
+    }
     return replace(splits, **inputs)
 
 
 def _paired(name: str, drawn: Mapping[str, Paired]) -> PairedSplits:
-    inputs: dict[str, Any] = {split: drawn[split].inputs for split in SPLITS}
-    return PairedSplits(name, **inputs, kind="series", targets={split: drawn[split].targets for split in SPLITS})
+    train, valid, test = (drawn[split].inputs if split in drawn else [] for split in SPLITS)
+    targets = {split: pairs.targets for split, pairs in drawn.items()}
+    return cast(PairedSplits, seal(PairedSplits(name, train, valid, test, kind="series", targets=targets)))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from linmem.experiments.harness.test_reads import readings_text
 from linmem.storage.atomic import write_text
 
 REQUIRED = {"grid", "seed", "finished", "seconds", "versions", "commit", "threads", "result"}
@@ -81,14 +82,16 @@ def caveat(records: Records) -> str:
     return ", ".join(words for words, applies in limits.items() if applies)
 
 
-def provenance_text(records: Sequence[Record]) -> str:
-    """Return grid, seed, date, duration, versions and commits of a run in one line."""
+def provenance_text(records: Sequence[Record], name: str, folder: Path) -> str:
+    """Return grid, seed, date, duration, CPU time, versions, commits and readings of the test split in one line."""
     last, seconds = records[-1], sum(record["seconds"] for record in records)
     commits = dict.fromkeys(str(record["commit"] or "unknown")[:7] for record in records)
+    cpu = f"{last['cpu_seconds']:.0f} CPU s in all processes" if "cpu_seconds" in last else "CPU time not recorded"
+    reads = readings_text(name, folder) if "code" in last else "readings of the test split not recorded"
     return (
         f"{'' if is_complete(records) else 'incomplete: '}grid {last['grid']}, seed {last['seed']},"
-        f" {last['finished'][:10]}, {seconds:.0f} s in {last['threads']} thread(s),"
-        f" torch {last['versions'].get('torch')}, commit {', '.join(commits)}"
+        f" {last['finished'][:10]}, {seconds:.0f} s in {last['threads']} thread(s), {cpu},"
+        f" torch {last['versions'].get('torch')}, commit {', '.join(commits)}, {reads}"
     )
 
 

@@ -1,6 +1,7 @@
 """Run an experiment, keep its records as they are measured, and show them.
 
-A record is written as soon as it is measured, with a fingerprint of the code that measured it. An interrupted run
+A record is written as soon as it is measured, with a fingerprint of the code that measured it; the last one has the
+CPU seconds of all processes that worked on the run. The test split is sealed (`test_reads`). An interrupted run
 continues with the same code: `run` yields the same records in the same order, quickly where its work is done, and
 records that exist are kept as they are. Records of other code are shown with a note.
 """
@@ -16,6 +17,8 @@ from tqdm import tqdm
 
 from linmem.experiments.harness import targets
 from linmem.experiments.harness.catalog import EXPERIMENTS, Experiment, config_record, default_grid, load_experiment
+from linmem.experiments.harness.cpu_time import CPUMeter
+from linmem.experiments.harness.epoch_limit import epoch_limit_text
 from linmem.experiments.harness.fingerprint import code_fingerprint
 from linmem.experiments.harness.records import (
     Record,
@@ -27,6 +30,7 @@ from linmem.experiments.harness.records import (
     require_records,
     write_records,
 )
+from linmem.experiments.harness.test_reads import Run, sealed_results
 from linmem.experiments.harness.training import WORK
 from linmem.reporting import tables
 from linmem.runs.directory import provenance
@@ -53,8 +57,8 @@ def reproduce(
     name : str
         One of `EXPERIMENTS`.
     folder : Path
-        Gets `NAME.jsonl`, `NAME.md`, figures `NAME*.png`, `trials/` with all training runs, and `work/`
-        with intermediate work.
+        Gets `NAME.jsonl`, `NAME.md`, figures `NAME*.png`, `test_reads.jsonl` with all readings of the test split,
+        `trials/` with all training runs, and `work/` with intermediate work.
     grid : str, optional
         One of the module's `GRIDS`; default: that of the existing records, else "small" or, without one, "paper".
     seed : int, optional
@@ -81,11 +85,14 @@ def reproduce(
         folder.mkdir(parents=True, exist_ok=True)
         if force:
             path.unlink(missing_ok=True)
-        for record in _measure(name, experiment, grid, seed, folder, len(records), progress):
-            records = [*records, record]
-            if len(records) > len(read_records(name, folder).valid):  # else another process is ahead
-                write_records(name, folder, records)
-        write_records(name, folder, [*records[:-1], records[-1] | {"last": True}])
+        work = folder / WORK / f"{name}-{grid}-{seed}-{code_fingerprint(f'linmem.experiments.{name}')}"
+        with CPUMeter(work / "cpu") as meter:
+            for record in _measure(name, experiment, grid, seed, work, len(records), progress):
+                records = [*records, record]
+                if len(records) > len(read_records(name, folder).valid):  # else another process is ahead
+                    write_records(name, folder, records)
+            last = records[-1] | {"last": True, "cpu_seconds": meter.total()}
+            write_records(name, folder, [*records[:-1], last])
     note = "" if is_current(name, read_records(name, folder).valid) else f"\n\n{OTHER_CODE}"
     return show(name, folder) + note
 
@@ -107,7 +114,8 @@ def show(name: str, folder: Path) -> str:
     parts = [experiment.TITLE, experiment.show(records.results, folder)]
     if stated := experiment.targets(records.results):
         parts.append(f"Targets:\n\n{targets.target_table(stated, caveat(records))}")
-    text = "\n\n".join([*parts, provenance_text(records.valid)])
+    parts += [epoch_limit_text(records.valid), provenance_text(records.valid, name, folder)]
+    text = "\n\n".join(part for part in parts if part)
     write_text(folder / f"{name}.md", text + "\n")
     return text
 
@@ -121,7 +129,7 @@ def list_experiments(folder: Path, *, check_code: bool = False) -> str:
     for name in EXPERIMENTS:
         valid, problem = read_records(name, folder)
         code = "measured by other code" if check_code and not is_current(name, valid) else ""
-        parts = (problem, provenance_text(valid) if valid else "", code)
+        parts = (problem, provenance_text(valid, name, folder) if valid else "", code)
         state = "; ".join(part for part in parts if part) or "not run"
         rows.append({"experiment": name, "title": load_experiment(name).TITLE, "state": state})
     return tables.markdown(rows, words=("title", "state"))
@@ -160,13 +168,14 @@ def _check_same_run(
 
 
 def _measure(
-    name: str, experiment: Experiment, grid: str, seed: int, folder: Path, existing: int, progress: bool
+    name: str, experiment: Experiment, grid: str, seed: int, work: Path, existing: int, progress: bool
 ) -> Iterator[Record]:
     """Yield the records after the first `existing`; `seconds` counts from the record before."""
     head = {"experiment": name, "grid": grid, "seed": seed, "config": config_record(experiment.GRIDS[grid])}
     code = code_fingerprint(f"linmem.experiments.{name}")
     source = {"code": code} | provenance()
-    results = experiment.run(experiment.GRIDS[grid], seed, folder / WORK / f"{name}-{grid}-{seed}-{code}")
+    run = Run(name, work.parent.parent, code)
+    results = sealed_results(run, experiment.run(experiment.GRIDS[grid], seed, work))
     started = time.perf_counter()
     for index, result in enumerate(tqdm(results, unit="record", disable=None if progress else True)):
         now, seconds = datetime.now(timezone.utc).isoformat(timespec="seconds"), time.perf_counter() - started

@@ -43,7 +43,8 @@ def deep_readouts(memories: Memories, config: DeepSearch, p: int, seeds: Sequenc
         }
 
     def evaluate(seeds: Sequence[int], index: int) -> Result:
-        readouts, states = [fit(one, index).readout for one in seeds], [memories.states(p, one) for one in seeds]
+        readouts = [fit(one, index).readout for one in seeds]
+        states = [memories.states_with_test(p, one, f"deep readout, p = {p}") for one in seeds]
         splits = ("valid", "test")
         return {f"{split}_accuracy": last_state.accuracy_percent(readouts, states, split) for split in splits}
 

@@ -18,14 +18,14 @@ Symbols: p memory units, f functional units.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from linmem.experiments.harness.jobs import run_job
 from linmem.experiments.harness.summarize import Result
-from linmem.experiments.harness.training import read_history, train_all
+from linmem.experiments.harness.test_reads import read_test
+from linmem.experiments.harness.training import read_history, train_all, with_seed
 from linmem.experiments.pixels.deep import deep_readouts
 from linmem.experiments.pixels.grids import Config, NetworkSearch, ReadoutSearch
 from linmem.experiments.pixels.memories import Memories, load_images
@@ -78,7 +78,8 @@ def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
 
 
 def _classify(memories: Memories, search: ReadoutSearch, p: int, seed: int) -> Result:
-    return last_state.fit_classifier(search.name, memories.states(p, seed), search.grid, search.images, seed)
+    with_test = partial(memories.states_with_test, p, seed, search.name)
+    return last_state.fit_classifier(search.name, memories.states(p, seed), search.grid, search.images, seed, with_test)
 
 
 def train_networks(config: NetworkSearch, name: str, seed: int, work: Path) -> Iterator[Result]:
@@ -89,8 +90,7 @@ def train_networks(config: NetworkSearch, name: str, seed: int, work: Path) -> I
     if best is None:
         yield {"seed": seed, "tried": tried}
         return
-    training = best.options.training
-    plan = [replace(best.options, training=replace(training, seed=own)) for own in range(seed, seed + config.seeds)]
+    plan = [with_seed(best.options, own_seed) for own_seed in range(seed, seed + config.seeds)]
     for one in train_all(plan, work, may_diverge=True, progress=True):
         result = {
             "seed": one.options.training.seed,
@@ -99,13 +99,18 @@ def train_networks(config: NetworkSearch, name: str, seed: int, work: Path) -> I
         }
         result |= {"units": config.units, "images": len(load_images(one.options.data).train)}
         if one.loss is not None:
-            result |= run_job(work / "scores", one.name, partial(_evaluate, one, work))
+            result |= run_job(work / "scores", one.name, partial(_evaluate, name, one, work))
         yield result
 
 
-def _evaluate(one: Outcome, work: Path) -> Result:
+def _evaluate(name: str, one: Outcome, work: Path) -> Result:
     """Evaluate a trained network on valid and test."""
-    scores = {split: list(evaluate_run(work / one.name, split).values())[1].row() for split in ("valid", "test")}
+
+    def evaluate(split: str) -> Result:
+        return list(evaluate_run(work / one.name, split).values())[1].row()
+
+    test = read_test(partial(evaluate, "test"), model=name, data=one.options.data)
+    scores = {"valid": evaluate("valid"), "test": test}
     history = read_history(work / one.name)
     return {
         "epochs": len(history.epochs),

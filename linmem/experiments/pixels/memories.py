@@ -13,15 +13,21 @@ import torch
 from linmem import data
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.data import LabelledSplits
+from linmem.data.sealed import readable_splits
 from linmem.experiments.harness.jobs import run_job
 from linmem.experiments.harness.summarize import Result
+from linmem.experiments.harness.test_reads import read_test
 from linmem.experiments.static import last_state
 from linmem.experiments.static.last_state import States
 
 
-@lru_cache(2)
 def load_images(name: str) -> LabelledSplits:
-    """Load a labelled data set; the last two stay in memory."""
+    """Load a labelled data set, without its test split where that is sealed; the last two stay in memory."""
+    return _load_images(name, readable_splits())
+
+
+@lru_cache(2)
+def _load_images(name: str, readable: tuple[str, ...]) -> LabelledSplits:
     splits = data.load(name)
     assert isinstance(splits, LabelledSplits)
     return splits
@@ -63,6 +69,10 @@ class Memories:
         solved.save(self._path(p, seed))
         errors = {"bound": float(solved.optimal_error_), "error": float(solved.training_error_)}
         return {"fitted": len(sequences)} | errors | {"cpu_seconds": round(time.process_time() - began, 2)}
+
+    def states_with_test(self, p: int, seed: int, model: str) -> States:
+        """Read the test split for a model, and return the states of all splits."""
+        return read_test(partial(self._encode, p, seed), model=model, data=self.name)
 
     def _encode(self, p: int, seed: int) -> States:
         self.fit(p, seed)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,10 +27,11 @@ from torch import Tensor
 from linmem import data
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.data import Splits
-from linmem.data.splits import SPLITS
+from linmem.data.sealed import seal
 from linmem.data.synthetic import mackey_glass
 from linmem.experiments.harness.jobs import run_cases
 from linmem.experiments.harness.summarize import Result
+from linmem.experiments.harness.test_reads import read_test
 from linmem.experiments.harness.training import train_until_divergence
 from linmem.nn.registry import ModelOptions, build_model
 from linmem.nn.sequence_model import parameter_count
@@ -127,7 +129,7 @@ def load_sequences(plan: SetPlan, seed: int) -> Splits:
         parts.append([mackey_glass(plan.steps, tau=17, seed=next(starts), washout=200) for _ in range(count)])
     mean = torch.cat(parts[0]).mean()
     train, valid, test = ([x - mean for x in part] for part in parts)
-    return Splits(plan.name, train, valid, test)
+    return seal(Splits(plan.name, train, valid, test))
 
 
 def relative_error(sequences: Sequence[Tensor], reconstructed: Sequence[Tensor]) -> float:
@@ -158,16 +160,22 @@ def reconstruct(model: torch.nn.Module, task: Task, splits: Splits, split: str) 
     return [torch.sigmoid(y) for y in outputs] if isinstance(task, Recall) else outputs
 
 
-def _errors(splits: Splits, decode: Callable[[str], Sequence[Tensor]]) -> dict[str, float]:
-    """Return the relative error of every split."""
-    return {split: relative_error(getattr(splits, split), decode(split)) for split in SPLITS}
+def _errors(plan: SetPlan, seed: int, model: str, decode: Callable[[Splits, str], Sequence[Tensor]]) -> Result:
+    """Return the relative error of every split of a data set, as `decode` reconstructs it."""
+
+    def error(split: str) -> float:
+        splits = load_sequences(plan, seed)
+        return relative_error(getattr(splits, split), decode(splits, split))
+
+    test = read_test(partial(error, "test"), model=model, data=plan.name)
+    return {"train": error("train"), "valid": error("valid"), "test": test}
 
 
 def _predict_mean(plan: SetPlan, seed: int) -> Result:
     """Return the error without any memory: the training split's mean step."""
     splits = load_sequences(plan, seed)
     mean = torch.cat(splits.train).mean(0)
-    errors = _errors(splits, lambda split: [mean.expand_as(x) for x in getattr(splits, split)])
+    errors = _errors(plan, seed, "mean step", lambda loaded, split: [mean.expand_as(x) for x in getattr(loaded, split)])
     head = {"set": plan.name, "units": 0, "method": "mean step", "seed": seed, "cpu_seconds": 0.0}
     return head | errors | {"parameters": len(mean)}
 
@@ -177,7 +185,7 @@ def _solve(plan: SetPlan, p: int, label: str, seed: int) -> Result:
     began = time.process_time()
     solved = LinearAutoencoder(p, decoder=decoder, refine=refine, random_state=seed).fit(splits.train)
     seconds = round(time.process_time() - began, 2)
-    errors = _errors(splits, lambda split: decode_last_states(solved, getattr(splits, split)))
+    errors = _errors(plan, seed, label, lambda loaded, split: decode_last_states(solved, getattr(loaded, split)))
     head = {"set": plan.name, "units": p, "method": label, "seed": seed, "cpu_seconds": seconds}
     pasts = {"all_pasts": solved.training_error_, "all_pasts_bound": solved.optimal_error_}
     weights = solved.A_.numel() + solved.B_.numel() + (0 if decoder == "tied" else solved.C_.numel())
@@ -191,7 +199,7 @@ def _train(plan: SetPlan, p: int, network: str, epochs: int, seed: int) -> Resul
     options = TrainingOptions(RATE, plan.batch_size, epochs, patience=epochs, seed=seed)
     training = train_until_divergence(model, splits, task, options)
     seconds = round(time.process_time() - began, 2)
-    errors = _errors(splits, lambda split: reconstruct(model, task, splits, split))
+    errors = _errors(plan, seed, network, partial(reconstruct, model, task))
     head = {"set": plan.name, "units": p, "method": network, "seed": seed, "cpu_seconds": seconds}
     effort = {"learning_rate": RATE, "best_epoch": training.best_epoch, "epochs": epochs, "diverged": training.diverged}
     return head | errors | effort | {"parameters": parameter_count(model)}

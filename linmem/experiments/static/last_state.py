@@ -11,7 +11,7 @@ Symbols: n sequences, T steps, a features, p memory units, o classes.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.data import LabelledSplits
-from linmem.data.splits import SPLITS
+from linmem.data.sealed import SealedMapping, readable_splits
 from linmem.estimators.readouts import READOUTS
 from linmem.training.loop import train
 from linmem.training.options import TrainingOptions
@@ -51,16 +51,22 @@ def kernel(autoencoder: LinearAutoencoder, steps: int) -> Tensor:
 def encode(autoencoder: LinearAutoencoder, splits: LabelledSplits) -> States:
     """Return the last states of sequences of one length, by the kernel of an uncentred autoencoder."""
     weights = kernel(autoencoder, len(splits.train[0])).float()
-    states = {name: torch.stack(getattr(splits, name)).flatten(1) @ weights for name in SPLITS}
-    return States(states, splits.labels)
+    states = {name: torch.stack(getattr(splits, name)).flatten(1) @ weights for name in readable_splits()}
+    return States(states if "test" in states else SealedMapping(states), splits.labels)
 
 
 def fit_classifier(
-    name: str, found: States, grid: Mapping[str, Sequence[Any]], images: int | None, seed: int
+    name: str,
+    found: States,
+    grid: Mapping[str, Sequence[Any]],
+    images: int | None,
+    seed: int,
+    with_test: Callable[[], States],
 ) -> dict[str, Any]:
     """Fit a classifier of `linmem.estimators.readouts` to the first `images` states; evaluate the best on test.
 
-    `grid` holds the values of the classifier's parameters to try, such as {"C": [1, 4]}; valid chooses.
+    `grid` holds the values of the classifier's parameters to try, such as {"C": [1, 4]}; valid chooses. `with_test`
+    reads the states of the test split and is called once, after the choice.
     """
     began = time.process_time()
     x, y = ({split: values.numpy() for split, values in part.items()} for part in found)
@@ -72,11 +78,12 @@ def fit_classifier(
         if best is None or accuracy > best[0]:
             best = accuracy, point, classifier
     accuracy, point, classifier = best
+    states, labels = with_test()
     return {
         "images": len(x["train"]),
         "hyperparameters": {key: list(value) if isinstance(value, tuple) else value for key, value in point.items()},
         "valid_accuracy": 100 * accuracy,
-        "test_accuracy": 100 * classifier.score(x["test"], y["test"]),
+        "test_accuracy": 100 * classifier.score(states["test"].numpy(), labels["test"].numpy()),
         "cpu_seconds": round(time.process_time() - began, 2),
     }
 
@@ -134,8 +141,8 @@ class TrainedReadout(NamedTuple):
 
 def train_deep(found: States, variant: DeepVariant, options: TrainingOptions, checkpoint: Path) -> TrainedReadout:
     """Train a deep readout, or continue from `checkpoint`."""
-    training, valid, test = (list(found.states[split].unsqueeze(1)) for split in SPLITS)
-    splits = LabelledSplits("last states", training, valid, test, labels=found.labels)
+    training, valid = (list(found.states[split].unsqueeze(1)) for split in ("train", "valid"))
+    splits = LabelledSplits("last states", training, valid, [], labels=found.labels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         readout = DeepReadout(found.states["train"], variant, splits.classes)

@@ -29,12 +29,13 @@ ITERATIONS = 30  # of L-BFGS for each penalty, each started from the solution be
 
 
 class Chosen(NamedTuple):
-    """The memory and readout that validation chose, with their scores."""
+    """The memory, readout and threshold that validation chose, with the scores on valid."""
 
     memory: Memory
     penalty: float
+    readout: AffineMap
+    threshold: int | None  # its index; None for tasks without one
     valid: Scores
-    test: Scores
 
 
 class StatesAndTargets(NamedTuple):
@@ -45,7 +46,7 @@ class StatesAndTargets(NamedTuple):
 
 
 def choose(memories: Sequence[Memory], splits: Splits, task: Task) -> Chosen:
-    """Choose variant and penalty by the validation loss, and evaluate the chosen readout on test."""
+    """Choose variant and penalty by the validation loss."""
     size = task.output_size(splits)
     tried = (
         (_loss(readout, valid, task), penalty, memory, readout)
@@ -56,14 +57,19 @@ def choose(memories: Sequence[Memory], splits: Splits, task: Task) -> Chosen:
         )
     )
     _, penalty, memory, readout = min(tried, key=lambda one: one[0])
-    train, valid, test = (encode_split(memory, splits, task, split) for split in ("train", "valid", "test"))
+    train, valid = (encode_split(memory, splits, task, split) for split in ("train", "valid"))
     if not _is_regression(task):
         logistics = logistic(train, task, readout)
         _, penalty, readout = min(((_loss(r, valid, task), p, r) for p, r in logistics), key=lambda one: one[0])
     counts = task.count(readout(valid.states), valid.targets)
     threshold = counts.choice()
-    test_scores = task.count(readout(test.states), test.targets).scores(threshold)
-    return Chosen(memory, penalty, counts.scores(threshold), test_scores)
+    return Chosen(memory, penalty, readout, threshold, counts.scores(threshold))
+
+
+def score(chosen: Chosen, splits: Splits, task: Task, split: str = "test") -> Scores:
+    """Evaluate the chosen readout on a split."""
+    found = encode_split(chosen.memory, splits, task, split)
+    return task.count(chosen.readout(found.states), found.targets).scores(chosen.threshold)
 
 
 def encode_split(memory: Memory, splits: Splits, task: Task, split: str) -> StatesAndTargets:

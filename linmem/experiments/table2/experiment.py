@@ -29,7 +29,9 @@ from pathlib import Path
 from typing import Any
 
 from linmem import data
+from linmem.experiments.harness.jobs import run_job
 from linmem.experiments.harness.summarize import Result
+from linmem.experiments.harness.test_reads import read_test
 from linmem.experiments.harness.training import shared_runs, train_all
 from linmem.experiments.table2.grids import SMALL_LMN, Config, Part, search_spaces
 from linmem.nn.sequence_model import parameter_count
@@ -50,7 +52,10 @@ def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
     folder = shared_runs(work)
     for part in config.parts:
         head = {"set": part.data, "protocol": part.protocol}
-        yield head | {"row": "persistence", "test": _persistence(part.data)}
+        yield head | {
+            "row": "persistence",
+            "test": run_job(work, f"persistence-{part.data}", partial(_persistence, part.data)),
+        }
         source = _choosing_part(part, config.parts)
         chosen, rows = _choose(source, seed, folder), search_spaces(part)
         final = {
@@ -61,7 +66,8 @@ def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
         }
         done = _train(final.values(), folder)  # two rows may have chosen the same run
         outcomes = {case: done[options] for case, options in final.items()}
-        tested = run_jobs(work, {one.name: partial(_test, folder / one.name) for one in outcomes.values()})
+        jobs = {one.name: partial(_test, row, part.data, folder / one.name) for (row, _), one in outcomes.items()}
+        tested = run_jobs(work, jobs)
         for (row, s), one in outcomes.items():
             summary = _summary(one, folder / one.name)
             yield head | {
@@ -126,15 +132,17 @@ def _adapt(options: RunOptions, part: Part, seed: int) -> RunOptions:
     return replace(options, data=part.data, training=training)
 
 
-def _test(folder: Path) -> Result:
+def _test(row: str, name: str, folder: Path) -> Result:
     """Return a run's test scores at its epoch of best NLL on valid, and its accuracy at its epoch of best accuracy."""
-    by_loss, by_accuracy = (
-        list(runner.evaluate_run(folder, "test", best).values())[-1] for best in ("loss", "accuracy")
-    )
-    assert isinstance(by_loss, FrameScores)
-    assert isinstance(by_accuracy, FrameScores)
+
+    def evaluate(best_by: str) -> FrameScores:
+        scores = list(runner.evaluate_run(folder, "test", best_by).values())[-1]
+        assert isinstance(scores, FrameScores)
+        return scores
+
+    by_loss, by_accuracy = read_test(lambda: (evaluate("loss"), evaluate("accuracy")), model=row, data=name)
     return asdict(by_loss) | {"accuracy_of_its_best_epoch": by_accuracy.accuracy}
 
 
 def _persistence(name: str) -> Result:
-    return asdict(runner.baseline_scores(data.load(name), "test")[1])
+    return read_test(lambda: asdict(runner.baseline_scores(data.load(name), "test")[1]), model="persistence", data=name)
