@@ -49,7 +49,9 @@ sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"/plot_",
+    "ignore_pattern": r"fit_shards",  # the workers of plot_data_parallel.py
     "reset_modules": ("gallery_style.reset",),
+    "image_scrapers": ("matplotlib", "gallery_style.written_files"),
     "within_subsection_order": "FileNameSortKey",
     "matplotlib_animations": (False, "html5"),
     "min_reported_time": 1000,

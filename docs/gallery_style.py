@@ -1,9 +1,15 @@
-"""Reset matplotlib before each script of the gallery to linmem's figure style."""
+"""What the gallery does around a script: set linmem's figure style, show the sounds and animations that it writes."""
+
+import base64
+from pathlib import Path
 
 import matplotlib
 import torch
+from sphinx_gallery.scrapers import figure_rst
 
 from linmem.reporting.style import STYLE
+
+EXAMPLES = Path(__file__).parent / "examples"
 
 
 def reset(gallery_conf, fname):
@@ -13,3 +19,20 @@ def reset(gallery_conf, fname):
     matplotlib.rcParams.update(STYLE | {"figure.figsize": (6.4, 3.6), "figure.constrained_layout.use": True})
     torch.manual_seed(0)
     torch.set_num_threads(1)
+
+
+def written_files(block, block_vars, gallery_conf):
+    """Show the GIF and WAV files that a block has written into its folder, and remove them from there."""
+    parts = []
+    for path in sorted(EXAMPLES.glob("*.gif")):
+        target = Path(next(block_vars["image_path_iterator"])).with_suffix(".gif")
+        target.write_bytes(path.read_bytes())
+        parts.append(figure_rst([str(target)], gallery_conf["src_dir"]))
+        path.unlink()
+    for path in sorted(EXAMPLES.glob("*.wav")):
+        sound = base64.b64encode(path.read_bytes()).decode()
+        parts.append(f'.. raw:: html\n\n    <audio controls src="data:audio/wav;base64,{sound}"></audio>\n')
+        path.unlink()
+    for path in EXAMPLES.glob("*.mid"):
+        path.unlink()
+    return "\n".join(parts)
