@@ -1,6 +1,7 @@
 """The command line: all commands on small data, their help, and bad input, which gives one line."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,17 @@ def test_train_writes_a_run_directory(trained):
     epochs = [json.loads(line) for line in (trained / "history.jsonl").read_text().splitlines()]
     assert [epoch["epoch"] for epoch in epochs] == [1, 2]
     assert json.loads((trained / "scores.json").read_text())["baseline"]["nll"] > 0
+
+
+def test_train_prints_task_splits_and_baseline_in_one_line(pieces, tmp_path, capsys):
+    status, out, _ = run(capsys, "train", pieces, *SMALL, "--out", tmp_path / "run")
+    first = out.splitlines()[0]
+    assert status == 0
+    assert first.startswith(
+        "predicts: next frame of a piano roll (inputs 88, outputs 88); train: 6 sequences, 120 steps;"
+    )
+    assert re.search(r"; baseline on valid: persistence, accuracy % [\d.]+, NLL [\d.]+$", first)
+    assert out.count("predicts") == 1
 
 
 def test_evaluate_prints_the_baseline_first(trained, capsys):
@@ -240,6 +252,7 @@ def test_bad_input_gives_one_line_and_status_2(arguments, message, pieces, train
     assert message in err
     assert len(err.strip().splitlines()) == 1
     assert len(err) < 400
+    assert not (tmp_path / "runs").exists()  # options and data are checked before anything is written
     assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
 
 

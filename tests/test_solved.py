@@ -19,7 +19,7 @@ from linmem.runs.options import RunOptions
 from linmem.training.batching import chunks, shuffled_buckets
 from linmem.training.loop import count
 from linmem.training.options import TrainingOptions
-from linmem.training.solved import PENALTIES, solve_memory_
+from linmem.training.solved import PENALTIES, solvable_memory_size, solve_memory_
 from linmem.training.steps import Steps, steps_of
 from linmem.training.tasks import Classes, Examples, NextFrame, NextValue, task_of
 
@@ -184,6 +184,31 @@ def test_on_jsb_it_is_ahead_of_persistence(tmp_path):
 def test_wrong_options_raise_a_clear_error(wrong, message):
     with pytest.raises(ValueError, match=message):
         ModelOptions("solved", **wrong)
+
+
+def test_the_default_memory_size_is_lowered_to_the_rank(tmp_path):
+    examples = random_examples()
+    assert solvable_memory_size(examples, 4, DECAYS) == 4
+    rank = solvable_memory_size(examples, 250, DECAYS)
+    solved(examples, rank)
+    with pytest.raises(ValueError, match=rf"rank of the history matrix \({rank}\), got {rank + 1}"):
+        solved(examples, rank + 1)
+
+
+def test_a_run_says_when_it_lowers_the_memory_size(tmp_path, capsys):
+    data = tmp_path / "data"
+    data.mkdir()
+    for index in range(6):
+        np.save(data / f"{index}.npy", np.random.default_rng(index).normal(size=(12, 1)))
+    options = RunOptions(str(data), ModelOptions("solved", readout="ridge", lag_decay=(0.5,)))
+    runner.run(options, tmp_path / "run", progress=True)
+    size = load_run(tmp_path / "run")[0].model.memory_size
+    assert 1 <= size <= 12
+    assert (
+        f"; memory_size: {size}, the rank of the training inputs, which is below the default\n"
+        in capsys.readouterr().out
+    )
+    runner.run(options, tmp_path / "run", resume=True)  # the same options continue the run
 
 
 def test_a_memory_above_the_rank_is_refused():

@@ -22,7 +22,7 @@ from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.autoencoder.solvers import Remembered
 from linmem.data import FolderOptions
 from linmem.reporting import figures, tables
-from linmem.reporting.output import figure, output_paths
+from linmem.reporting.output import check_free, figure, output_paths
 from linmem.storage.atomic import write_json, write_text
 
 SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)  # of the largest memory
@@ -125,12 +125,13 @@ def fit(
     )
     splits = data.load(name, **asdict(files or FolderOptions()))
     train, valid = ([sequence.to(device) for sequence in part] for part in (splits.train, splits.valid))
-    weights, numbers, text, curves, values, by_lag, config = output_paths(folder, names, force)
+    check_free(folder, names, force)
     fitted = clone(autoencoder).fit(train)
-    fitted.save(weights)
-    write_json(config, {"data": name, "files": asdict(files or FolderOptions()), "description": splits.description()})
     sizes = sorted({max(1, round(share * fitted.memory_size_)) for share in SHARES})
     points = curve(train, valid, sizes, autoencoder, progress=True)
+    weights, numbers, text, curves, values, by_lag, config = output_paths(folder, names, force)
+    fitted.save(weights)
+    write_json(config, {"data": name, "files": asdict(files or FolderOptions()), "description": splits.description()})
     write_json(numbers, [point._asdict() for point in points])
     write_text(text, table(points) + "\n")
     with figure(curves, 1) as axes:

@@ -3,7 +3,8 @@
     h_t = σ(W_xh x_t + W_mh m_{t-1} + b_h)        functional units
     m_t = W_hm h_t + W_mm m_{t-1} + b_m           memory units                      [L18], eqs. 11-12
 
-The output is m_t (LMN-B, ``output="memory"``) or h_t (LMN-A, ``output="functional"``).
+The output is m_t (LMN-B, ``output="memory"``) or h_t (LMN-A, ``output="functional"``). In code these two lines are
+`step` in :mod:`linmem.nn.scan.reference`; `linmem.nn.scan` computes them for all steps of a batch, faster.
 
 Symbols: T steps, B sequences, a inputs, f functional units, p memory units.
 """

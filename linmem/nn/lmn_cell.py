@@ -1,6 +1,9 @@
 """One step of a Linear Memory Network as a module, for custom loops.
 
-Symbols: B sequences, a inputs, f functional units, p memory units. [L18], eqs. 11-12.
+    h_t = σ(W_xh x_t + W_mh m_{t-1} + b_h)
+    m_t = W_hm h_t + W_mm m_{t-1} + b_m           [L18], eqs. 11-12; in code: `step` in :mod:`linmem.nn.scan.reference`
+
+Symbols: B sequences, a inputs, f functional units, p memory units.
 """
 
 from __future__ import annotations

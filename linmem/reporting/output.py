@@ -12,7 +12,7 @@ from linmem.storage.atomic import replacing, write_json, write_text
 
 
 def output_paths(folder: Path, names: Sequence[str], force: bool) -> list[Path]:
-    """Return the paths of `names` in `folder` and create the folder.
+    """Return the paths of `names` in `folder` and create the folder; raises FileExistsError like `check_free`.
 
     Parameters
     ----------
@@ -27,19 +27,18 @@ def output_paths(folder: Path, names: Sequence[str], force: bool) -> list[Path]:
     -------
     list of Path
         One path per name, in the same order.
-
-    Raises
-    ------
-    FileExistsError
-        One of the files exists and `force` is false.
     """
-    paths = [folder / name for name in names]
-    if not force and (existing := [path for path in paths if path.exists()]):
+    check_free(folder, names, force)
+    folder.mkdir(parents=True, exist_ok=True)
+    return [folder / name for name in names]
+
+
+def check_free(folder: Path, names: Sequence[str], force: bool) -> None:
+    """Raise FileExistsError if `folder` holds one of `names` and `force` is false; nothing is written."""
+    if not force and (existing := [folder / name for name in names if (folder / name).exists()]):
         raise FileExistsError(
             f"out must not hold earlier output, got {existing[0]}. Use another folder (--out) or replace it (--force)."
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    return paths
 
 
 def write_table(folder: Path, name: str, text: str, numbers: Any, force: bool = False) -> None:

@@ -153,3 +153,6 @@ def check_pretraining(options: RunOptions) -> None:
     if scheme != "none" and model not in PRETRAINABLE[scheme]:
         suited = ", ".join(PRETRAINABLE[scheme])
         raise ValueError(f"model must be one of {suited} with pretrain={scheme}, got {model!r}.")
+    hidden, memory = options.model.hidden_size, options.model.memory_size
+    if scheme == "inputs" and model != "rnn" and hidden != memory:
+        raise ValueError(f"hidden_size must be {memory}, got {hidden}. With pretrain=inputs it equals memory_size.")

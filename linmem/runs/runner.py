@@ -6,7 +6,6 @@ import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -14,7 +13,7 @@ from torch import nn
 from linmem import data
 from linmem.data import Splits
 from linmem.data.splits import SPLITS
-from linmem.nn.baselines import RNNRBM, Persistence, StochasticDetach
+from linmem.nn.baselines import RNNRBM, Persistence
 from linmem.nn.initialize import set_output_bias_, set_persistence_
 from linmem.nn.registry import build_model
 from linmem.nn.sequence_model import SequenceModel, parameter_count
@@ -24,10 +23,8 @@ from linmem.runs import fitted_estimator as estimators
 from linmem.runs.directory import (
     FITTED,
     HISTORY,
-    PRETRAINING,
     SCORES,
     STATE,
-    UNFOLDED,
     check_resumable,
     load_run,
     read_options,
@@ -35,15 +32,15 @@ from linmem.runs.directory import (
     run_directory,
     write_config,
 )
+from linmem.runs.initialization import fit_memory_size, pretrain_model
 from linmem.runs.options import ESTIMATOR, RunOptions, check_pretraining
 from linmem.storage.atomic import write_json, write_lines
 from linmem.training import data_parallel
-from linmem.training.checkpoint import TrainingState, read_history
+from linmem.training.checkpoint import TrainingState
 from linmem.training.joint_task import JointNextFrame
 from linmem.training.loop import History, evaluate_on_examples, train_on_examples
 from linmem.training.metrics import FrameScores, Scores, scores_from_dict
 from linmem.training.prepared import PreparedTask
-from linmem.training.pretraining import pretrain, pretrain_on_inputs
 from linmem.training.rbm_task import NextFrameRBM
 from linmem.training.solved import train_solved
 from linmem.training.tasks import NextFrame, Task, task_of
@@ -84,21 +81,28 @@ def run(
         The loss is no longer finite.
     """
     options = replace(options, data=_absolute_path(options.data))
-    if resume:
-        check_resumable(folder, options)
-    check_pretraining(options)
     splits = options.load_data()
     prepared = PreparedTask(splits, task_of(splits))
     if options.model.model == ESTIMATOR:
+        if resume:
+            check_resumable(folder, options)
         return _run_estimator(options, prepared, folder, resume, force)
     training, _ = prepared.examples("train"), prepared.examples("valid")  # before anything is written
     _check_piano_rolls(options, prepared)
+    baseline = _baseline(prepared, "valid")
+    requested, options = options, fit_memory_size(options, training)
+    if resume:
+        check_resumable(folder, options)
+    check_pretraining(options)
     model = build_model(options.model, splits.features, prepared.output_size, options.training.seed)
     task = _task_for(model, prepared.task)
     with ExitStack() as stack:
         if data_parallel.rank() == 0:
             stack.enter_context(run_directory(folder, resume=resume, force=force))
             write_config(folder, options, splits, prepared.output_size, type(prepared.task).__name__)
+            if progress:
+                changed = options.model.memory_size if options != requested else None
+                print(prepared.describe(*baseline, memory_size=changed), flush=True)
         data_parallel.wait()
         if options.pretraining.output_bias_init == "marginal":
             set_output_bias_(model, task.constant(torch.cat(training.targets), prepared.output_size))
@@ -107,9 +111,9 @@ def run(
             set_persistence_(model, training.inputs, training.targets)
         model = model.to(device)
         if options.pretraining.pretrain != "none" and not (folder / STATE).exists():
-            _pretrain(model, options, prepared, folder, progress)
+            pretrain_model(model, options, prepared, folder, progress)
         history = _train(model, task, prepared, options, folder, progress)
-        summary = _summarize(model, task, prepared, history, folder)
+        summary = _summarize(model, task, prepared, history, folder, *baseline)
         if data_parallel.rank() == 0:
             write_lines(folder / HISTORY, history.epochs)  # missing if the process was killed after its last epoch
             write_json(folder / SCORES, asdict(summary))
@@ -171,16 +175,23 @@ def _train(
     )
 
 
-def _summarize(model: nn.Module, task: Task, prepared: PreparedTask, history: History, folder: Path) -> Summary:
+def _summarize(
+    model: nn.Module,
+    task: Task,
+    prepared: PreparedTask,
+    history: History,
+    folder: Path,
+    baseline_name: str,
+    baseline: Scores,
+) -> Summary:
     """Scores of the best epoch, as validated in training; those estimated from samples anew, with more of them."""
     valid = prepared.examples("valid")
-    name, baseline = _baseline(prepared, "valid")
     return Summary(
         evaluate_on_examples(model, task, valid, valid)
         if isinstance(task, NextFrameRBM | JointNextFrame)
         else scores_from_dict(history.best.valid),
         baseline,
-        name,
+        baseline_name,
         parameter_count(model),
         len(history.epochs),
         history.best_epoch,
@@ -294,56 +305,6 @@ def _check_piano_rolls(options: RunOptions, prepared: PreparedTask) -> None:
         )
 
 
-def _single_lag_decay(options: RunOptions) -> float:
-    """The lag decay of the pretraining, 1 by default."""
-    decays = options.model.lag_decay or (1.0,)
-    if len(decays) > 1:
-        raise ValueError(f"lag_decay must be one number with pretrain=unfolded, got {list(decays)}. Give one.")
-    return decays[0]
-
-
 def _absolute_path(name: str) -> str:
     """Return the name of a data set as it is, and the path of a folder or file absolute, so that the run can move."""
     return name if name in data.SETS or not Path(name).expanduser().exists() else str(Path(name).expanduser().resolve())
-
-
-def _pretrain(model: nn.Module, options: RunOptions, prepared: PreparedTask, folder: Path, progress: bool) -> None:
-    """Initialize the model as `options.pretraining` says, and write epochs and seconds."""
-    assert isinstance(model, SequenceModel)
-    readout: Any = model.readout
-    if model.is_joint:  # the linear map to the notes' biases is pretrained, as a readout of independent notes
-        readout = nn.Linear(readout.in_features, readout.notes, device=readout.biases.weight.device)
-        readout.load_state_dict({"weight": readout.weight, "bias": model.readout.note_bias})
-    layer: Any = model.recurrent.lmn if isinstance(model.recurrent, StochasticDetach) else model.recurrent
-    before = read_history(folder / UNFOLDED)  # epochs of an interrupted pretraining
-    started, cpu_started, epochs = time.perf_counter(), time.process_time(), 0
-    training, valid = prepared.examples("train"), prepared.examples("valid")
-    if options.pretraining.pretrain == "inputs":
-        pretrain_on_inputs(layer, readout, *training, task=prepared.task, seed=options.training.seed)
-    else:
-        pretrained = pretrain(
-            layer,
-            readout,
-            *training,
-            valid=valid,
-            lags=options.model.lags,
-            nonlinearity=options.pretraining.unfolded_nonlinearity,
-            dropout=(options.model.input_dropout, options.model.readout_dropout),
-            lag_decay=_single_lag_decay(options),
-            memory_decay=options.pretraining.memory_decay,
-            options=replace(
-                options.training,
-                max_epochs=options.pretraining.pretrain_epochs,
-                learning_rate=options.pretraining.pretrain_learning_rate,
-            ),
-            task=prepared.task,
-            checkpoint=folder / UNFOLDED,
-            progress=progress,
-        )
-        epochs = len(pretrained.history.epochs)
-    if model.is_joint:
-        model.readout.set_note_biases_(readout.weight, readout.bias)
-    if data_parallel.rank() == 0:
-        seconds = time.perf_counter() - started + sum(row.seconds for row in before)
-        cpu_seconds = time.process_time() - cpu_started + sum(row.cpu_seconds or 0.0 for row in before)
-        write_json(folder / PRETRAINING, {"seconds": seconds, "cpu_seconds": cpu_seconds, "epochs": epochs})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+from linmem.data.splits import SPLITS
+from linmem.training.metrics import Scores
 from linmem.training.tasks import Examples, Task
 
 
@@ -34,3 +37,19 @@ class PreparedTask:
         if split not in self._examples:
             self._examples[split] = self.task.examples(self.splits, split)
         return self._examples[split]
+
+    def describe(self, baseline_name: str, baseline: Scores, memory_size: int | None = None) -> str:
+        """Return what is predicted, from which splits, and the baseline's scores: one line, on a terminal several.
+
+        A `memory_size` that was lowered to the rank of the training inputs is named, too.
+        """
+        parts = [f"predicts: {self.task.title} (inputs {self.splits.features}, outputs {self.output_size})"]
+        for split in SPLITS:
+            sequences = getattr(self.splits, split)
+            parts.append(f"{split}: {len(sequences):,} sequences, {sum(map(len, sequences)):,} steps")
+        metrics = list(baseline.row().items())
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in (metrics[0], metrics[-1]))  # accuracy and loss
+        parts.append(f"baseline on valid: {baseline_name}, {shown}")
+        if memory_size is not None:
+            parts.append(f"memory_size: {memory_size}, the rank of the training inputs, which is below the default")
+        return ("\n" if sys.stdout.isatty() else "; ").join(parts)

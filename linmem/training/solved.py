@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.autoencoder.solvers.memory_size import RankError
 from linmem.nn.solved_memory import SolvedMemoryModel, check_lag_decays, features_as_inputs
 from linmem.ridge import ridge_regression
 from linmem.training.checkpoint import Epoch, TrainingState, best_weights, save
@@ -25,6 +26,22 @@ from linmem.training.tasks import Examples, Task
 from linmem.training.transposition import Transposed, all_transpositions
 
 PENALTIES = tuple(10.0**exponent for exponent in range(-6, 3))  # of the ridge regression
+
+
+def solvable_memory_size(training: Examples, memory_size: int, lag_decays: Sequence[float], transpose: int = 0) -> int:
+    """Return `memory_size`, or the lowest rank of the training inputs over `lag_decays` if that is lower."""
+    for decay in lag_decays:
+        try:
+            _solve(training, memory_size, decay, 0, transpose)
+        except RankError as error:
+            return solvable_memory_size(training, error.rank, lag_decays, transpose)
+    return memory_size
+
+
+def _solve(training: Examples, memory_size: int, lag_decay: float, seed: int, transpose: int) -> LinearAutoencoder:
+    sequences = all_transpositions(training, transpose).inputs if transpose else training.inputs
+    autoencoder = LinearAutoencoder(memory_size, decoder="tied", refine=None, lag_decay=lag_decay, random_state=seed)
+    return autoencoder.fit(sequences)
 
 
 def solve_memory_(
@@ -52,11 +69,8 @@ def solve_memory_(
     """
     check_lag_decays(lag_decays)
     memory = model.recurrent
-    sequences = all_transpositions(training, transpose).inputs if transpose else training.inputs
     for index, decay in enumerate(lag_decays):
-        autoencoder = LinearAutoencoder(
-            memory.memory_size, decoder="tied", refine=None, lag_decay=decay, random_state=seed
-        ).fit(sequences)
+        autoencoder = _solve(training, memory.memory_size, decay, seed, transpose)
         memory.set_memory(index, autoencoder.A_, autoencoder.B_, autoencoder.mean_)
     memory.scale.fill_(1.0)
     if model.is_joint:  # NADE reads the states as they are

@@ -30,6 +30,8 @@ class Examples(NamedTuple):
 class Task(Protocol):
     """Interface between a task and the training loop."""
 
+    title: str  # what is predicted, for messages
+
     def examples(self, splits: Any, split: str) -> Examples:
         """Turn one split into inputs and targets."""
 
@@ -54,6 +56,8 @@ class Task(Protocol):
 
 class NextFrame:
     """Predict each frame of a piano roll from all before it [B12; L18 §5]: frames 2..T, notes as Bernoulli."""
+
+    title = "next frame of a piano roll"
 
     def examples(self, splits: Any, split: str) -> Examples:
         """Inputs x_1..x_{T-1}, targets x_2..x_T.
@@ -97,6 +101,8 @@ class NextFrame:
 class GivenFrames(NextFrame):
     """Frames of zeros and ones that the data set provides as targets."""
 
+    title = "given frames"
+
     def examples(self, splits: Any, split: str) -> Examples:
         """Inputs and targets of the pairs."""
         return _given(splits, split)
@@ -113,6 +119,8 @@ class Recall(NextFrame):
     The memory must hold the whole sequence at once, like that of a linear autoencoder.
     """
 
+    title = "whole piano roll, in reverse order"
+
     def examples(self, splits: Any, split: str) -> Examples:
         """Inputs (2 T, a + 1) and targets (T, a) of each (T, a) roll."""
         rolls = check_sequences(getattr(splits, split))
@@ -128,6 +136,8 @@ class Recall(NextFrame):
 
 class NextValue:
     """Predict each step of a series of real numbers from all before it: mean squared error."""
+
+    title = "next step of a series"
 
     def examples(self, splits: Any, split: str) -> Examples:
         """Inputs x_1..x_{T-1}, targets x_2..x_T."""
@@ -162,6 +172,8 @@ class NextValue:
 class GivenValues(NextValue):
     """Real numbers that the data set provides as targets: after every step, or after the last one."""
 
+    title = "given numbers"
+
     def examples(self, splits: Any, split: str) -> Examples:
         """Inputs and targets of the pairs."""
         return _given(splits, split)
@@ -177,6 +189,8 @@ class GivenValues(NextValue):
 
 class Classes:
     """Predict the class of a sequence after its last step, or the class of every step."""
+
+    title = "classes"
 
     def examples(self, splits: Any, split: str) -> Examples:
         """Sequences with their labels, or with the class of every step if the targets are one-hot."""

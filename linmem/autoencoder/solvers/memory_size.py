@@ -49,11 +49,11 @@ def leading(
         return spectrum, knee(spectrum.singular_values, history.energy)
     if memory_size >= 1:
         if memory_size > (most := min(history.rows, history.lags * history.features)) > COUNTED:
-            raise rank_error(int(memory_size), most)
+            raise RankError(int(memory_size), most)
         spectrum = solver(history, int(memory_size), generator)
         found = len(spectrum.singular_values)
         if memory_size > found:
-            raise rank_error(int(memory_size), found)
+            raise RankError(int(memory_size), found)
         return spectrum, int(memory_size)
     size = 32
     while True:
@@ -68,14 +68,17 @@ def leading(
 
 
 class RankError(ValueError):
-    """A memory that these sequences cannot fill."""
+    """The rank of the history matrix is lower than the memory size."""
 
+    def __init__(self, memory_size: int, rank: int) -> None:
+        super().__init__(memory_size, rank)
+        self.memory_size, self.rank = memory_size, rank
 
-def rank_error(memory_size: int, rank: int) -> RankError:
-    """Return the error that names the rank."""
-    return RankError(
-        f"memory_size must be at most the rank of the history matrix ({rank}), got {memory_size}. Lower memory_size."
-    )
+    def __str__(self) -> str:
+        return (
+            f"memory_size must be at most the rank of the history matrix ({self.rank}), got {self.memory_size}. "
+            "Lower memory_size."
+        )
 
 
 def knee(singular_values: Tensor, energy: float) -> int:

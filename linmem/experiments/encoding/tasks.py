@@ -39,7 +39,7 @@ class LaterSteps:
     """A task with targets only after the first `skipped` steps of each sequence; shorter ones are left out."""
 
     def __init__(self, task: Task, skipped: int) -> None:
-        self.task, self.skipped = task, skipped
+        self.task, self.skipped, self.title = task, skipped, task.title
         self.loss, self.count, self.as_outputs = task.loss, task.count, task.as_outputs
         self.output_size, self.constant, self.baseline = task.output_size, task.constant, task.baseline
 

@@ -26,15 +26,19 @@ class States(NamedTuple):
 
 
 def step(x: Tensor, m: Tensor, weights: Weights, nonlinearity: str) -> States:
-    """One step: x (B, a) and m_{t-1} (B, p) to h_t (B, f) and m_t (B, p). [L18], eqs. 11-12."""
+    """One step: x_t (B, a) and m_{t-1} (B, p) to h_t (B, f) and m_t (B, p). [L18], eqs. 11-12.
+
+    h_t = σ(W_xh x_t + W_mh m_{t-1} + b_h)
+    m_t = W_hm h_t + W_mm m_{t-1} + b_m
+    """
     sigma = activation(nonlinearity).apply
     h = sigma(torch.addmm(F.linear(x, weights.xh, weights.bias_h), m, weights.mh.t()))
-    for weight, bias in weights.deep:
+    for weight, bias in weights.deep:  # further functional layers
         h = sigma(F.linear(h, weight, bias))
-    written = F.linear(h, weights.hm, weights.bias_m)
+    read = F.linear(h, weights.hm, weights.bias_m)  # W_hm h_t + b_m
     if is_diagonal(weights.mm):
-        return States(h, written + multiply(m, weights.mm))
-    return States(h, torch.addmm(written, m, weights.mm.t()))
+        return States(h, read + multiply(m, weights.mm))
+    return States(h, torch.addmm(read, m, weights.mm.t()))
 
 
 def scan(batch: Batch) -> Result:
