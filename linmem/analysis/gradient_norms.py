@@ -120,7 +120,13 @@ def state_gradient_norms(layer: nn.Module, x: Tensor, loss: Callable[[Tensor], T
 
 
 def spectrum(weight: Tensor) -> Tensor:
-    """Return (p,) the moduli of the eigenvalues of a square matrix, largest (the spectral radius) first."""
+    """Return (p,) the moduli of the eigenvalues of a square matrix, largest (the spectral radius) first.
+
+    Examples
+    --------
+    >>> spectrum(torch.diag(torch.tensor([0.5, -0.9])))
+    tensor([0.9000, 0.5000])
+    """
     return torch.linalg.eigvals(weight.detach()).abs().sort(descending=True).values
 
 

@@ -44,6 +44,12 @@ class FolderOptions:
         Whether files that cannot be read are skipped and listed in `Splits.skipped` instead of raising.
     split_seed : int
         Selects the split where the data have none of their own.
+
+    Examples
+    --------
+    >>> from linmem.data import FolderOptions
+    >>> FolderOptions(standardize=True, layout="ct").labels
+    'auto'
     """
 
     standardize: bool = False

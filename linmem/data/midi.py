@@ -137,6 +137,17 @@ def write_midi(
         The roll has another shape or other values, or a number is out of range.
     ImportError
         The package mido is not installed.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> from pathlib import Path
+    >>> roll = torch.zeros(4, 88)
+    >>> roll[:, 39] = 1  # middle C, held for four quarters
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_midi(roll, Path(folder) / "c.mid")
+    ...     torch.equal(piano_roll(Path(folder) / "c.mid"), roll)
+    True
     """
     write_score(to_score(roll, steps_per_quarter), path, tempo, ["piano roll"])
 

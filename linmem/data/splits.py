@@ -42,6 +42,13 @@ class Splits:
         Files that could not be read and were skipped (`skip_bad_files`), each with its reason.
     consecutive : bool
         Whether train, valid and test hold one sequence each, which follow one another: one series split in time.
+
+    Examples
+    --------
+    >>> import linmem
+    >>> chorales = linmem.data.load("chorales")
+    >>> chorales.train[0].shape, chorales.kind, chorales.titles["train"][0]
+    (torch.Size([80, 88]), 'piano_roll', 'bwv1.6')
     """
 
     name: str
@@ -94,6 +101,13 @@ class LabelledSplits(Splits):
         (n,) int64: the class of each sequence, in the same order.
     class_names : tuple of str
         Name of each class; empty where the numbers are the names.
+
+    Examples
+    --------
+    >>> import linmem
+    >>> digits = linmem.data.load("digits")
+    >>> digits.train[0].shape, digits.labels["train"].shape, digits.classes
+    (torch.Size([64, 1]), torch.Size([1079]), 10)
     """
 
     labels: dict[str, Tensor] = field(default_factory=dict)
@@ -124,6 +138,13 @@ class PairedSplits(Splits):
     ----------
     targets : dict from "train", "valid", "test" to list of Tensor
         float32, in the same order: (T_i, o) each, one target per step, or (o,) each, one target after the last step.
+
+    Examples
+    --------
+    >>> import linmem
+    >>> adding = linmem.data.load("adding:10:5:5")
+    >>> adding.train[0].shape, adding.targets["train"][0].shape
+    (torch.Size([100, 2]), torch.Size([1]))
     """
 
     targets: dict[str, list[Tensor]] = field(default_factory=dict)

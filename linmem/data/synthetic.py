@@ -58,6 +58,12 @@ def warped_copy(
     """Generate the warped copy task: the symbols are at random steps among the blanks [Tallec & Ollivier 2018; E21].
 
     As `copy`, but the symbols are at random steps, in order, among the first `length + blanks`.
+
+    Examples
+    --------
+    >>> inputs, targets = warped_copy(1, symbols=4, length=3, blanks=6)
+    >>> inputs[0].shape, targets[0].shape  # one-hot: the symbols, blank and delimiter
+    (torch.Size([13, 6]), torch.Size([13, 5]))
     """
     _check(count=count, symbols=symbols, length=length, blanks=blanks)
     random = np.random.default_rng(seed)
@@ -92,6 +98,13 @@ def adding(count: int, *, steps: int = 100, seed: int = 0) -> Paired:
     Paired
         Inputs (T, 2): numbers uniform in [0, 1], and marks, one in each half of the sequence. Targets (1,): the sum of
         the two marked numbers. The constant prediction 1 has a mean squared error of 1/6.
+
+    Examples
+    --------
+    >>> inputs, targets = adding(1, steps=20)
+    >>> numbers, marks = inputs[0].T
+    >>> torch.equal((numbers * marks).sum(), targets[0][0])
+    True
     """
     _check(count=count)
     if steps < 2:
@@ -107,7 +120,14 @@ def adding(count: int, *, steps: int = 100, seed: int = 0) -> Paired:
 
 
 def generation(waveform: Tensor) -> Paired:
-    """Generate the task of reproducing a waveform (T, o) from inputs (T, 1) of zeros [Koutník et al. 2014]."""
+    """Generate the task of reproducing a waveform (T, o) from inputs (T, 1) of zeros [Koutník et al. 2014].
+
+    Examples
+    --------
+    >>> inputs, targets = generation(waveform(50))
+    >>> inputs[0].shape, targets[0].shape
+    (torch.Size([50, 1]), torch.Size([50, 1]))
+    """
     if waveform.dim() != 2 or len(waveform) == 0:
         raise ValueError(f"waveform must have shape (T, o), T ≥ 1, got {tuple(waveform.shape)}. Reshape it.")
     return Paired([waveform.new_zeros(len(waveform), 1)], [waveform])
@@ -118,6 +138,11 @@ def waveform(steps: int = 320, *, components: int = 5, longest: float = 80.0, se
 
     Periods are uniform in the logarithm between 4 steps and `longest`. The rank of its history matrix is at most
     2 · components, so a linear memory of that many units reconstructs it exactly.
+
+    Examples
+    --------
+    >>> waveform(320).shape
+    torch.Size([320, 1])
     """
     _check(steps=steps, components=components)
     random = np.random.default_rng(seed)
@@ -128,7 +153,13 @@ def waveform(steps: int = 320, *, components: int = 5, longest: float = 80.0, se
 
 
 def noise(steps: int, *, seed: int = 0) -> Tensor:
-    """Generate a series (T, 1) of independent numbers uniform in [−1, 1], on which memory capacity is defined."""
+    """Generate a series (T, 1) of independent numbers uniform in [−1, 1], on which memory capacity is defined.
+
+    Examples
+    --------
+    >>> noise(1000).shape
+    torch.Size([1000, 1])
+    """
     _check(steps=steps)
     return torch.from_numpy(np.random.default_rng(seed).uniform(-1, 1, (steps, 1))).float()
 
@@ -154,6 +185,12 @@ def mackey_glass(steps: int, *, tau: float = 17.0, seed: int = 0, washout: int =
     -------
     Tensor
         float32, (T, 1).
+
+    Examples
+    --------
+    >>> series = mackey_glass(200, tau=17.0, parts=2)
+    >>> series.shape, bool((series > 0).all())
+    (torch.Size([200, 1]), True)
     """
     _check(steps=steps, parts=parts)
     delay = round(tau * parts)

@@ -74,6 +74,17 @@ def readout(name: str, autoencoder: LinearAutoencoder, *, seed: int = 0) -> Pipe
     ------
     ValueError
         The name is unknown.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from linmem import LinearAutoencoder
+    >>> from linmem.readouts import readout
+    >>> slow = [torch.sin(0.2 * torch.arange(30.0 + i))[:, None] for i in range(10)]
+    >>> fast = [torch.sin(0.9 * torch.arange(30.0 + i))[:, None] for i in range(10)]
+    >>> classifier = readout("ridge", LinearAutoencoder(4, lag_decay=0.9))
+    >>> classifier.fit(slow + fast, [0] * 10 + [1] * 10).score(slow + fast, [0] * 10 + [1] * 10)
+    1.0
     """
     if name not in READOUTS:
         raise ValueError(f"name must be one of {', '.join(READOUTS)}, got {name!r}. Choose one of these.")

@@ -76,7 +76,17 @@ def _tone(note: Note, duration: float, rate: int) -> np.ndarray:
 
 
 def write_wav(samples: np.ndarray, path: str | os.PathLike[str], rate: int = RATE) -> None:
-    """Write samples (n,) in [−1, 1] as a 16-bit mono WAV file; an existing file is replaced."""
+    """Write samples (n,) in [−1, 1] as a 16-bit mono WAV file; an existing file is replaced.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> tone = np.sin(2 * np.pi * 440 / RATE * np.arange(RATE))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_wav(tone, Path(folder) / "a4.wav")
+    ...     (Path(folder) / "a4.wav").stat().st_size
+    44144
+    """
     content = io.BytesIO()
     with wave.open(content, "wb") as file:
         file.setnchannels(1)

@@ -22,6 +22,15 @@ def comparison(real: Sequence[PieceStatistics], sampled: Sequence[PieceStatistic
     str
         Mean ± standard deviation over pieces, and whether the sampled mean is within one standard deviation of the
         real one.
+
+    Examples
+    --------
+    >>> import linmem
+    >>> from linmem.music.statistics import measure
+    >>> chorales = linmem.data.load("chorales:4")
+    >>> first, second = ([measure(x, []) for x in chorales.test[i : i + 2]] for i in (0, 2))
+    >>> print(comparison(first, second).splitlines()[0])
+    | measure                                   |         real |      sampled | within one std of real |
     """
     rows = []
     for label, name, scale in _MEASURES:

@@ -56,6 +56,16 @@ def harmonize_melody(model: nn.Module, melody: Tensor, sampling: SamplingOptions
     Notes
     -----
     The first frame has no past: the model reads a frame with the first note of the melody alone.
+
+    Examples
+    --------
+    >>> import linmem
+    >>> from linmem.nn.nade import NADE
+    >>> model = SequenceModel(linmem.LMN(88, 8, 8, batch_first=True), NADE(8, 88, 8, "descending"))
+    >>> melody = torch.zeros(5, 88)
+    >>> melody[:, 50] = 1
+    >>> harmonize_melody(model, melody).sum(1)
+    tensor([4., 4., 4., 4., 4.])
     """
     if not isinstance(model, SequenceModel) or not model.is_joint or model.readout.order != "descending":
         raise ValueError(

@@ -46,6 +46,13 @@ class RecurrentNetwork(SequenceLayer):
     cell : LMNCell
         W_xh, W_mh, W_hm = A, W_mm = B and the biases.
     weight_ho (o, f), weight_mo (o, ρ), bias_o (o)
+
+    Examples
+    --------
+    >>> network = RecurrentNetwork(3, 8, 5, 2)
+    >>> outputs, state = network(torch.zeros(4, 10, 3))
+    >>> outputs.shape
+    torch.Size([4, 10, 2])
     """
 
     def __init__(
@@ -117,6 +124,15 @@ def recurrent_from_feedforward(
     ------
     ValueError
         The sizes do not fit, a unit sees several time steps, or nothing but the current step is seen.
+
+    Examples
+    --------
+    >>> hidden, output = nn.Linear(3, 2), nn.Linear(2, 1)  # windows of 3 steps with 1 feature
+    >>> with torch.no_grad():
+    ...     _ = hidden.weight.copy_(torch.tensor([[1.0, 0, 0], [0, 0, 1.0]]))  # one step per unit
+    >>> found = recurrent_from_feedforward(hidden, output, [torch.randn(50, 1)])
+    >>> found.functional_units, found.memory_units
+    (2, 2)
     """
     sequences = check_sequences(sequences)
     a = sequences[0].shape[1]
@@ -159,6 +175,15 @@ def recurrent_from_unfolded(unfolded: UnfoldedNetwork, sequences: list[Tensor]) 
     -------
     Equivalent
         The network in float64, and its units.
+
+    Examples
+    --------
+    >>> unfolded = UnfoldedNetwork(1, 2, 1, lags=3)
+    >>> sequence = torch.randn(50, 1)
+    >>> found = recurrent_from_unfolded(unfolded, [sequence])
+    >>> outputs, _ = found.network(sequence.double()[None])
+    >>> torch.allclose(outputs.float(), unfolded(sequence[None])[0], atol=1e-5)
+    True
     """
     twin = UnfoldedNetwork(
         unfolded.input_size,

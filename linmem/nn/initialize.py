@@ -107,6 +107,17 @@ def from_unfolded_(
     ValueError
         The sizes do not match, the layer's output is not its memory, the autoencoder is centered, or `memory_decay` is
         out of range.
+
+    Examples
+    --------
+    >>> import torch, linmem
+    >>> unfolded = linmem.UnfoldedNetwork(3, 8, 2, lags=4)
+    >>> hidden = [torch.randn(30, 8) for _ in range(5)]  # its hidden states on the training set
+    >>> autoencoder = linmem.LinearAutoencoder(16, decoder="tied").fit(hidden)
+    >>> lmn, readout = linmem.LMN(3, 8, 16), torch.nn.Linear(16, 2)
+    >>> linmem.initialize.from_unfolded_(lmn, readout, unfolded, autoencoder)
+    >>> torch.equal(lmn.weight_xh_l0, unfolded.weight_xh)
+    True
     """
     check_transfer(layer, readout, unfolded.output_size, memory_decay)
     A, B = _encoder(autoencoder)
@@ -140,6 +151,16 @@ def fit_readout_(readout: nn.Linear, states: Tensor, outputs: Tensor, ridge: flo
         Y (M, o), the targets of the readout.
     ridge : float
         Penalty relative to the energy of a state.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from linmem.initialize import fit_readout_
+    >>> states, weights = torch.randn(100, 5), torch.randn(5, 2)
+    >>> readout = torch.nn.Linear(5, 2)
+    >>> fit_readout_(readout, states, states @ weights, ridge=1e-9)
+    >>> torch.allclose(readout.weight, weights.T, atol=1e-3)
+    True
     """
     (solved,) = ridge_regression(states, outputs, [ridge])
     _fill(readout, weight=solved.W.T, bias=solved.b)
@@ -165,6 +186,16 @@ def set_output_bias_(model: nn.Module, values: Tensor) -> None:
     -----
     With a bias near 0 the hidden units first learn the mean frequency of the targets, all in one direction. On JSB
     Chorales that saturates the tanh of an LMN-A for good, at 11 nats per frame, the loss of the marginals.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from linmem.initialize import set_output_bias_
+    >>> from linmem.nn.registry import ModelOptions, build_model
+    >>> model = build_model(ModelOptions("lmn-b", 4, 4), 3, 2)
+    >>> set_output_bias_(model, torch.tensor([0.5, -0.5]))
+    >>> model.readout.bias.tolist()
+    [0.5, -0.5]
     """
     bias = _readout_bias(model)
     if bias is None or bias.shape != values.shape:
@@ -199,7 +230,7 @@ def set_persistence_(model: SequenceModel, inputs: Sequence[Tensor], targets: Se
     >>> roll = torch.tensor([[0.0], [1.0], [1.0], [1.0], [0.0], [0.0]])
     >>> model = SequenceModel(nn.LSTM(1, 2, batch_first=True), nn.Linear(2, 1), skip_connection=True)
     >>> set_persistence_(model, [roll[:-1]], [roll[1:]])
-    >>> float(model.readout.bias), float(model.skip.weight + model.readout.bias)  # log(1.5 / 1.5), log(2.5 / 1.5)
+    >>> model.readout.bias.item(), (model.skip.weight + model.readout.bias).item()  # log(1.5 / 1.5), log(2.5 / 1.5)
     (0.0, 0.510...)
     """
     now, following = torch.cat(list(inputs)).double(), torch.cat(list(targets)).double()

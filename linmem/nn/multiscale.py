@@ -70,6 +70,15 @@ class MultiScaleLMN(SequenceLayer):
     -----
     Only modules that are updated are computed: a step costs on average less than the products of two modules. The state
     is a tuple: the memory of all modules (1, B, g·p), and a clock (1, B).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from linmem.multiscale import MultiScaleLMN
+    >>> layer = MultiScaleLMN(3, 8, 5, scales=4, batch_first=True)
+    >>> outputs, state = layer(torch.zeros(2, 20, 3))
+    >>> outputs.shape  # the memory of all four modules
+    torch.Size([2, 20, 20])
     """
 
     def __init__(
@@ -212,6 +221,16 @@ def grow_(layer: MultiScaleLMN, autoencoder: LinearAutoencoder, readout: nn.Line
     ------
     ValueError
         The sizes do not fit, or the autoencoder was centred.
+
+    Examples
+    --------
+    >>> import torch, linmem
+    >>> from linmem.multiscale import MultiScaleLMN, grow_, sampled_hidden_states
+    >>> layer, sequences = MultiScaleLMN(3, 8, 5), [torch.randn(60, 3) for _ in range(4)]
+    >>> hidden = sampled_hidden_states(layer, sequences)
+    >>> parameters = grow_(layer, linmem.LinearAutoencoder(5).fit(hidden))
+    >>> layer.scales
+    2
     """
     A, B = torch.as_tensor(autoencoder.A_), torch.as_tensor(autoencoder.B_)
     expected = (layer.memory_size, layer.hidden_size)

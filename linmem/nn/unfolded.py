@@ -114,6 +114,14 @@ class UnfoldedNetwork(nn.Module):
     Attributes
     ----------
     weight_xh (f, a), weight_hh (k, f, f) for lags 1..k, bias_h (f), weight_ho (k + 1, o, f) for lags 0..k, bias_o (o)
+
+    Examples
+    --------
+    >>> import torch, linmem
+    >>> network = linmem.UnfoldedNetwork(88, 50, 88, lags=10)
+    >>> outputs, _ = network(torch.zeros(4, 20, 88))
+    >>> outputs.shape
+    torch.Size([4, 20, 88])
     """
 
     def __init__(
@@ -209,6 +217,14 @@ class ExplicitMemoryNetwork(UnfoldedNetwork):
 
     Parameters and results are those of :class:`UnfoldedNetwork`, so a state_dict of one loads into the other; this
     form can also go on step by step.
+
+    Examples
+    --------
+    >>> import torch, linmem
+    >>> network = linmem.ExplicitMemoryNetwork(88, 50, 88, lags=10)
+    >>> outputs, _ = network(torch.zeros(4, 20, 88))
+    >>> outputs.shape
+    torch.Size([4, 20, 88])
     """
 
     def step(self, x: Tensor, memory: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:

@@ -51,6 +51,22 @@ def load(run: str | Path, *, best_by: str = "loss", device: str | torch.device =
         chorale = linmem.data.load("chorales").test[0]
         with torch.no_grad():
             outputs, state = model(chorale[None])
+
+    Examples
+    --------
+    >>> import linmem, tempfile
+    >>> from pathlib import Path
+    >>> from linmem.nn.registry import ModelOptions
+    >>> from linmem.runs.options import RunOptions
+    >>> from linmem.runs.runner import run
+    >>> from linmem.training.options import TrainingOptions
+    >>> options = RunOptions("chorales:8:4", ModelOptions("lstm", 8), TrainingOptions(max_epochs=1))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = run(options, Path(folder))  # what `linmem train` does
+    ...     model = linmem.load(folder)
+    >>> outputs, state = model(torch.zeros(1, 5, 88))
+    >>> outputs.shape
+    torch.Size([1, 5, 88])
     """
     if read_options(Path(run)).model.model == ESTIMATOR:
         return load_estimator(Path(run))

@@ -62,6 +62,21 @@ def train_growing(
     ValueError
         The layer is no `MultiScaleLMN` or has that many modules already, or the training sequences are so short that
         the hidden states at a slow module's steps have fewer than p independent directions.
+
+    Examples
+    --------
+    >>> import torch, linmem
+    >>> from linmem.growing import train_growing
+    >>> from linmem.multiscale import MultiScaleLMN
+    >>> from linmem.nn.sequence_model import SequenceModel
+    >>> from linmem.training.options import TrainingOptions
+    >>> from linmem.training.tasks import NextFrame
+    >>> model = SequenceModel(MultiScaleLMN(88, 8, 8, batch_first=True), torch.nn.Linear(8, 88))
+    >>> chorales = linmem.data.load("chorales:8:4")
+    >>> options = TrainingOptions(max_epochs=2)
+    >>> histories = train_growing(model, chorales, NextFrame(), options, scales=2, epochs=1)
+    >>> len(histories), model.recurrent.scales
+    (2, 2)
     """
     layer, options = model.recurrent, options or TrainingOptions()
     if not isinstance(layer, MultiScaleLMN):

@@ -94,6 +94,18 @@ def train(
         The data do not fit the task, or the checkpoint belongs to another run.
     DivergenceError
         The training loss became infinite or NaN, or the validation loss was finite in no epoch.
+
+    Examples
+    --------
+    >>> import torch, linmem
+    >>> from linmem.nn.registry import ModelOptions, build_model
+    >>> from linmem.training.options import TrainingOptions
+    >>> from linmem.training.tasks import NextFrame
+    >>> chorales = linmem.data.load("chorales:8:4")
+    >>> model = build_model(ModelOptions("lmn-b", hidden_size=8, memory_size=8), 88, 88)
+    >>> history = linmem.train(model, chorales, NextFrame(), TrainingOptions(max_epochs=2))
+    >>> [epoch.epoch for epoch in history.epochs]
+    [1, 2]
     """
     training, valid = (task.examples(splits, split) for split in ("train", "valid"))
     return train_on_examples(

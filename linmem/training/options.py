@@ -46,6 +46,13 @@ class TrainingOptions:
         float32, or bfloat16 for the matrix products of forward and backward pass.
     seed : int
         Seed of the order of the batches, of transposition and of dropout.
+
+    Examples
+    --------
+    >>> from linmem.training.options import TrainingOptions
+    >>> options = TrainingOptions(learning_rate=3e-3, max_epochs=50, ema_decay=0.98)
+    >>> options.batch_size
+    16
     """
 
     learning_rate: float = 1e-3

@@ -37,6 +37,19 @@ class Shard:
         May be empty: such a worker only takes part in the sums.
     group : torch.distributed.ProcessGroup, optional
         By default all workers.
+
+    Examples
+    --------
+    One process on its own; under ``torchrun`` each worker passes its own sequences.
+
+    >>> import torch, torch.distributed as dist
+    >>> from linmem import LinearAutoencoder
+    >>> store = dist.HashStore()
+    >>> dist.init_process_group("gloo", store=store, rank=0, world_size=1)
+    >>> mine = [torch.sin(0.3 * torch.arange(40.0))[:, None]]
+    >>> LinearAutoencoder(memory_size=2, lag_decay=0.9).fit(Shard(mine)).A_.shape
+    torch.Size([2, 1])
+    >>> dist.destroy_process_group()
     """
 
     sequences: Iterable[Any]

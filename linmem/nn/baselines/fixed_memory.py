@@ -49,13 +49,26 @@ def orthogonal_(layer: LMN, *, seed: int = 0, weight: str = "weight_mm") -> LMN:
     """Set W_mm to a fixed random orthogonal matrix, Haar-distributed.
 
     With ``weight="weight_mh"`` (f = p) it sets W_mh, the recurrent matrix of an Elman network.
+
+    Examples
+    --------
+    >>> lmn = orthogonal_(LMN(1, 4, 8))
+    >>> torch.allclose(lmn.weight_mm_l0.T @ lmn.weight_mm_l0, torch.eye(8), atol=1e-6)
+    True
     """
     _sizes(layer)
     return _set(layer, **{weight: _random_orthogonal(_square(layer, weight), seed)})
 
 
 def keep_orthogonal_(layer: LMN, *, seed: int = 0, weight: str = "weight_mm") -> LMN:
-    """Constrain W_mm (or, with f = p, W_mh) to orthogonal matrices by torch's parametrization, from a random one."""
+    """Constrain W_mm (or, with f = p, W_mh) to orthogonal matrices by torch's parametrization, from a random one.
+
+    Examples
+    --------
+    >>> lmn = keep_orthogonal_(LMN(1, 4, 8, limit_norms=False))
+    >>> torch.allclose(lmn.weight_mm_l0.T @ lmn.weight_mm_l0, torch.eye(8), atol=1e-5)
+    True
+    """
     _sizes(layer)
     size = _square(layer, weight)
     name = f"{weight}_l0"
@@ -78,7 +91,14 @@ def orthogonality_penalty(weight: Tensor) -> Tensor:
 
 @torch.no_grad()
 def elman_(layer: LMN) -> LMN:
-    """Set the layer to an Elman network, m_t = h_t = σ(W_xh x_t + W_mh h_{t-1} + b_h): W_hm = I, W_mm = 0, b_m = 0."""
+    """Set the layer to an Elman network, m_t = h_t = σ(W_xh x_t + W_mh h_{t-1} + b_h): W_hm = I, W_mm = 0, b_m = 0.
+
+    Examples
+    --------
+    >>> lmn = elman_(LMN(3, 8, 8))
+    >>> [name for name, weight in lmn.named_parameters() if weight.requires_grad]
+    ['weight_xh_l0', 'weight_mh_l0', 'bias_h_l0']
+    """
     p, f = _sizes(layer)
     if p != f:
         raise ValueError(
@@ -89,7 +109,14 @@ def elman_(layer: LMN) -> LMN:
 
 @torch.no_grad()
 def linear_(layer: LMN) -> LMN:
-    """Set the layer to a linear network, m_t = W_hm (W_xh x_t + b_h) + W_mm m_{t-1} + b_m: W_mh = 0, σ the identity."""
+    """Set the layer to a linear network, m_t = W_hm (W_xh x_t + b_h) + W_mm m_{t-1} + b_m: W_mh = 0, σ the identity.
+
+    Examples
+    --------
+    >>> lmn = linear_(LMN(3, 8, 8, nonlinearity="identity"))
+    >>> bool(lmn.weight_mh_l0.any())
+    False
+    """
     p, f = _sizes(layer)
     if layer.nonlinearity != "identity":
         raise ValueError(f"nonlinearity must be 'identity' in a linear network, got {layer.nonlinearity!r}.")
@@ -117,6 +144,12 @@ def echo_state_(layer: LMN, *, radius: float = 0.95, scale: float = 1.0, sparsit
     ------
     ValueError
         The sparse recurrent matrix is nilpotent.
+
+    Examples
+    --------
+    >>> lmn = echo_state_(LMN(1, 20, 20), radius=0.9)
+    >>> round(float(torch.linalg.eigvals(lmn.weight_mh_l0).abs().max()), 3)
+    0.9
     """
     p, f = _sizes(layer)
     elman_(layer)

@@ -43,6 +43,12 @@ class Voices:
     ------
     ValueError
         A number is out of range.
+
+    Examples
+    --------
+    >>> from linmem.nn.nade import Voices
+    >>> Voices(temperature=0.8, top_p=0.95, minimum=4, maximum=4).maximum
+    4
     """
 
     temperature: float = 1.0
