@@ -26,7 +26,7 @@ ORDERS = {
     ),
     "linmem.nn": (
         "scan base norm_limits lmn lmn_cell unfolded multiscale equivalence nade baselines sequence_model "
-        "solved_memory registry diagonalize initialize"
+        "solved_memory options registry diagonalize initialize"
     ),
 }
 FILES = {

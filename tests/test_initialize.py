@@ -193,6 +193,19 @@ def test_a_lossy_transfer_raises():
         from_unfolded_(LMN(3, 4, 6, bias=False), nn.Linear(6, 2), unfolded, autoencoder)
 
 
+def test_uniform_weights_fill_the_interval_of_a_linear_layer():
+    options = ModelOptions("lmn-b", 120, 80, weight_init="uniform")
+    layer = build_model(options, 60, 3).recurrent
+    inputs = {"xh": 60, "mh": 80, "hm": 120, "mm": 80}
+    for name, n in inputs.items():
+        weight = layer.get_parameter(f"weight_{name}_l0").detach()
+        assert 0.99 < weight.abs().max() * n**0.5 <= 1  # of thousands of draws
+        assert abs(float(weight.mean())) < 5 * (3 * n * weight.numel()) ** -0.5  # five standard errors
+    assert layer.get_parameter("bias_m_l0").abs().max() <= 120**-0.5
+    with pytest.raises(ValueError, match="weight_init must be 'default' for lstm, got 'uniform'"):
+        ModelOptions("lstm", weight_init="uniform")
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_the_output_bias_of_every_model_can_be_set(name):
     model = build_model(ModelOptions(name, 8, 8), 3, 4)

@@ -1,4 +1,4 @@
-"""The models that can be trained by name, and the options that describe them.
+"""The models that can be trained by name; `linmem.nn.options` describes them.
 
 `MODELS` maps a name to a builder and a one-line description; `build_model` calls the builder. All models share one
 signature: `outputs, state = model(x, state)`, batch first, where the outputs are logits.
@@ -9,7 +9,7 @@ Symbols: a inputs, o outputs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -27,154 +27,39 @@ from linmem.nn.baselines import (
     keep_orthogonal_,
     linear_,
     orthogonal_,
+    uniform_,
 )
 from linmem.nn.lmn import LMN
 from linmem.nn.multiscale import MultiScaleLMN
 from linmem.nn.nade import NADE
-from linmem.nn.nade.module import ORDERS as NOTE_ORDERS
+from linmem.nn.options import ModelOptions
 from linmem.nn.sequence_model import SequenceModel
-from linmem.nn.solved_memory import SolvedMemory, SolvedMemoryModel, check_lag_decays
+from linmem.nn.solved_memory import SolvedMemory, SolvedMemoryModel
 from linmem.nn.unfolded import ExplicitMemoryNetwork, UnfoldedNetwork
 
-READOUTS = ("auto", "linear", "nade")
-SOLVED_LAG_DECAYS, SOLVED_READOUTS = (0.5, 0.9), ("auto", "mlp", "ridge", "nade")
-
-
-@dataclass(frozen=True)
-class ModelOptions:
-    """Options of a model. Together with the weights they are enough to rebuild it.
-
-    Parameters
-    ----------
-    model : str
-        Name of a model in `MODELS`.
-    hidden_size : int
-        Functional units f of an LMN; units of any other network.
-    memory_size : int
-        Memory units p of an LMN; order of an LMU, state size of an LRU, hidden units of an RBM.
-    nonlinearity : str
-        Nonlinearity of an LMN's functional part (tanh, relu, selu, identity) or of an RNN (tanh, relu). LSTM, GRU,
-        unfolded and linear networks have a fixed one.
-    lags : int
-        Past hidden states that the unfolded network reads.
-    scales : int
-        Modules of a multi-scale LMN, groups of a Clockwork RNN.
-    window : float
-        Number of steps that an LMU's memory spans.
-    channels : int
-        Signals that an LMU stores, each with `memory_size` / `channels` coefficients.
-    forget_bias : float
-        Initial bias of an LSTM's forget gates; 0 keeps torch's initialization.
-    detach : float
-        Probability of stopping the gradient from memory to functional units, for lmn-detach.
-    input_dropout : float
-        Probability of zeroing an input; not available for rnn-rbm, unfolded and explicit.
-    readout_dropout : float
-        Probability of zeroing an entry of the readout's input; not available for these three.
-    lag_decay : tuple of float
-        Lag decay γ of solved memories. For the model solved, one memory of `memory_size` units per value (default 0.5
-        and 0.9); for pretrain=unfolded, one value (default 1, L18's).
-    skip_connection : bool
-        Add a linear map from the input to the output, zero at the start; not available for these three.
-    readout : str
-        linear, or nade: a joint distribution over the notes of a frame; not available for these three. For the model
-        solved: mlp, `hidden_size` ReLU units with a linear bypass, ridge, linear and solved in closed form, or nade.
-        auto is linear, and mlp for the model solved.
-    nade_size : int
-        Hidden units of a NADE.
-    note_order : str
-        Order in which a NADE visits the notes: ascending, or descending, which `linmem harmonize` needs.
-    limit_norms : bool
-        Limit the norms of the recurrent weights during training (`linmem.nn.norm_limits`), for lmn-a and lmn-b. Off by
-        default, unlike in `LMN`: with gradient clipping at 0.25 a ReLU network reaches a lower loss without limits.
-
-    Raises
-    ------
-    ValueError
-        A number is out of range, or the model does not have the option.
-
-    Examples
-    --------
-    >>> model = ModelOptions("lstm", hidden_size=60)
-    """
-
-    model: str = "lmn-b"
-    hidden_size: int = 100
-    memory_size: int = 250
-    nonlinearity: str = "tanh"
-    lags: int = 10
-    scales: int = 4
-    window: float = 64.0
-    channels: int = 1
-    forget_bias: float = 0.0
-    detach: float = 0.25
-    input_dropout: float = 0.0
-    readout_dropout: float = 0.0
-    lag_decay: tuple[float, ...] = ()
-    skip_connection: bool = False
-    readout: str = "auto"
-    nade_size: int = 150
-    note_order: str = "ascending"
-    limit_norms: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("hidden_size", "memory_size", "lags", "scales", "window", "channels", "nade_size"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be greater than 0, got {getattr(self, name)}.")
-        for name in ("detach", "input_dropout", "readout_dropout"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be a probability from 0 to 1, got {getattr(self, name)}.")
-        object.__setattr__(self, "lag_decay", tuple(self.lag_decay))  # JSON and YAML give a list
-        if self.lag_decay:
-            check_lag_decays(self.lag_decay)
-        elif self.model == "solved":
-            object.__setattr__(self, "lag_decay", SOLVED_LAG_DECAYS)
-        if self.model == "solved" and self.skip_connection:
-            raise ValueError("skip_connection must be False for solved, which has its own, got True. Omit the option.")
-        fixed = _FIXED_NONLINEARITY.get(self.model)
-        if fixed and self.nonlinearity not in (fixed, "tanh"):  # tanh is the default value of the option
-            raise ValueError(
-                f"nonlinearity must be {fixed!r} for {self.model}, got {self.nonlinearity!r}. Omit the option."
-            )
-        for name, known in (
-            ("readout", SOLVED_READOUTS if self.model == "solved" else READOUTS),
-            ("note_order", NOTE_ORDERS),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}.")
-        for name in ("input_dropout", "readout_dropout", "skip_connection", "readout"):
-            if self.model in _WITHOUT_SEQUENCE_MODEL and getattr(self, name) != getattr(ModelOptions, name):
-                raise ValueError(
-                    f"{name} must be {getattr(ModelOptions, name)!r} for {self.model}, got {getattr(self, name)!r}."
-                    " Omit the option."
-                )
-
-        if self.limit_norms and self.model not in ("lmn-a", "lmn-b"):
-            raise ValueError(f"limit_norms must be False for {self.model}, got True. Omit the option.")
-
-
-_FIXED_NONLINEARITY = {
-    "lstm": "tanh",
-    "gru": "tanh",
-    "unfolded": "selu",
-    "explicit": "selu",
-    "solved": "relu",
-    "rnn-linear": "identity",
-    "rnn-linear-orthogonal": "identity",
-}
-_WITHOUT_SEQUENCE_MODEL = ("rnn-rbm", "unfolded", "explicit")
-
+__all__ = ["MODELS", "ModelOptions", "build_model"]
 
 LayerBuilder = Callable[[ModelOptions, int], tuple[nn.Module, int]]  # (options, a) → (layer, size of its output)
 ModelBuilder = Callable[[ModelOptions, int, int], nn.Module]  # (options, a, o) → model
 
 
-def _lmn(modify: Callable[[LMN], object] | None = None, output: str = "memory") -> LayerBuilder:
+def _lmn(modify: Callable[[LMN], object] | None = None, output: str = "memory", memory: str = "dense") -> LayerBuilder:
     """Build an LMN whose memory is set or constrained by `modify`."""
 
     def build(options: ModelOptions, inputs: int) -> tuple[nn.Module, int]:
         f, p, sigma = options.hidden_size, options.memory_size, options.nonlinearity
-        layer = LMN(inputs, f, p, output=output, nonlinearity=sigma, batch_first=True, limit_norms=options.limit_norms)
+        layer = LMN(
+            inputs,
+            f,
+            p,
+            output=output,
+            nonlinearity=sigma,
+            batch_first=True,
+            limit_norms=options.limit_norms,
+            memory=memory,
+        )
+        if options.weight_init == "uniform":
+            uniform_(layer)
         if modify:
             modify(layer)
         return layer, layer.output_size
@@ -293,6 +178,7 @@ def _solved(options: ModelOptions, inputs: int, outputs: int) -> nn.Module:
 MODELS: dict[str, tuple[ModelBuilder, str]] = {
     "lmn-a": (_with_readout(_lmn(output="functional")), "Linear Memory Network, output from functional units [L18]"),
     "lmn-b": (_with_readout(_lmn()), "Linear Memory Network, output from memory units [L18]"),
+    "lmn-diagonal": (_with_readout(_lmn(memory="diagonal")), "LMN-B with p eigenvalues instead of a p × p matrix"),
     "lmn-delay": (_with_readout(_lmn(delay_line_)), "LMN-B whose memory is a delay line of its hidden states [E21]"),
     "lmn-fixed": (_with_readout(_lmn(orthogonal_)), "LMN-B with a fixed random orthogonal W_mm [E21]"),
     "lmn-orthogonal": (_with_readout(_lmn(keep_orthogonal_)), "LMN-B, W_mm parametrized as an orthogonal matrix [S20]"),

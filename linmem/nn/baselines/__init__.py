@@ -17,6 +17,7 @@ from linmem.nn.baselines.note_gram import NoteGram
 from linmem.nn.baselines.persistence import Persistence
 from linmem.nn.baselines.rnn_rbm import RNNRBM
 from linmem.nn.baselines.stochastic_detach import StochasticDetach
+from linmem.nn.baselines.uniform import uniform_
 
 __all__ = [
     "LMU",
@@ -34,4 +35,5 @@ __all__ = [
     "linear_",
     "orthogonal_",
     "orthogonality_penalty",
+    "uniform_",
 ]
