@@ -8,15 +8,21 @@ import torch
 from torch import nn
 
 from linmem.nn.lmn import LMN
-from linmem.nn.norm_limits import RecurrentWeights, limits_of, measure_norms, spectral_norm
+from linmem.nn.norm_limits import RecurrentWeights, limits_of, measure_norms, scale_down_
+from linmem.nn.scan.memory import as_matrix, diagonal_blocks
+from linmem.nn.spectral_norm import spectral_norm
 
 
 def weights_of(lmn):
+    if lmn.memory == "diagonal":
+        blocks = diagonal_blocks(lmn.log_decay_mm_l0, lmn.phase_mm_l0)
+        return RecurrentWeights(lmn.weight_mh_l0, lmn.weight_hm_l0, blocks, (), lmn.log_decay_mm_l0)
     return RecurrentWeights(lmn.weight_mh_l0, lmn.weight_hm_l0, lmn.weight_mm_l0)
 
 
 def exact_norms(lmn):
     mh, hm, mm = (weight.detach().double() for weight in weights_of(lmn)[:3])
+    mm = as_matrix(mm)
     norm = [float(torch.linalg.matrix_norm(matrix, 2)) for matrix in (mm, hm, mm + hm @ mh, mh)]
     return norm[0], norm[1], norm[2], norm[1] * norm[3]
 
@@ -36,16 +42,34 @@ def take_steps(lmn, steps, lr=0.1):
 def test_the_power_method_approaches_the_largest_singular_value_from_below(shape, scale):
     matrix = scale * torch.randn(shape, generator=torch.Generator().manual_seed(0))
     exact = float(torch.linalg.matrix_norm(matrix.double(), 2))
-    few, many = (float(spectral_norm(matrix, iterations)) for iterations in (8, 200))
+    few, many = (spectral_norm(matrix, iterations=iterations) for iterations in (8, 200))
     assert 0.9 * exact < few <= exact * (1 + 1e-5)
     assert many == pytest.approx(exact, rel=1e-5)
-    assert float(spectral_norm(torch.zeros(3, 2))) == 0
+    assert spectral_norm(torch.zeros(3, 2)) == 0
 
 
+@pytest.mark.parametrize("p", [1, 2, 7, 8])
+def test_a_sum_of_products_and_blocks_is_measured_without_forming_it(p):
+    draw = torch.Generator().manual_seed(0)
+    dense, first, second = (torch.randn(p, p, generator=draw, dtype=torch.float64) for _ in range(3))
+    blocks = torch.randn(2 * p, generator=draw, dtype=torch.float64)
+    if p % 2:
+        blocks[-1] = 0  # the last unit has no partner
+    for terms, oracle in [
+        (((first, second),), first @ second),
+        ((dense, (first, second)), dense + first @ second),
+        ((blocks,), as_matrix(blocks)),
+        ((blocks, (first, second)), as_matrix(blocks) + first @ second),
+    ]:
+        exact = float(torch.linalg.matrix_norm(oracle, 2))
+        assert spectral_norm(*terms, iterations=1000) == pytest.approx(exact, rel=1e-6)
+
+
+@pytest.mark.parametrize("memory", ["dense", "diagonal"])
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu", "selu"])
-def test_limits_hold_after_every_step_and_fail_without(nonlinearity):
+def test_limits_hold_after_every_step_and_fail_without(nonlinearity, memory):
     torch.manual_seed(0)
-    limited = LMN(3, 8, 16, nonlinearity=nonlinearity, dtype=torch.float64)
+    limited = LMN(3, 8, 16, nonlinearity=nonlinearity, memory=memory, dtype=torch.float64)
     free = copy.deepcopy(limited)
     free.limit_norms = False
     limits = limits_of(measure_norms(weights_of(limited)), nonlinearity)
@@ -53,8 +77,57 @@ def test_limits_hold_after_every_step_and_fail_without(nonlinearity):
         take_steps(lmn, 5)
         lmn.apply_norm_limits()
     # The power method is low by a few per cent where several singular values are close.
-    assert all(norm <= 1.1 * limit for norm, limit in zip(exact_norms(limited), limits, strict=True))
-    assert exact_norms(free)[0] > 1.5
+    assert all(norm <= 1.1 * limit for norm, limit in zip(exact_norms(limited), limits[:4], strict=True))
+    if memory == "diagonal":
+        gains = limited.weight_hm_l0.norm(dim=1) / (1 - (-limited.log_decay_mm_l0.exp()).exp())
+        assert nonlinearity == "tanh" or gains.max() <= limits.gain * (1 + 1e-9)
+    assert exact_norms(free)[0 if memory == "dense" else 2] > 1.5
+
+
+@pytest.mark.parametrize("nonlinearity", ["relu", "selu"])
+def test_a_new_diagonal_memory_is_a_weighted_mean_of_what_is_written(nonlinearity):
+    lmn = LMN(3, 8, 16, nonlinearity=nonlinearity, memory="diagonal")
+    constant = torch.ones(8)
+    m = torch.zeros(16)
+    for _ in range(3000):
+        m = lmn.memory_matrix() @ m + lmn.weight_hm_l0 @ constant
+    assert m.abs().max() <= constant.norm() + 1e-3
+    assert measure_norms(weights_of(lmn)).gain <= 1
+
+
+def test_a_scaled_diagonal_memory_is_the_matrix_times_a_number():
+    lmn = LMN(3, 8, 7, memory="diagonal", dtype=torch.float64)
+    with torch.no_grad():
+        lmn.phase_mm_l0.uniform_(-3, 3)
+        lmn.weight_mh_l0.mul_(1e-12)
+    before, limits = lmn.memory_matrix(), measure_norms(weights_of(lmn))
+    scale_down_(weights_of(lmn), limits._replace(loop=limits.loop / 4))
+    torch.testing.assert_close(lmn.memory_matrix(), before / 4)
+
+
+@pytest.mark.parametrize("output", ["memory", "functional"])
+def test_a_relu_layer_with_a_diagonal_memory_stays_finite_where_it_diverges_without_limits(output):
+    """Without limits ‖W_hm W_mh‖ grows by each step of Adam, and a ReLU does not bound the loop m → h → m."""
+
+    def highest_loss(limit_norms):
+        torch.manual_seed(0)
+        layer = LMN(1, 20, 40, nonlinearity="relu", output=output, memory="diagonal", limit_norms=limit_norms)
+        head = nn.Linear(layer.output_size, 3)
+        parameters = [*layer.parameters(), *head.parameters()]
+        optimizer, losses = torch.optim.Adam(parameters, lr=1e-2), []
+        y = torch.arange(12) % 3
+        x = torch.sin(0.1 * (1 + y) * torch.arange(200)[:, None]).unsqueeze(-1)
+        for _ in range(40):
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(head(layer(x)[0][-1]), y)
+            losses.append(loss.item())
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+        return max(losses, key=lambda value: math.inf if math.isnan(value) else value)
+
+    assert highest_loss(True) < 10
+    assert output == "functional" or not highest_loss(False) < 100
 
 
 def test_weights_within_the_limits_do_not_change():

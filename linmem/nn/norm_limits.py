@@ -2,25 +2,28 @@
 
     h_t = σ(W_xh x_t + W_mh m_{t-1} + b_h),   m_t = W_hm h_t + W_mm m_{t-1} + b_m                     [L18], eqs. 11-12
 
-Without limits one step of Adam with learning rate η can add p η to ‖W_mm‖, which T steps raise to the power T. Four
+Without limits one step of Adam with learning rate η can add p η to ‖W_mm‖, which T steps raise to the power T. These
 numbers therefore stay below a limit, or below their value when training starts if that is larger:
 
-    memory      ‖W_mm‖ ≤ 1                  the memory alone is not expansive
+    memory      ‖W_mm‖ ≤ 1                  the memory alone is not expansive; always true of a diagonal memory
     write       ‖W_hm‖ ≤ 3
     loop        ‖W_mm + W_hm W_mh‖ ≤ 1      the recurrence with σ' = 1 is not expansive
     feedback    ‖W_hm‖ ‖W_mh‖ ≤ 0.5         for unbounded σ only (relu, selu), whose active units change with the input
+    gain        ‖W_hm,i‖ ≤ 1 − r_i          for unbounded σ and a diagonal memory only: row i of W_hm, decay r_i
 
-The limits were chosen on user loops (``benchmarks/user_loop_stability.py``) and cost nothing on JSB with tanh. A ReLU
-network trained at small learning rates with gradient clipping does better without them (docs/guide/models.md).
+A unit of decay r sums a constant input to 1 / (1 − r) times its size, 100 at r = 0.99. The last limit keeps such sums
+of the units of a ReLU, which are not negative, below the norm of h.
 
-Symbols: T steps, f functional units, p memory units.
+The limits were chosen on user loops (``benchmarks/user_loop_stability.py``). A ReLU network trained at small learning
+rates with gradient clipping does better without them (docs/guide/models.md).
+
+Symbols: T steps, f functional units, p memory units, r = exp(−exp ν) the decays of a diagonal memory.
 """
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from functools import reduce
 from typing import Any, NamedTuple
 
 import torch
@@ -28,8 +31,8 @@ from torch import Tensor, nn
 
 from linmem.nn.scan.memory import as_matrix
 from linmem.nn.scan.recurrent_parameters import RecurrentParameters
+from linmem.nn.spectral_norm import spectral_norm
 
-ITERATIONS = 8  # of the power method; repeated after every step of the optimizer
 GRID = 8  # a limit from the starting norm is a multiple of 1/8, so that a resumed run finds the same one
 SLACK = 1e-3  # relative error of the power method that a limit tolerates
 BOUNDED = ("tanh",)
@@ -40,8 +43,19 @@ class RecurrentWeights(NamedTuple):
 
     mh: Tensor  # (f, p)
     hm: Tensor  # (p, f)
-    mm: Tensor  # (p, p)
+    mm: Tensor  # (p, p), or the blocks (2 p,) of a diagonal memory, which its decays and phases determine
     deep: tuple[Tensor, ...] = ()  # further functional layers, never scaled
+    log_decay: Tensor | None = None  # ν (p,) of a diagonal memory
+
+    @property
+    def read(self) -> tuple[Tensor, ...]:
+        """Factors of the map from m to the last h: W_mh, preceded by further functional layers."""
+        return *reversed(self.deep), self.mh
+
+    @property
+    def scaled(self) -> tuple[Tensor, ...]:
+        """What is scaled down."""
+        return self.mh, self.hm, self.mm if self.log_decay is None else self.log_decay
 
 
 class Norms(NamedTuple):
@@ -51,6 +65,7 @@ class Norms(NamedTuple):
     write: float  # ‖W_hm‖
     loop: float  # ‖W_mm + W_hm W_mh‖
     feedback: float  # ‖W_hm‖ ‖W_mh‖
+    gain: float = 0.0  # largest ‖W_hm,i‖ / (1 − r_i) of a diagonal memory
 
 
 class _Record(NamedTuple):
@@ -58,55 +73,33 @@ class _Record(NamedTuple):
     versions: tuple[int, ...]
 
 
-def spectral_norm(matrix: Tensor, iterations: int = ITERATIONS) -> Tensor:
-    """Estimate the largest singular value from below by the power method with a fixed start.
-
-    Parameters
-    ----------
-    matrix : Tensor
-        (m, n).
-    iterations : int
-        Products with WᵀW.
-
-    Returns
-    -------
-    Tensor
-        A scalar.
-
-    Examples
-    --------
-    >>> round(float(spectral_norm(torch.diag(torch.tensor([3.0, 1.0, 0.5])))), 3)
-    3.0
-    """
-    matrix = matrix.to(torch.promote_types(matrix.dtype, torch.float32))
-    largest = matrix.abs().max().clamp_min(torch.finfo(matrix.dtype).tiny)
-    matrix = matrix / largest  # the squares below then stay finite
-    vector = torch.cos(torch.arange(matrix.shape[1], device=matrix.device, dtype=matrix.dtype).square())
-    for _ in range(iterations):
-        vector = matrix.mT @ (matrix @ vector)
-        vector = vector / torch.linalg.vector_norm(vector).clamp_min(torch.finfo(matrix.dtype).tiny)
-    return largest * torch.linalg.vector_norm(matrix @ vector)
-
-
 @torch.no_grad()
 def measure_norms(weights: RecurrentWeights) -> Norms:
     """Estimate the norms of a recurrence."""
-    read = _read(weights)
-    matrices = weights.mm, weights.hm, weights.mm + weights.hm @ read, read
-    memory, write, loop, reading = torch.stack([spectral_norm(matrix) for matrix in matrices]).tolist()
-    return Norms(memory, write, loop, write * reading)
+    write, reading = spectral_norm(weights.hm), spectral_norm(weights.read)
+    loop = spectral_norm(weights.mm, (weights.hm, *weights.read))
+    gain = 0.0 if weights.log_decay is None else float((weights.hm.norm(dim=1) / _leak(weights.log_decay)).max())
+    return Norms(spectral_norm(weights.mm), write, loop, write * reading, gain)
 
 
 @torch.no_grad()
 def scale_down_(weights: RecurrentWeights, limits: Norms) -> None:
     """Scale W_mm, W_hm and W_mh in place, each by the least amount that respects the limits."""
-    _scale((weights.mm,), float(spectral_norm(weights.mm)), limits.memory)
-    write = float(spectral_norm(weights.hm))
+    if weights.log_decay is None:  # a diagonal memory is never expansive
+        _scale((weights.mm,), spectral_norm(weights.mm), limits.memory)
+    elif limits.gain < math.inf:
+        largest = limits.gain * _leak(weights.log_decay)
+        weights.hm.mul_((largest / weights.hm.norm(dim=1)).clamp(max=1)[:, None])
+    write = spectral_norm(weights.hm)
     _scale((weights.hm,), write, limits.write)
     if limits.feedback < math.inf:
-        feedback = min(write, limits.write) * float(spectral_norm(_read(weights)))
-        _scale((weights.mh,), feedback, limits.feedback)
-    _scale((weights.mm, weights.mh), float(spectral_norm(weights.mm + weights.hm @ _read(weights))), limits.loop)
+        _scale((weights.mh,), min(write, limits.write) * spectral_norm(weights.read), limits.feedback)
+    loop = spectral_norm(weights.mm, (weights.hm, *weights.read))
+    if weights.log_decay is None:
+        _scale((weights.mm, weights.mh), loop, limits.loop)
+    elif _scale((weights.mh,), loop, limits.loop):
+        # r = exp(−exp ν) times c is exp(−(exp ν − log c))
+        weights.log_decay.copy_((weights.log_decay.exp() + math.log(loop / limits.loop)).log())
 
 
 def limits_of(norms: Norms, nonlinearity: str) -> Norms:
@@ -115,9 +108,9 @@ def limits_of(norms: Norms, nonlinearity: str) -> Norms:
     Examples
     --------
     >>> limits_of(Norms(0.99, 1.2, 1.3, 0.2), "relu")
-    Norms(memory=1.0, write=3.0, loop=1.375, feedback=0.5)
+    Norms(memory=1.0, write=3.0, loop=1.375, feedback=0.5, gain=1.0)
     """
-    constants = Norms(1.0, 3.0, 1.0, math.inf if nonlinearity in BOUNDED else 0.5)
+    constants = Norms(1.0, 3.0, 1.0, *((math.inf, math.inf) if nonlinearity in BOUNDED else (0.5, 1.0)))
     starts = (math.ceil(norm * (1 - SLACK) * GRID) / GRID for norm in norms)
     return Norms(*map(max, constants, starts))
 
@@ -144,7 +137,7 @@ class NormLimits:
 
     def apply(self, suffix: str, weights: RecurrentWeights, nonlinearity: str, start: bool = True) -> None:
         """Scale weights that have changed since the last call; the first call with `start` fixes the limits."""
-        scaled = weights[:3]
+        scaled = weights.scaled
         if not all(_is_trained(weight) for weight in scaled):
             return
         record, versions = self._records.get(suffix), _versions(scaled)
@@ -187,15 +180,17 @@ class LimitedParameters(RecurrentParameters):
         `forward` does this before it uses the weights. The first call with `start`, in training mode, fixes the limits:
         constants, or the norms that the layer starts with. Frozen and parametrized weights stay as they are.
         """
-        if not self.limit_norms or self.memory != "dense" or torch.compiler.is_compiling():
+        if not self.limit_norms or torch.compiler.is_compiling():
             return
         if not start and self.norm_limits.empty:
             return
-        for suffix in self.suffixes():
-            weights = self._weights(suffix)
-            deep = tuple(weight for weight, _ in weights.deep)
-            recurrent = RecurrentWeights(weights.mh, weights.hm, weights.mm, deep)
-            self.norm_limits.apply(suffix, recurrent, self.nonlinearity, start)
+        with torch.no_grad():
+            for suffix in self.suffixes():
+                weights = self._weights(suffix)
+                log_decay = getattr(self, f"log_decay_mm{suffix}") if self.memory == "diagonal" else None
+                deep = tuple(weight for weight, _ in weights.deep)
+                recurrent = RecurrentWeights(weights.mh, weights.hm, weights.mm, deep, log_decay)
+                self.norm_limits.apply(suffix, recurrent, self.nonlinearity, start)
 
     def spectral_radii(self) -> dict[str, float]:
         """Largest modulus of an eigenvalue of each W_mm, by parameter name.
@@ -237,15 +232,18 @@ def apply_norm_limits(model: nn.Module) -> None:
             layer.apply_norm_limits()
 
 
-def _read(weights: RecurrentWeights) -> Tensor:
-    """W_mh followed by the further functional layers."""
-    return reduce(lambda product, weight: weight @ product, weights.deep, weights.mh)
+def _leak(log_decay: Tensor) -> Tensor:
+    """1 − r, without cancellation."""
+    return -torch.expm1(-log_decay.exp())
 
 
-def _scale(weights: tuple[Tensor, ...], norm: float, limit: float) -> None:
-    if norm > limit * (1 + 2 * SLACK):  # false for NaN, which the loss then shows
-        for weight in weights:
-            weight.mul_(limit / norm)
+def _scale(weights: tuple[Tensor, ...], norm: float, limit: float) -> bool:
+    """Scale weights whose norm exceeds the limit; returns whether it does."""
+    if not limit * (1 + 2 * SLACK) < norm < math.inf:  # false for NaN, too, which the loss then shows
+        return False
+    for weight in weights:
+        weight.mul_(limit / norm)
+    return True
 
 
 def _is_trained(weight: Tensor) -> bool:
