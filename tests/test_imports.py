@@ -25,7 +25,7 @@ ORDERS = {
         "estimator"
     ),
     "linmem.nn": (
-        "scan base norm_limits lmn lmn_cell unfolded multiscale equivalence nade baselines sequence_model "
+        "scan base spectral_norm norm_limits lmn lmn_cell unfolded multiscale equivalence nade baselines sequence_model "
         "solved_memory options registry diagonalize initialize"
     ),
 }
