@@ -25,8 +25,8 @@ ORDERS = {
         "estimator"
     ),
     "linmem.nn": (
-        "scan base spectral_norm norm_limits lmn lmn_cell unfolded multiscale equivalence nade baselines sequence_model "
-        "solved_memory options registry diagonalize initialize"
+        "scan base spectral_norm norm_limits lmn lmn_cell unfolded multiscale equivalence nade baselines "
+        "sequence_model solved_memory options registry diagonalize initialize"
     ),
 }
 FILES = {
