@@ -12,6 +12,7 @@ COMMANDS = (
     "evaluate",
     "predict",
     "forecast",
+    "export",
     "generate",
     "harmonize",
     "sweep",

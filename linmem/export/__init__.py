@@ -1,0 +1,1 @@
+"""Trained models outside Python: ONNX graphs and C files."""

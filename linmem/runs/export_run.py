@@ -1,0 +1,157 @@
+"""Export of a run, or of a saved estimator: ONNX graphs or a C program, compared with Python before they are kept.
+
+Symbols: T steps, a features, o outputs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from linmem.data import Standardization
+from linmem.estimators.anomaly import MemoryAnomalyDetector
+from linmem.estimators.saving import load_any
+from linmem.export.c_check import find_compiler, run_program
+from linmem.export.c_estimators import estimator_program
+from linmem.export.c_networks import network_program
+from linmem.export.onnx_graph import Graph, export_graph
+from linmem.reporting.output import output_paths
+from linmem.runs.directory import load_run, read_config, read_options
+from linmem.runs.fitted_estimator import load_estimator
+from linmem.runs.options import ESTIMATOR
+from linmem.runs.predict import task_name
+from linmem.storage.atomic import write_text
+
+FORMATS = ("onnx", "c")
+CHECKED_SERIES, CHECKED_STEPS = 3, 200  # what an export is compared on
+
+
+class Model(NamedTuple):
+    """What is exported, and what its outputs need."""
+
+    model: Any
+    is_estimator: bool
+    standardization: Standardization | None
+    feeds_back: bool  # the outputs are the next inputs
+    classes: list[str]
+    series: list[Tensor]  # (T, a) in the units of the data, to compare on
+
+
+def export(
+    run: Path, form: str, folder: Path, *, name: str = "model", best_by: str = "loss", force: bool = False
+) -> list[str]:
+    """Write ONNX graphs or a C program to a folder; returns a line on each file.
+
+    Raises
+    ------
+    ValueError
+        The format is unknown, or the model cannot be exported to it.
+    RuntimeError
+        The written program differs from Python beyond rounding.
+    """
+    if form not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {form!r}.")
+    found = read_model(run, best_by)
+    return (_write_onnx if form == "onnx" else _write_c)(found, folder, name, force)
+
+
+def read_model(run: Path, best_by: str) -> Model:
+    """Load the network or estimator of a run folder or file, with series to compare on."""
+    if run.is_file():
+        estimator = load_any(run)
+        return Model(estimator, True, None, False, _classes(estimator), [_noise(estimator.n_features_in_, estimator)])
+    options, config = read_options(run), read_config(run)
+    estimator = load_estimator(run) if options.model.model == ESTIMATOR else None
+    try:
+        splits = options.load_data()
+        series = [x[:CHECKED_STEPS] for x in (splits.test[:CHECKED_SERIES])]
+    except (OSError, ValueError):  # the data are not on this machine
+        splits, series = None, [_noise(config["input_size"], estimator)]
+    if estimator is not None:
+        return Model(estimator, True, None, False, _classes(estimator), series)
+    scale = Standardization.of(config["description"])
+    if splits is not None and scale:
+        series = [scale.invert(x) for x in series]
+    model = load_run(run, best_by)[1]
+    names = list(config["description"].get("class_names") or [])
+    return Model(model, False, scale, task_name(options, config) == "NextValue", names, series)
+
+
+def _noise(features: int, estimator: Any) -> Tensor:
+    """A random series (T, a), positive for a forecaster of logarithms."""
+    x = torch.randn(CHECKED_STEPS, features, generator=torch.Generator().manual_seed(0))
+    return x.exp() if getattr(getattr(estimator, "model_", None), "log", False) else x
+
+
+def _classes(estimator: Any) -> list[str]:
+    return [str(one) for one in getattr(estimator, "classes_", [])]
+
+
+def _write_onnx(found: Model, folder: Path, name: str, force: bool) -> list[str]:
+    if found.is_estimator:
+        raise ValueError(f"model must be a network for ONNX, got {type(found.model).__name__}. Use --format c.")
+    scale = found.standardization
+    graphs = [Graph(found.model, scale, invert=found.feeds_back, one_step=one_step) for one_step in (False, True)]
+    paths = output_paths(folder, (f"{name}.onnx", f"{name}_step.onnx"), force)
+    lines = []
+    for graph, path, inputs in zip(graphs, paths, ("x (B, T, a)", "x (B, a)"), strict=True):
+        one = export_graph(graph, path, found.series)
+        lines.append(
+            f"{path}: {path.stat().st_size} bytes, {inputs} and state; ONNX Runtime and PyTorch differ by at most "
+            f"{one.largest_difference:.1e} in outputs up to {one.largest_output:.3g}"
+        )
+    return lines
+
+
+def _write_c(found: Model, folder: Path, name: str, force: bool) -> list[str]:
+    if found.is_estimator:
+        program = estimator_program(found.model)
+    else:
+        program = network_program(found.model, found.standardization, feeds_back=found.feeds_back)
+    notes = [f"{type(found.model).__name__}, written by linmem export. C99, no dependency besides math.h."]
+    if found.classes:
+        notes.append(f"Outputs, the largest is the predicted class: {', '.join(found.classes)}.")
+    elif isinstance(found.model, MemoryAnomalyDetector):
+        notes.append(f"Output: the anomaly score; above {found.model.threshold_:.6g} is an anomaly.")
+    else:
+        notes.append("Outputs: logits of notes or classes, or numbers in the units of the data.")
+    source = program.write(name, notes)
+    code, header = output_paths(folder, (f"{name}.c", f"{name}.h"), force)
+    sizes = f"{source.flash_bytes} bytes of constants, {source.ram_bytes} bytes of RAM"
+    if find_compiler() is None:
+        check = "not compared with Python: there is no C compiler"
+    else:
+        check = _compare(source.code, name, found, program.outputs)
+    write_text(code, source.code)
+    write_text(header, source.header)
+    return [f"{code}: {sizes}; {check}", f"{header}: its functions"]
+
+
+def _compare(code: str, name: str, found: Model, outputs: int) -> str:
+    difference = largest = 0.0
+    for series in found.series:
+        expected = python_outputs(found, series)
+        actual = run_program(code, name, series.numpy(), outputs)
+        difference = max(difference, float(np.abs(actual - expected).max()))
+        largest = max(largest, float(np.abs(expected).max()))
+    if not difference <= 1e-3 * max(1.0, largest):
+        raise RuntimeError(f"the C program must agree with Python, got a difference of {difference:.2g}. Report this.")
+    return f"compiled; differs from Python by at most {difference:.1e} in outputs up to {largest:.3g}"
+
+
+@torch.no_grad()
+def python_outputs(found: Model, series: Tensor) -> np.ndarray:
+    """Outputs (T, o) of the model in Python, one step after another."""
+    if found.is_estimator:
+        found.model.reset()
+        steps = [np.atleast_1d(found.model.update(x)) for x in series.double().numpy()]
+        found.model.reset()
+        return np.stack(steps)
+    scale = found.standardization
+    outputs = found.model((scale.apply(series) if scale else series)[None])[0][0]
+    array: np.ndarray = (scale.invert(outputs) if scale and found.feeds_back else outputs).numpy()
+    return array

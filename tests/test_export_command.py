@@ -1,0 +1,148 @@
+"""`linmem export`: the files give the predictions of the run; ONNX graphs run at other sizes; refusals in one line."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import linmem
+from linmem import LMN, MemoryAnomalyDetector, MemoryFeatures
+from linmem.data.standardization import Standardization
+from linmem.export.c_check import find_compiler, run_program
+from linmem.export.onnx_graph import Graph, export_graph, solved_layer
+from linmem.nn.registry import ModelOptions, build_model
+from linmem.nn.sequence_model import SequenceModel
+
+from .test_cli import SMALL, pieces, run, trained  # noqa: F401
+
+needs_onnx = pytest.mark.skipif(
+    not hasattr(torch.compiler, "is_exporting"), reason="this torch cannot export a scan with a dynamic number of steps"
+)
+needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="there is no C compiler")
+STATISTICS = Standardization(torch.tensor([5.0, -1.0, 0.5]), torch.tensor([2.0, 0.1, 30.0]))
+
+
+def test_solved_memories_are_a_linear_lmn():
+    torch.manual_seed(0)
+    memory = build_model(ModelOptions("solved", memory_size=4, lag_decay=(0.5, 0.8, 0.9)), 3, 2).recurrent
+    for buffer in memory.buffers():
+        buffer.copy_(0.4 * torch.randn(buffer.shape))
+    x = torch.randn(2, 15, 3)
+    with torch.no_grad():
+        states, last = solved_layer(memory)(x)
+        features, state = memory(x)
+    expected = features[..., 3:] * memory.scale.flatten()
+    torch.testing.assert_close(states, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(last[0], state, rtol=1e-4, atol=1e-5)
+
+
+@needs_onnx
+@pytest.mark.parametrize("name", ["lmn-orthogonal", "lstm", "solved"])
+def test_graphs_agree_with_the_model_at_all_sizes(name, tmp_path):
+    pytest.importorskip("onnxscript")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    torch.manual_seed(0)
+    model = build_model(ModelOptions(name, hidden_size=4, memory_size=5), 3, 3).eval()
+    one_step = name == "lstm"  # the time of the others is that of the exporter
+    graph = Graph(model, STATISTICS, invert=True)
+    export_graph(graph, tmp_path / "model.onnx", [STATISTICS.invert(torch.randn(9, 3))])
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    assert session.get_inputs()[0].name == "x"
+    x = STATISTICS.invert(torch.randn(4, 21, 3))
+    with torch.no_grad():
+        expected = STATISTICS.invert(model(STATISTICS.apply(x))[0])
+    state = {f"state_{i}": part.numpy() for i, part in enumerate(graph.start(4))}
+    first = session.run(None, {"x": x[:, :13].numpy()} | state)
+    after = {f"state_{i}": part for i, part in enumerate(first[1:])}
+    second = session.run(None, {"x": x[:, 13:].numpy()} | after)
+    found = np.concatenate([first[0], second[0]], 1)
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-3)
+    if one_step:
+        graph = Graph(model, STATISTICS, invert=True, one_step=True)
+        export_graph(graph, tmp_path / "step.onnx", [STATISTICS.invert(torch.randn(9, 3))])
+        session, outputs = onnxruntime.InferenceSession(tmp_path / "step.onnx"), []
+        for t in range(21):
+            y, *parts = session.run(None, {"x": x[:, t].numpy()} | state)
+            state = {f"state_{i}": part for i, part in enumerate(parts)}
+            outputs.append(y)
+        np.testing.assert_allclose(np.stack(outputs, 1), expected.numpy(), rtol=1e-4, atol=1e-3)
+
+
+def series_folder(folder):
+    folder.mkdir()
+    for index in range(8):
+        x = 5 + np.random.default_rng(index).standard_normal((20, 3)).cumsum(0)
+        np.save(folder / f"{index}.npy", x.astype(np.float32))
+    return folder
+
+
+@needs_onnx
+@needs_compiler
+def test_a_run_is_exported_to_both_formats(tmp_path, capsys):
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    folder, out = series_folder(tmp_path / "data"), tmp_path / "run"
+    assert run(capsys, "train", folder, "--standardize", "--out", out, *SMALL, "--model=gru")[0] == 0
+    status, printed, _ = run(capsys, "export", out)
+    assert status == 0
+    assert printed.count("ONNX Runtime and PyTorch differ by at most") == 2
+    assert {path.name for path in (out / "export").iterdir()} >= {"model.onnx", "model_step.onnx"}
+    status, printed, _ = run(capsys, "export", out, "--format=c", "--name=waves")
+    assert status == 0
+    assert "differs from Python by at most" in printed
+    assert run(capsys, "predict", out, folder, "--every_step")[0] == 0
+    rows = np.loadtxt(out / "predictions-test.csv", delimiter=",", skiprows=1)
+    test = linmem.data.load(str(folder)).test[0]
+    found = run_program((out / "export" / "waves.c").read_text(), "waves", test.numpy(), 3)
+    np.testing.assert_allclose(found, rows[rows[:, 0] == 0, 2:], rtol=1e-4, atol=1e-4)
+    status, _, error = run(capsys, "export", out, "--format=c", "--name=waves")
+    assert status == 2
+    assert "must not hold earlier output" in error
+
+
+@needs_compiler
+def test_a_saved_detector_is_exported(tmp_path, capsys):
+    x = np.sin(0.3 * np.arange(300))
+    MemoryAnomalyDetector(memory_size=6).fit(x).save(tmp_path / "detector.safetensors")
+    status, printed, _ = run(capsys, "export", tmp_path / "detector.safetensors", "--format=c", "--name=detector")
+    assert status == 0
+    assert "detector.c" in printed
+    assert "above" in (tmp_path / "export" / "detector.c").read_text()
+
+
+@needs_compiler
+def test_a_run_without_its_data_is_compared_on_random_series(tmp_path, capsys):
+    folder, out = series_folder(tmp_path / "data"), tmp_path / "run"
+    assert run(capsys, "train", folder, "--out", out, *SMALL)[0] == 0
+    folder.rename(tmp_path / "elsewhere")
+    status, printed, _ = run(capsys, "export", out, "--format=c")
+    assert status == 0
+    assert "differs from Python" in printed
+
+
+def test_bad_input_gives_one_line(trained, pieces, tmp_path, capsys):  # noqa: F811
+    x = np.sin(0.3 * np.arange(100))
+    MemoryFeatures(n_projections=50, views=["scaled"]).fit([x, x]).save(tmp_path / "features.safetensors")
+    MemoryAnomalyDetector(memory_size=6).fit(x).save(tmp_path / "detector.safetensors")
+    for arguments, message in (
+        ((trained, "--format=zip"), "format must be one of onnx, c, got 'zip'"),
+        ((trained, "--format=c", "--name=2x"), "name must be a C identifier, got '2x'"),
+        ((pieces,), "run must be a folder that `linmem train` wrote"),
+        ((tmp_path / "features.safetensors", "--format=c"), "must be a classifier, regressor, forecaster or anomaly"),
+        ((tmp_path / "detector.safetensors",), "model must be a network for ONNX, got MemoryAnomalyDetector"),
+    ):
+        status, _, error = run(capsys, "export", *arguments)
+        assert status == 2
+        assert message in error
+        assert error.count("\n") == 1
+
+
+def test_other_layers_are_refused():
+    for model, message in (
+        (build_model(ModelOptions("lru", hidden_size=4, memory_size=4), 3, 2), "for ONNX, got LRU"),
+        (build_model(ModelOptions("rnn-rbm", hidden_size=4, memory_size=4), 3, 3), "for ONNX, got RNNRBM"),
+        (SequenceModel(nn.LSTM(3, 4, bidirectional=True, batch_first=True), nn.Linear(8, 2)), "for ONNX, got LSTM"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Graph(model)
+    assert isinstance(Graph(SequenceModel(LMN(3, 4, 5, batch_first=True), nn.Linear(5, 2))).layer, LMN)
