@@ -234,7 +234,7 @@ def test_the_module_is_the_reference_on_its_own_biases(order):
     features, x = torch.randn(3, 7, 5, dtype=torch.float64), frames(21, 9, 0.3).view(3, 7, 9)
     c, b = nade.biases(features).flatten(0, 1).split([6, 9], 1)
     s = torch.arange(9) if order == "ascending" else torch.arange(9).flip(0)
-    expected = reference_nll(c, b[:, s], nade.weight_in[s], nade.weight_out[s], x.flatten(0, 1)[:, s])
+    expected = reference_nll(c, b[:, s], nade.weight_in[0, s], nade.weight_out[0, s], x.flatten(0, 1)[:, s])
     torch.testing.assert_close(nade(features, x), expected.view(3, 7), **EXACT)
 
 

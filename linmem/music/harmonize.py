@@ -67,7 +67,7 @@ def harmonize_melody(model: nn.Module, melody: Tensor, sampling: SamplingOptions
     >>> harmonize_melody(model, melody).sum(1)
     tensor([4., 4., 4., 4., 4.])
     """
-    if not isinstance(model, SequenceModel) or not model.is_joint or model.readout.order != "descending":
+    if not isinstance(model, SequenceModel) or not model.is_joint or not model.readout.harmonizes:
         raise ValueError(
             "model must have a NADE readout in descending order to harmonize, got another. Train with --readout nade"
             " --note_order descending."

@@ -203,6 +203,9 @@ def set_output_bias_(model: nn.Module, values: Tensor) -> None:
         raise ValueError(
             f"model must have a readout bias of size {len(values)}, got a {type(model).__name__} with {found}."
         )
+    if isinstance(model, SequenceModel) and model.is_joint:  # the biases of every order of the notes
+        model.readout.set_note_biases_(None, values)
+        return
     bias.copy_(values)
 
 

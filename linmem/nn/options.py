@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from linmem.nn.nade.module import KINDS as NADE_KINDS
 from linmem.nn.nade.module import ORDERS as NOTE_ORDERS
 from linmem.nn.solved_memory import check_lag_decays
 
@@ -69,6 +70,11 @@ class ModelOptions:
         Hidden units of a NADE.
     note_order : str
         Order in which a NADE visits the notes: ascending, or descending, which `linmem harmonize` needs.
+    nade_orders : int
+        1, or 2: a second NADE visits the notes in the opposite order, and the probabilities of both are averaged.
+    nade_kind : str
+        plain, or windows: a NADE also reads the neighbourhood of each note in the last frames, with weights shared
+        over pitch.
     limit_norms : bool
         Limit the norms of the recurrent weights during training (`linmem.nn.norm_limits`), for lmn-a and lmn-b. Off by
         default, unlike in `LMN`: with gradient clipping at 0.25 a ReLU network reaches a lower loss without limits.
@@ -103,6 +109,8 @@ class ModelOptions:
     readout: str = "auto"
     nade_size: int = 150
     note_order: str = "ascending"
+    nade_orders: int = 1
+    nade_kind: str = "plain"
     limit_norms: bool = False
     weight_init: str = "default"
 
@@ -128,9 +136,12 @@ class ModelOptions:
         for name, known in (
             ("readout", SOLVED_READOUTS if self.model == "solved" else READOUTS),
             ("note_order", NOTE_ORDERS),
+            ("nade_kind", NADE_KINDS),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}.")
+        if self.nade_orders not in (1, 2):
+            raise ValueError(f"nade_orders must be 1 or 2, got {self.nade_orders}.")
         for name in ("input_dropout", "readout_dropout", "skip_connection", "readout"):
             if self.model in _WITHOUT_SEQUENCE_MODEL and getattr(self, name) != getattr(ModelOptions, name):
                 raise ValueError(

@@ -32,6 +32,7 @@ from linmem.nn.baselines import (
 from linmem.nn.lmn import LMN
 from linmem.nn.multiscale import MultiScaleLMN
 from linmem.nn.nade import NADE
+from linmem.nn.nade.windows import RECENT
 from linmem.nn.options import ModelOptions
 from linmem.nn.sequence_model import SequenceModel
 from linmem.nn.solved_memory import SolvedMemory, SolvedMemoryModel
@@ -133,9 +134,13 @@ def _detaching(options: ModelOptions, inputs: int) -> tuple[nn.Module, int]:
     return StochasticDetach(layer, options.detach), width
 
 
-def _readout(options: ModelOptions, width: int, outputs: int) -> nn.Linear | NADE:
+def _readout(options: ModelOptions, width: int, inputs: int, outputs: int) -> nn.Linear | NADE:
     if options.readout == "nade":
-        return NADE(width, outputs, options.nade_size, options.note_order)
+        if options.nade_kind == "windows" and inputs != outputs:
+            raise ValueError(
+                f"nade_kind must be plain unless inputs are frames of {outputs} notes, got {inputs} inputs."
+            )
+        return NADE(width, outputs, options.nade_size, options.note_order, options.nade_orders, options.nade_kind)
     return nn.Linear(width, outputs)
 
 
@@ -146,7 +151,7 @@ def _with_readout(build: LayerBuilder) -> ModelBuilder:
         layer, width = build(options, inputs)
         return SequenceModel(
             layer,
-            _readout(options, width, outputs),
+            _readout(options, width, inputs, outputs),
             options.input_dropout,
             options.readout_dropout,
             skip_connection=options.skip_connection,
@@ -169,8 +174,10 @@ def _explicit(options: ModelOptions, inputs: int, outputs: int) -> nn.Module:
 
 
 def _solved(options: ModelOptions, inputs: int, outputs: int) -> nn.Module:
-    memory = SolvedMemory(inputs, options.memory_size, len(options.lag_decay))
-    readout = _readout(options, memory.output_size, outputs)
+    windows = options.readout == "nade" and options.nade_kind == "windows"
+    recent = RECENT - 1 if windows else 0
+    memory = SolvedMemory(inputs, options.memory_size, len(options.lag_decay), recent)
+    readout = _readout(options, memory.output_size, inputs, outputs)
     hidden = 0 if options.readout == "ridge" else options.hidden_size
     return SolvedMemoryModel(memory, readout, hidden, options.input_dropout, options.readout_dropout)
 

@@ -3,7 +3,8 @@
     y_t = W_o dropout(r_t) + b_o (+ W_s x_t)
 
 r_t is the output of the recurrent layer at step t. The outputs are logits: the loss applies the output nonlinearity.
-With a NADE as readout, y_t are its biases, and the outputs are joint distributions over the frames.
+With a NADE as readout, y_t are its biases, and the outputs are joint distributions over the frames; one with pitch
+windows also reads the last inputs, which are then part of the state.
 W_s, the skip connection, starts at zero.
 
 Symbols: B sequences, T steps, a inputs, o outputs.
@@ -16,6 +17,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from linmem.nn.nade import NADE, FrameDistribution
+from linmem.nn.recent_frames import recent_frames
 
 
 class SequenceModel(nn.Module):
@@ -102,12 +104,28 @@ class SequenceModel(nn.Module):
         state
             State after the last step.
         """
+        if self.is_joint and self.readout.windows:
+            return self._with_windows(x, state)
+        biases, state = self._outputs(x, state)
+        return (self.readout.distribution(biases) if self.is_joint else biases), state
+
+    def _with_windows(self, x: Tensor, state: Any) -> tuple[FrameDistribution, Any]:
+        """Compute the distributions of a NADE with windows; the state is a pair of the layer's state and frames."""
+        inner, before = (None, None) if state is None else state
+        batched = x.dim() == 3
+        if not batched:
+            before = None if before is None else before[None]
+        recent = recent_frames(x if batched else x[None], self.readout.recent, before)
+        biases, inner = self._outputs(x, inner)
+        frames, after = recent if batched else (part[0] for part in recent)
+        return self.readout.distribution(biases, frames), (inner, after)
+
+    def _outputs(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Logits, or biases of a NADE, and the state of the layer."""
         x = self.input_dropout(x)
         hidden, state = self.recurrent(x, state)
         outputs = self._linear()(self.readout_dropout(hidden))
-        if self.skip is not None:
-            outputs = outputs + self.skip(x)
-        return (self.readout.distribution(outputs) if self.is_joint else outputs), state
+        return (outputs if self.skip is None else outputs + self.skip(x)), state
 
     def _linear(self) -> nn.Linear:
         """The linear part of the readout."""

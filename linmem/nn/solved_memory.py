@@ -4,7 +4,8 @@
     q_t   = [x_t, y_t^γ / s^γ, …]                    s^γ: root mean square of each unit on the training set
     z_t   = W q_t + b (+ V relu(U q_t + c))          linear bypass; the second term not with ridge regression
 
-z_t are logits, or the biases of a NADE.
+z_t are logits, or the biases of a NADE. A NADE with two orders has hidden units of its own for each. For one with pitch
+windows, q_t ends with the earlier frames that it reads, x_{t-1}, …; the maps W and U leave them out.
 
 Symbols: B sequences, T steps, a inputs, o outputs, p units per memory, n memories, h hidden units.
 """
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from linmem.nn.nade import NADE, FrameDistribution
+from linmem.nn.recent_frames import recent_frames
 from linmem.nn.sequence_model import SequenceModel
 
 
@@ -32,6 +34,8 @@ class SolvedMemory(nn.Module):
         p, units per memory.
     memories : int
         n.
+    recent : int
+        Number of earlier frames at the end of the features.
 
     Examples
     --------
@@ -46,10 +50,10 @@ class SolvedMemory(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, input_size: int, memory_size: int, memories: int = 1) -> None:
+    def __init__(self, input_size: int, memory_size: int, memories: int = 1, recent: int = 0) -> None:
         super().__init__()
         self.input_size, self.memory_size, self.memories = input_size, memory_size, memories
-        self.output_size = input_size + memories * memory_size
+        self.output_size, self.recent = input_size + memories * memory_size, recent
         self.register_buffer("A", torch.zeros(memories, memory_size, input_size))
         self.register_buffer("B", torch.zeros(memories, memory_size, memory_size))
         self.register_buffer("mean", torch.zeros(memories, input_size))
@@ -66,37 +70,65 @@ class SolvedMemory(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Compute the features [x_t, y_t / s] of all steps.
+        """Compute the features [x_t, y_t / s, x_{t-1}, …] of all steps, with r = `recent` earlier frames.
 
         Parameters
         ----------
         x : Tensor
             (B, T, a) or (T, a).
         state : Tensor, optional
-            (B, n p) or (n p,), as returned by an earlier call.
+            (B, n p + r a) or (n p + r a,), as returned by an earlier call.
 
         Returns
         -------
         features : Tensor
-            (B, T, a + n p) or (T, a + n p).
+            (B, T, a + n p + r a) or (T, a + n p + r a).
         state : Tensor
-            (B, n p) or (n p,).
+            (B, n p + r a) or (n p + r a,).
         """
         if x.dim() == 2:
             features, after = self(x[None], None if state is None else state[None])
             return features[0], after[0]
         batch, steps, _ = x.shape
         inputs = torch.einsum("ntbi,npi->tnbp", x.transpose(0, 1)[None] - self.mean[:, None, None], self.A)
-        y = x.new_zeros(self.memories, batch, self.memory_size)
+        y, before = x.new_zeros(self.memories, batch, self.memory_size), None
         if state is not None:
-            y = state.view(batch, self.memories, self.memory_size).transpose(0, 1)
+            own, last = state.split([self.memories * self.memory_size, self.recent * self.input_size], 1)
+            y = own.reshape(batch, self.memories, self.memory_size).transpose(0, 1)
+            before = last.view(batch, self.recent, self.input_size)
         transition = self.B.transpose(1, 2).contiguous()
         states = torch.empty_like(inputs)
         for step in range(steps):
             y = torch.baddbmm(inputs[step], y, transition, out=states[step])
         scaled = states / self.scale[:, None]
         features = torch.cat([x, scaled.permute(2, 0, 1, 3).flatten(2)], -1)
-        return features, y.transpose(0, 1).reshape(batch, -1).clone()
+        state = y.transpose(0, 1).reshape(batch, -1).clone()
+        if not self.recent:
+            return features, state
+        recent = recent_frames(x, self.recent + 1, before)
+        return torch.cat([features, recent.frames[:, :, 1:].flatten(2)], -1), torch.cat(
+            [state, recent.after.flatten(1)], 1
+        )
+
+
+class BlockDiagonal(nn.Module):
+    """A linear map without bias whose blocks read equal parts of the input.
+
+    Parameters
+    ----------
+    blocks, inputs, outputs : int
+        Number of blocks, and the sizes of each.
+    """
+
+    def __init__(self, blocks: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(blocks, outputs, inputs))
+        nn.init.uniform_(self.weight, -(inputs**-0.5), inputs**-0.5)  # as in nn.Linear
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x` (…, blocks · inputs) → (…, blocks · outputs)."""
+        parts = zip(x.chunk(len(self.weight), -1), self.weight, strict=True)
+        return torch.cat([nn.functional.linear(part, weight) for part, weight in parts], -1)
 
 
 class SolvedMemoryModel(SequenceModel):
@@ -130,18 +162,32 @@ class SolvedMemoryModel(SequenceModel):
         hidden_dropout: float = 0.0,
     ) -> None:
         super().__init__(memory, readout, feature_dropout, hidden_dropout)
-        outputs = self._linear().out_features
-        self.hidden = nn.Linear(memory.output_size, hidden_size) if hidden_size else None
-        self.hidden_readout = nn.Linear(hidden_size, outputs, bias=False) if hidden_size else None
+        outputs, chains = self._linear().out_features, readout.orders if isinstance(readout, NADE) else 1
+        self.hidden = nn.Linear(memory.output_size, chains * hidden_size) if hidden_size else None
+        self.hidden_readout: nn.Module | None = None
+        if hidden_size:
+            self.hidden_readout = (
+                nn.Linear(hidden_size, outputs, bias=False)
+                if chains == 1
+                else BlockDiagonal(chains, hidden_size, outputs // chains)
+            )
         self.reads_features = False
 
     def predict(self, features: Tensor) -> Tensor | FrameDistribution:
-        """Compute the logits (…, o), or the distributions, of features (…, a + n p)."""
-        features = self.input_dropout(features)
+        """Compute the logits (…, o), or the distributions, of features (…, a + n p) or (…, a + n p + r a)."""
+        all_features, features = features, self.input_dropout(features[..., : self.recurrent.output_size])
         outputs: Tensor = self._linear()(features)
         if self.hidden is not None and self.hidden_readout is not None:
             outputs = outputs + self.hidden_readout(self.readout_dropout(torch.relu(self.hidden(features))))
-        return self.readout.distribution(outputs) if self.is_joint else outputs
+        if not self.is_joint:
+            return outputs
+        return self.readout.distribution(outputs, self._recent(all_features) if self.readout.windows else None)
+
+    def _recent(self, features: Tensor) -> Tensor:
+        """The last frames (…, L, a) that the features hold."""
+        a, width = self.recurrent.input_size, self.recurrent.output_size
+        frames = torch.cat([features[..., :a], features[..., width:]], -1)
+        return frames.view(*frames.shape[:-1], -1, a)
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor | FrameDistribution, Tensor | None]:
         """`x` (B, T, a) or (T, a) → logits or distributions, and the state of the memories after the last step."""

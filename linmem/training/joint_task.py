@@ -49,8 +49,11 @@ class JointNextFrame(NextFrame):
         return cls(n_samples=5)
 
     def loss(self, outputs: Any, targets: Tensor) -> Tensor:
-        """Exact negative log-likelihood of `targets` (M, v) in nats, summed over frames."""
-        loss: Tensor = outputs.nll(targets).sum()
+        """Exact negative log-likelihood of `targets` (M, v) in nats, summed over frames.
+
+        With two orders it is the mean of both, so that each is trained by itself; `count` has that of their mixture.
+        """
+        loss: Tensor = outputs.training_loss(targets).sum()
         return loss
 
     @torch.no_grad()

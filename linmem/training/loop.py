@@ -240,7 +240,9 @@ def _train_epoch(
     device = examples.inputs[0].device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(random.integers(2**62)) + data_parallel.rank())
-        for bucket in shuffled_buckets(examples, batch_size, random):
+        buckets = shuffled_buckets(examples, batch_size, random)
+        for index, bucket in enumerate(buckets):
+            _set_rate(state.optimizer, options, state.epoch * len(buckets) + index, len(buckets))
             memory: Any = None
             for chunk in chunks(examples, bucket, options.truncate, data_parallel.rank(), data_parallel.size()):
                 with _precision(device, options):
@@ -259,6 +261,13 @@ def _train_epoch(
                 total = _Loss(total.value + loss.item(), total.targets + len(chunk.targets))
     total = data_parallel.sum_over_workers(total, device)
     return total.value / total.targets
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, options: TrainingOptions, batch: int, per_epoch: int) -> None:
+    """Set the learning rates of a batch, counted from 0 over all epochs, by the schedule."""
+    factor = options.rate_factor(batch, options.max_epochs * per_epoch)
+    for group in optimizer.param_groups:
+        group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
 
 
 @dataclass(frozen=True)

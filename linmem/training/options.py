@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
 
 PRECISIONS = ("float32", "bfloat16")
 INTEGERS = ("batch_size", "max_epochs", "patience", "truncate", "transpose", "seed")
+SCHEDULES = ("constant", "cosine")
+WARM_UP, LAST = 30, 0.02  # of the cosine schedule: steps, and the last learning rate relative to the first
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,9 @@ class TrainingOptions:
     transpose : int
         N: move every training piece by a random number of semitones from −N to N, anew in every epoch, within the range
         of the piano roll; 0 for none. Readouts that are solved get all transpositions at once.
+    schedule : str
+        Learning rate over the steps of all epochs: constant, or cosine, from `learning_rate` down to 2 % of it at
+        `max_epochs`, after a linear increase over the first 30 steps.
     precision : str
         float32, or bfloat16 for the matrix products of forward and backward pass.
     seed : int
@@ -66,13 +72,14 @@ class TrainingOptions:
     orthogonality: float = 0.0
     truncate: int = 0
     transpose: int = 0
+    schedule: str = "constant"
     precision: str = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             kind = Integral if name in INTEGERS else Real
-            if name != "precision" and (not isinstance(value, kind) or isinstance(value, bool)):
+            if name not in ("precision", "schedule") and (not isinstance(value, kind) or isinstance(value, bool)):
                 raise ValueError(f"{name} must be {'an integer' if kind is Integral else 'a number'}, got {value!r}.")
         for name in ("learning_rate", "batch_size", "max_epochs", "patience", "clip"):
             if not getattr(self, name) > 0:
@@ -81,6 +88,22 @@ class TrainingOptions:
             raise ValueError(f"ema_decay must be at least 0 and below 1, got {self.ema_decay}.")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}.")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}.")
         for name in ("weight_decay", "memory_lr_scale", "orthogonality", "truncate", "transpose", "seed"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}.")
+
+    def rate_factor(self, step: int, steps: int) -> float:
+        """Return the learning rate at a step, counted from 0 of `steps` in all, relative to `learning_rate`.
+
+        Examples
+        --------
+        >>> options = TrainingOptions(schedule="cosine")
+        >>> [round(options.rate_factor(step, 1000), 2) for step in (0, 29, 500, 1000)]
+        [0.03, 1.0, 0.51, 0.02]
+        """
+        if self.schedule == "constant":
+            return 1.0
+        cosine = 0.5 * (1 + math.cos(math.pi * min(step, steps) / steps))
+        return min(1.0, (step + 1) / WARM_UP) * (LAST + (1 - LAST) * cosine)

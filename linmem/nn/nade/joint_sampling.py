@@ -21,7 +21,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from linmem.nn.nade.chain_state import ChainState, Windows
 from linmem.nn.nade.fused import nade_logits
+from linmem.nn.nade.windows import window_logits
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ def sample_frames(
     given: Tensor | None = None,
     voices: Voices | None = None,
     generator: torch.Generator | None = None,
+    windows: Windows | None = None,
 ) -> Tensor:
     """Sample one frame per row.
 
@@ -128,6 +131,8 @@ def sample_frames(
         Temperature, top-p and number of voices.
     generator : torch.Generator, optional
         Equal generators give equal samples.
+    windows : tuple of WindowWeights and Tensor, optional
+        Pitch windows: see `ChainState`.
 
     Returns
     -------
@@ -135,15 +140,13 @@ def sample_frames(
         Binary, (M, D).
     """
     voices = voices or Voices()
-    if order is not None:
-        b, w, v = b[:, order], w[order], v[order]
-        given = None if given is None else given[:, order]
+    chain = ChainState(c, b, w, v, order, windows)
+    given = given[:, order] if given is not None and order is not None else given
     n_frames, n_notes = b.shape
     limit = n_notes if voices.maximum is None else voices.maximum
     given = torch.full_like(b, torch.nan) if given is None else given.to(b)
     free, fixed = given.isnan(), given == 1
     index = torch.arange(n_notes, device=b.device)
-    state, frames = c.clone(), torch.zeros_like(b)
     position = torch.full((n_frames, 1), -1, device=b.device)
     needed = (free | fixed).sum(1, keepdim=True).clamp_max(voices.minimum)
     count = torch.zeros(n_frames, 1, dtype=torch.long, device=b.device)
@@ -154,7 +157,7 @@ def sample_frames(
         forced = torch.where(ahead.any(1), ahead.to(torch.uint8).argmax(1), n_notes)
         sounding = count[active] + ahead.sum(1, keepdim=True)  # given notes still to come included
         open_notes = free[active] & later & (index < forced[:, None]) & (sounding < limit)
-        log_p = next_note_distribution(b[active] + torch.relu(state[active]) @ v.T, open_notes)
+        log_p = next_note_distribution(chain.logits(active), open_notes)
         # a note that leaves too few free notes after it cannot be chosen, nor can stopping too early
         later_free = (free[active] & later).to(torch.long)
         after = later_free.sum(1, keepdim=True) - later_free.cumsum(1)
@@ -166,11 +169,10 @@ def sample_frames(
         choice = torch.where(choice == n_notes, forced, choice)
         chosen = choice < n_notes
         active, choice = active[chosen], choice[chosen]
-        frames[active, choice] = 1
-        state[active] += w[choice]
+        chain.add(active, choice)
         position[active, 0] = choice
         count[active] += 1
-    return frames if order is None else frames[:, torch.argsort(order)]
+    return chain.in_note_order()
 
 
 def _choose(log_p: Tensor, voices: Voices, generator: torch.Generator | None) -> Tensor:
@@ -190,6 +192,7 @@ def estimate_marginals(
     *,
     order: Tensor | None = None,
     generator: torch.Generator | None = None,
+    windows: Windows | None = None,
 ) -> Marginals:
     """Estimate the marginal probability of every note as the mean over samples of p(v_i = 1 | v_{<i}).
 
@@ -204,8 +207,9 @@ def estimate_marginals(
         raise ValueError(f"n_samples must be at least 2 for a standard error, got {n_samples}. Raise it.")
     mean, squares = torch.zeros_like(b, dtype=torch.float64), torch.zeros_like(b, dtype=torch.float64)
     for n in range(1, n_samples + 1):  # Welford's update: no cancellation where p hardly varies
-        frames = sample_frames(c, b, w, v, order=order, generator=generator)
-        p = torch.sigmoid(nade_logits(c, b, w, v, frames, order)).double()
+        frames = sample_frames(c, b, w, v, order=order, generator=generator, windows=windows)
+        bias = b if windows is None else b + window_logits(*windows, frames, order)
+        p = torch.sigmoid(nade_logits(c, bias, w, v, frames, order)).double()
         difference = p - mean
         mean += difference / n
         squares += difference * (p - mean)

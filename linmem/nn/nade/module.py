@@ -1,90 +1,31 @@
 """A NADE as a readout: linear maps from features to its biases, and the distribution over frames that they define.
 
-    [c, b] = W_q q + b_q,      p(v_i = 1 | v_{<i}, q) = σ(b_i + V_i · relu(c + Σ_{j<i} W_j v_j))
+    [c, b, u] = W_q q + b_q,      p(v_i = 1 | v_{<i}, q) = σ(b_i + f_i + V_i · relu(c + Σ_{j<i} W_j v_j))
 
-Symbols: q features, D notes, H hidden units, M frames. Larochelle & Murray (AISTATS 2011); [B12].
+With windows, f_i reads the neighbourhood of note i in the recent frames and in the frame itself, else f_i = 0 and there
+is no u. With two orders there are two chains, one from the lowest note up and one from the highest note down, and their
+probabilities are averaged.
+
+Symbols: q features, D notes, H hidden units, O orders, K channels, L recent frames, M frames. Larochelle & Murray
+(AISTATS 2011); [B12].
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from linmem.nn.nade.fused import nade_nll
-from linmem.nn.nade.joint_sampling import Marginals, Voices, estimate_marginals, sample_frames
+from linmem.nn.nade.chain import Chain
+from linmem.nn.nade.distribution import FrameDistribution
+from linmem.nn.nade.joint_sampling import Marginals, Voices
+from linmem.nn.nade.windows import PitchWindows
 
 ORDERS = ("ascending", "descending")
+KINDS = ("plain", "windows")
 WEIGHT_STD = 0.05  # standard deviation of W and V at the start
-
-
-@dataclass(frozen=True)
-class FrameDistribution:
-    """A joint distribution over binary frames for each of (…,) positions; it is indexed like a tensor of positions."""
-
-    hidden_bias: Tensor  # c (…, H)
-    note_bias: Tensor  # b (…, D)
-    weight_in: Tensor  # W (D, H)
-    weight_out: Tensor  # V (D, H)
-    order: Tensor | None  # (D,), order[0] is the first note; None: ascending
-
-    def __getitem__(self, index: Any) -> FrameDistribution:
-        """Return the distributions at some positions."""
-        return replace(self, hidden_bias=self.hidden_bias[index], note_bias=self.note_bias[index])
-
-    def __len__(self) -> int:
-        return len(self.note_bias)
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the parameters."""
-        return self.note_bias.device
-
-    def float(self) -> FrameDistribution:
-        """Return the distributions with parameters in float32."""
-        c, b, w, v = (x.float() for x in (self.hidden_bias, self.note_bias, self.weight_in, self.weight_out))
-        return FrameDistribution(c, b, w, v, self.order)
-
-    def cpu(self) -> FrameDistribution:
-        """Return the distributions with parameters on the CPU."""
-        c, b, w, v = (x.cpu() for x in (self.hidden_bias, self.note_bias, self.weight_in, self.weight_out))
-        return FrameDistribution(c, b, w, v, None if self.order is None else self.order.cpu())
-
-    def nll(self, frames: Tensor) -> Tensor:
-        """Exact negative log-likelihood (…,) of frames (…, D) in nats."""
-        c, b = self._rows()
-        return nade_nll(c, b, self.weight_in, self.weight_out, frames.reshape(b.shape), self.order).view(
-            frames.shape[:-1]
-        )
-
-    def sample(
-        self,
-        given: Tensor | None = None,
-        voices: Voices | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """Sample frames (…, D); `given` is (…, D) with NaN where a note is sampled. See `sample_frames`."""
-        c, b = self._rows()
-        given = None if given is None else given.reshape(b.shape)
-        frames = sample_frames(
-            c, b, self.weight_in, self.weight_out, order=self.order, given=given, voices=voices, generator=generator
-        )
-        return frames.view(self.note_bias.shape)
-
-    def marginals(self, n_samples: int = 100, generator: torch.Generator | None = None) -> Marginals:
-        """Estimate the marginal probabilities (…, D) of the notes, with their standard errors."""
-        c, b = self._rows()
-        estimate = estimate_marginals(
-            c, b, self.weight_in, self.weight_out, n_samples, order=self.order, generator=generator
-        )
-        return Marginals(*(x.view(self.note_bias.shape) for x in estimate))
-
-    def _rows(self) -> tuple[Tensor, Tensor]:
-        return self.hidden_bias.reshape(-1, self.hidden_bias.shape[-1]), self.note_bias.reshape(
-            -1, self.note_bias.shape[-1]
-        )
 
 
 class NADE(nn.Module):
@@ -99,20 +40,26 @@ class NADE(nn.Module):
     hidden_size : int
         H.
     order : str
-        "ascending" or "descending": in which order the chain visits the notes. With "descending", notes above a given
-        one come before it, so that a given soprano is conditioned on exactly.
+        "ascending" or "descending": in which order the first chain visits the notes. With "descending", notes above a
+        given one come before it, so that a given soprano is conditioned on exactly.
+    orders : int
+        O, 1 or 2: with 2, a second chain visits the notes in the opposite order.
+    kind : str
+        "plain", or "windows": logits also read pitch windows (`linmem.nn.nade.windows`).
 
     Attributes
     ----------
     biases : Linear
-        From features to [c, b], (H + D) outputs.
+        From features to [c, b, u] of every chain, O (H + D + K) outputs.
     weight_in, weight_out : Parameter
-        W and V, (D, H) each.
+        W and V, (O, D, H) each.
+    windows : ModuleList
+        One `PitchWindows` per chain, or none.
 
     Raises
     ------
     ValueError
-        A size is below 1, or the order is unknown.
+        A size is below 1, or the order, the number of orders or the kind is unknown.
 
     Notes
     -----
@@ -134,6 +81,8 @@ class NADE(nn.Module):
         notes: int,
         hidden_size: int,
         order: str = "ascending",
+        orders: int = 1,
+        kind: str = "plain",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -143,33 +92,82 @@ class NADE(nn.Module):
                 raise ValueError(f"{name} must be at least 1, got {value}.")
         if order not in ORDERS:
             raise ValueError(f"order must be one of {', '.join(ORDERS)}, got {order!r}.")
-        self.in_features, self.notes, self.hidden_size, self.order = features, notes, hidden_size, order
-        self.biases = nn.Linear(features, hidden_size + notes, device=device, dtype=dtype)
-        self.weight_in = nn.Parameter(torch.empty(notes, hidden_size, device=device, dtype=dtype))
-        self.weight_out = nn.Parameter(torch.empty(notes, hidden_size, device=device, dtype=dtype))
+        if orders not in (1, 2):
+            raise ValueError(f"orders must be 1 or 2, got {orders!r}.")
+        if kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}.")
+        self.in_features, self.notes, self.hidden_size, self.order, self.orders = (
+            features,
+            notes,
+            hidden_size,
+            order,
+            orders,
+        )
+        windows = [PitchWindows(notes, device=device, dtype=dtype) for _ in range(orders)] if kind == "windows" else []
+        self.windows = nn.ModuleList(windows)
+        self.channels = windows[0].channels if windows else 0
+        self.recent = windows[0].recent if windows else 0
+        outputs = orders * (hidden_size + notes + self.channels)
+        self.biases = nn.Linear(features, outputs, device=device, dtype=dtype)
+        self.weight_in = nn.Parameter(torch.empty(orders, notes, hidden_size, device=device, dtype=dtype))
+        self.weight_out = nn.Parameter(torch.empty(orders, notes, hidden_size, device=device, dtype=dtype))
         nn.init.normal_(self.weight_in, std=WEIGHT_STD)
         nn.init.normal_(self.weight_out, std=WEIGHT_STD)
 
     @property
+    def harmonizes(self) -> bool:
+        """Whether one of the chains is descending, so that voices can be sampled below a given soprano."""
+        return self.orders == 2 or self.order == "descending"
+
+    @property
     def note_bias(self) -> Tensor:
-        """Constant part of b, (D,), a view of the linear map's bias."""
-        return self.biases.bias[self.hidden_size :]
+        """Constant part of b in the first chain, (D,), a view of the linear map's bias."""
+        return self._per_chain(self.biases.bias)[0, self.hidden_size : self.hidden_size + self.notes]
 
     @torch.no_grad()
-    def set_note_biases_(self, weight: Tensor, bias: Tensor) -> None:
-        """Set the map from features to b, which is that of a linear readout of independent notes: (D, q) and (D,)."""
-        self.biases.weight[self.hidden_size :].copy_(weight)
-        self.biases.bias[self.hidden_size :].copy_(bias)
+    def set_note_biases_(self, weight: Tensor | None, bias: Tensor) -> None:
+        """Set the map from features to b of every chain, as in a linear readout of independent notes.
 
-    def distribution(self, biases: Tensor) -> FrameDistribution:
-        """Return the distributions with the biases [c, b] (…, H + D)."""
-        c, b = biases.split([self.hidden_size, self.notes], -1)
-        order = torch.arange(self.notes - 1, -1, -1, device=b.device) if self.order == "descending" else None
-        return FrameDistribution(c, b, self.weight_in, self.weight_out, order)
+        Parameters
+        ----------
+        weight : Tensor or None
+            (D, q); None leaves it.
+        bias : Tensor
+            (D,).
+        """
+        rows = slice(self.hidden_size, self.hidden_size + self.notes)
+        if weight is not None:
+            self._per_chain(self.biases.weight)[:, rows].copy_(weight)
+        self._per_chain(self.biases.bias)[:, rows].copy_(bias)
 
-    def forward(self, features: Tensor, frames: Tensor) -> Tensor:
+    def distribution(self, biases: Tensor, recent: Tensor | None = None) -> FrameDistribution:
+        """Return the distributions with given biases.
+
+        Parameters
+        ----------
+        biases : Tensor
+            [c, b, u] of every chain, (…, O (H + D + K)).
+        recent : Tensor, optional
+            (…, L, D), the L frames before each one, the most recent first; needed with windows.
+        """
+        if self.windows and recent is None:
+            raise ValueError(f"recent must be the last {self.recent} frames for a NADE with windows, got None.")
+        chains = []
+        for index, part in enumerate(biases.chunk(self.orders, -1)):
+            c, b, u = part.split([self.hidden_size, self.notes, self.channels], -1)
+            descending = (self.order == "descending") != (index == 1)
+            order = torch.arange(self.notes - 1, -1, -1, device=b.device) if descending else None
+            w, v = self.weight_in[index], self.weight_out[index]
+            chain = Chain(c, b, w, v, order)
+            if self.windows:
+                windows = cast(PitchWindows, self.windows[index]).weights()
+                chain = replace(chain, windows=windows, channel_bias=u, recent=recent)
+            chains.append(chain)
+        return FrameDistribution(tuple(chains))
+
+    def forward(self, features: Tensor, frames: Tensor, recent: Tensor | None = None) -> Tensor:
         """Exact negative log-likelihood (…,) in nats of frames (…, D), given features (…, q)."""
-        return self.distribution(self.biases(features)).nll(frames)
+        return self.distribution(self.biases(features), recent).nll(frames)
 
     def sample(
         self,
@@ -178,9 +176,13 @@ class NADE(nn.Module):
         voices: Voices | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Sample frames (…, D), given features (…, q) and, where `given` (…, D) is not NaN, notes."""
+        """Sample frames (…, D), given features (…, q) and, where `given` (…, D) is not NaN, notes; without windows."""
         return self.distribution(self.biases(features)).sample(given, voices, generator)
 
     def marginals(self, features: Tensor, n_samples: int = 100, generator: torch.Generator | None = None) -> Marginals:
-        """Estimate the marginal probabilities of the notes from samples, with their standard errors, (…, D) each."""
+        """Estimate the marginal probabilities (…, D) of the notes, with their standard errors; without windows."""
         return self.distribution(self.biases(features)).marginals(n_samples, generator)
+
+    def _per_chain(self, outputs: Tensor) -> Tensor:
+        """A view of the rows of the linear map with one part per chain, (O, H + D + K, …)."""
+        return outputs.view(self.orders, -1, *outputs.shape[1:])

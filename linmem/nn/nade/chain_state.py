@@ -1,0 +1,71 @@
+"""State of a chain while frames are built note by note: the sounding notes so far, and the logits of all later ones.
+
+Symbols: M frames, D notes, H hidden units, K channels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from linmem.nn.nade.windows import WindowWeights
+
+Windows = tuple[WindowWeights, Tensor]  # weights of the windows, and what `before_frame` returns, (M, K, D)
+
+
+class ChainState:
+    """Frames (M, D) under construction, in the order of the chain.
+
+    Parameters
+    ----------
+    c, b, w, v : Tensor
+        As in `nade_logits`: (M, H), (M, D), (D, H), (D, H), in the order of the notes.
+    order : LongTensor, optional
+        order[0] is the first note of the chain, (D,); default ascending.
+    windows : tuple of WindowWeights and Tensor, optional
+        Pitch windows and their part before the frame (M, K, D), in the order of the notes.
+    """
+
+    def __init__(
+        self, c: Tensor, b: Tensor, w: Tensor, v: Tensor, order: Tensor | None = None, windows: Windows | None = None
+    ) -> None:
+        if order is not None:
+            b, w, v = b[:, order], w[order], v[order]
+            windows = None if windows is None else (windows[0].permute(order), windows[1][:, :, order])
+        self.order, self.bias, self.weight_in, self.weight_out = order, b, w, v
+        self.state, self.frames = c.clone(), torch.zeros_like(b)
+        self.windows: WindowWeights | None = None if windows is None else windows[0]
+        self.z: Tensor | None = None if windows is None else windows[1].clone()
+
+    def logits(self, rows: Tensor) -> Tensor:
+        """Logits (m, D) of the notes of some rows, valid for notes after the last sounding one."""
+        logits = self.bias[rows] + torch.relu(self.state[rows]) @ self.weight_out.T
+        return logits if self.windows is None or self.z is None else logits + self.windows.activate(self.z[rows])
+
+    def add(self, rows: Tensor, notes: Tensor) -> None:
+        """Let note `notes[i]` of row `rows[i]` sound; it must come after the row's sounding notes."""
+        self.frames[rows, notes] = 1
+        self.state[rows] += self.weight_in[notes]
+        if self.windows is not None and self.z is not None and len(rows):
+            distance = torch.arange(self.bias.shape[1], device=notes.device) - notes[:, None]  # (m, D)
+            reach = self.windows.passed.shape[1]
+            column = torch.where((distance > 0) & (distance <= reach), distance, 0)
+            kernel = torch.nn.functional.pad(self.windows.passed, (1, 0))  # column 0: out of reach
+            self.z[rows] += kernel[:, column].transpose(0, 1)
+
+    def select(self, rows: Tensor) -> ChainState:
+        """Copy some rows, each as often as it is named."""
+        copy = object.__new__(ChainState)
+        copy.order, copy.weight_in, copy.weight_out, copy.windows = (
+            self.order,
+            self.weight_in,
+            self.weight_out,
+            self.windows,
+        )
+        copy.bias, copy.state, copy.frames = self.bias[rows], self.state[rows].clone(), self.frames[rows].clone()
+        copy.z = None if self.z is None else self.z[rows].clone()
+        return copy
+
+    def in_note_order(self) -> Tensor:
+        """The frames (M, D) in the order of the notes."""
+        return self.frames if self.order is None else self.frames[:, torch.argsort(self.order)]
