@@ -147,8 +147,9 @@ def test_samples_and_marginals_follow_the_enumerated_distribution(order, orders,
     many = outputs[[0] * 4_000]
     assert abs(chi_square(many.sample(generator=generator()), x, p)) < 4
     estimate = outputs[[0] * 4].marginals(100, generator())
-    z = (estimate.probability - p @ x) / estimate.standard_error.clamp_min(1e-9)
-    assert z.abs().max() < 6
+    error = estimate.standard_error.square().sum(0).sqrt() / 4
+    rare = 4 / 400  # a context of this probability may be missing in 400 samples
+    assert ((estimate.probability.mean(0) - p @ x).abs() < 5 * error + rare).all()
 
 
 def test_given_first_notes_are_conditioned_on_exactly_by_the_chain_that_visits_them_first():

@@ -5,6 +5,8 @@ Symbols: M frames, D notes, H hidden units, K channels.
 
 from __future__ import annotations
 
+from copy import copy
+
 import torch
 from torch import Tensor
 
@@ -36,6 +38,7 @@ class ChainState:
         self.state, self.frames = c.clone(), torch.zeros_like(b)
         self.windows: WindowWeights | None = None if windows is None else windows[0]
         self.z: Tensor | None = None if windows is None else windows[1].clone()
+        self.effect = None if windows is None else windows[0].effect_of_note(b.shape[1])
 
     def logits(self, rows: Tensor) -> Tensor:
         """Logits (m, D) of the notes of some rows, valid for notes after the last sounding one."""
@@ -46,25 +49,15 @@ class ChainState:
         """Let note `notes[i]` of row `rows[i]` sound; it must come after the row's sounding notes."""
         self.frames[rows, notes] = 1
         self.state[rows] += self.weight_in[notes]
-        if self.windows is not None and self.z is not None and len(rows):
-            distance = torch.arange(self.bias.shape[1], device=notes.device) - notes[:, None]  # (m, D)
-            reach = self.windows.passed.shape[1]
-            column = torch.where((distance > 0) & (distance <= reach), distance, 0)
-            kernel = torch.nn.functional.pad(self.windows.passed, (1, 0))  # column 0: out of reach
-            self.z[rows] += kernel[:, column].transpose(0, 1)
+        if self.z is not None and self.effect is not None:
+            self.z.index_add_(0, rows, self.effect[notes])
 
     def select(self, rows: Tensor) -> ChainState:
         """Copy some rows, each as often as it is named."""
-        copy = object.__new__(ChainState)
-        copy.order, copy.weight_in, copy.weight_out, copy.windows = (
-            self.order,
-            self.weight_in,
-            self.weight_out,
-            self.windows,
-        )
-        copy.bias, copy.state, copy.frames = self.bias[rows], self.state[rows].clone(), self.frames[rows].clone()
-        copy.z = None if self.z is None else self.z[rows].clone()
-        return copy
+        chosen = copy(self)  # weights are shared
+        chosen.bias, chosen.state, chosen.frames = self.bias[rows], self.state[rows], self.frames[rows]
+        chosen.z = None if self.z is None else self.z[rows]
+        return chosen
 
     def in_note_order(self) -> Tensor:
         """The frames (M, D) in the order of the notes."""

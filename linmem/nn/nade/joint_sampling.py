@@ -169,6 +169,8 @@ def sample_frames(
         choice = torch.where(choice == n_notes, forced, choice)
         chosen = choice < n_notes
         active, choice = active[chosen], choice[chosen]
+        if not len(active):
+            break
         chain.add(active, choice)
         position[active, 0] = choice
         count[active] += 1

@@ -30,7 +30,7 @@ class WindowWeights:
     passed: Tensor  # P (K, R); column d - 1 belongs to the distance d
     pitch: Tensor  # p (K, D)
     gain: Tensor  # g (K, D)
-    dropout: float  # probability of zeroing an activation; 0 outside training
+    dropout: float  # probability of zeroing a channel of a frame; 0 outside training
 
     def convert(self, function: Callable[[Tensor], Tensor]) -> WindowWeights:
         """Apply a conversion of dtype or device to all tensors."""
@@ -60,13 +60,18 @@ class WindowWeights:
         padded = F.pad(frames.to(self.passed.dtype), (reach, -1)).unsqueeze(1)
         return F.conv1d(padded, self.passed.flip(1).unsqueeze(1))
 
+    def effect_of_note(self, notes: int) -> Tensor:
+        """What a sounding note adds to z, (D, K, D): entry (j, k, i) is P_k,i-j in the order of the chain, or 0."""
+        reach = min(self.passed.shape[1], notes - 1)
+        by_distance = F.pad(self.passed[:, :reach], (notes + 1, notes - 1 - reach))  # (K, 2 D), distances -D … D - 1
+        return by_distance.unfold(1, notes, 1)[:, 1:].flip(1).transpose(0, 1).contiguous()
+
     def activate(self, z: Tensor) -> Tensor:
         """Σ_k g_ki relu(z_ki), (M, D), of z (M, K, D) in the order of `gain`."""
-        return (F.dropout(torch.relu(z), self.dropout) * self.gain).sum(1) if self.dropout else _weighted(z, self.gain)
-
-
-def _weighted(z: Tensor, gain: Tensor) -> Tensor:
-    return (torch.relu(z) * gain).sum(1)
+        active = torch.relu(z)
+        if self.dropout:  # whole channels: one random number per frame and channel, not per note
+            active = F.dropout1d(active, self.dropout)
+        return (active * self.gain).sum(1)
 
 
 def window_logits(weights: WindowWeights, before: Tensor, frames: Tensor, order: Tensor | None = None) -> Tensor:
@@ -105,7 +110,7 @@ class PitchWindows(nn.Module):
     channels, recent, radius, reach : int
         K, L, r and R.
     dropout : float
-        Probability of zeroing an activation in training.
+        Probability of zeroing a channel of a frame in training.
     """
 
     def __init__(
