@@ -34,8 +34,8 @@ class WindowWeights:
 
     def convert(self, function: Callable[[Tensor], Tensor]) -> WindowWeights:
         """Apply a conversion of dtype or device to all tensors."""
-        tensors = (function(x) for x in (self.recent, self.passed, self.pitch, self.gain))
-        return WindowWeights(*tensors, self.dropout)
+        recent, passed, pitch, gain = (function(x) for x in (self.recent, self.passed, self.pitch, self.gain))
+        return WindowWeights(recent, passed, pitch, gain, self.dropout)
 
     def permute(self, order: Tensor) -> WindowWeights:
         """Weights per note in another order."""
