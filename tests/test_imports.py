@@ -26,7 +26,7 @@ ORDERS = {
     ),
     "linmem.nn": (
         "scan base spectral_norm norm_limits lmn lmn_cell unfolded multiscale equivalence nade baselines "
-        "sequence_model solved_memory options registry diagonalize initialize"
+        "recent_frames sequence_model solved_memory options registry diagonalize initialize"
     ),
 }
 FILES = {
