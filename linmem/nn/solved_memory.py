@@ -164,7 +164,7 @@ class SolvedMemoryModel(SequenceModel):
         super().__init__(memory, readout, feature_dropout, hidden_dropout)
         outputs, chains = self._linear().out_features, readout.orders if isinstance(readout, NADE) else 1
         self.hidden = nn.Linear(memory.output_size, chains * hidden_size) if hidden_size else None
-        self.hidden_readout: nn.Module | None = None
+        self.hidden_readout: nn.Linear | BlockDiagonal | None = None
         if hidden_size:
             self.hidden_readout = (
                 nn.Linear(hidden_size, outputs, bias=False)
