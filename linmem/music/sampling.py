@@ -35,6 +35,12 @@ class SamplingOptions:
         Largest number of simultaneous notes.
     seed : int
         Seed of the sampling: the same seed gives the same frames.
+
+    Examples
+    --------
+    >>> from linmem.music.sampling import SamplingOptions
+    >>> SamplingOptions(temperature=0.8, top_p=0.95, voices=4).seed
+    0
     """
 
     temperature: float = 1.0

@@ -45,16 +45,7 @@ def load(run: str | Path, *, best_by: str = "loss", device: str | torch.device =
 
     Examples
     --------
-    ::
-
-        model = linmem.load("runs/chorales-lmn-b-seed0")
-        chorale = linmem.data.load("chorales").test[0]
-        with torch.no_grad():
-            outputs, state = model(chorale[None])
-
-    Examples
-    --------
-    >>> import linmem, tempfile
+    >>> import linmem, tempfile, torch
     >>> from pathlib import Path
     >>> from linmem.nn.registry import ModelOptions
     >>> from linmem.runs.options import RunOptions

@@ -33,7 +33,8 @@ class TrainingOptions:
     memory_lr_scale : float
         Learning rate of a linear memory's own weights W_mm, relative to `learning_rate`; 0 freezes them. Adam moves
         all entries by a similar amount, so that a matrix moves far: at 1, the papers' protocol, the spectral radius of
-        a memory that was solved on the chorales is 1.04 after one epoch, at 0.1 it is 0.99 (docs/guide/training.md).
+        a memory that was solved on the chorales is 1.04 after one epoch, at 0.1 it is 0.99
+        (docs/guide/training_measurements.md).
     ema_decay : float
         Decay per step of an exponential moving average of the weights. With a value above 0 the average is what is
         validated and saved.
