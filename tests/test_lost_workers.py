@@ -1,6 +1,5 @@
 """Workers that do not connect, hang or are killed: the others end with one line, within the time limit."""
 
-import multiprocessing
 import os
 import signal
 import socket
@@ -14,10 +13,8 @@ import pytest
 
 from linmem import LinearAutoencoder, cli, workers
 from linmem.autoencoder.history.distributed import Shard
+from tests.crash.processes import FORKSERVER
 
-# Processes are forked from one that has imported everything and run nothing, which saves seconds per process.
-FRESH = multiprocessing.get_context("forkserver")
-FRESH.set_forkserver_preload(["tests.test_lost_workers", "linmem.runs.runner", "torch._dynamo"])
 PATIENCE = 120  # seconds; a few suffice on an idle machine
 
 
@@ -68,7 +65,7 @@ def first_worker(tmp_path, command, arguments, fault, both=True, **environment):
         port = free.getsockname()[1]
     logs = [tmp_path / f"worker{rank}.log" for rank in range(2)]
     given = [(command, arguments, rank, port, logs[rank], fault, environment) for rank in range(1 + both)]
-    processes = [FRESH.Process(target=worker, args=each) for each in given]
+    processes = [FORKSERVER.Process(target=worker, args=each) for each in given]
     for process in processes:
         process.start()
     processes[0].join(PATIENCE)

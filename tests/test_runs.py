@@ -179,7 +179,7 @@ def test_a_second_process_cannot_use_the_folder_of_a_live_run(pieces, tmp_path, 
             with pytest.raises(FileExistsError, match="out must not"):
                 runner.run(options(pieces, "none", seed=1), tmp_path / "run", **({} if how else {"resume": False}))
             with pytest.raises(
-                FileExistsError, match=r"out must not be in use, got .*run, where another process trains"
+                FileExistsError, match=r"out must not be in use, got .*run, where another process writes"
             ):
                 runner.run(options(pieces, "none"), tmp_path / "run", **({"resume": True} | how))
             assert {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()} == before

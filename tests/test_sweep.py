@@ -1,7 +1,6 @@
 """Sweeps: each run is done once and equals a single run, when processes are killed and when several share the work."""
 
 import json
-import multiprocessing
 import os
 import random
 import time
@@ -17,13 +16,7 @@ from linmem.runs.sweep import space
 from linmem.runs.sweep.run_sweep import name_of, sweep
 from linmem.runs.sweep.study import Study
 from linmem.training.loop import DivergenceError
-
-# Processes are forked from one that has imported everything and run nothing: a new interpreter would take longer than
-# its runs, and a fork of this process, whose autograd threads have run, may deadlock.
-FRESH = multiprocessing.get_context("forkserver")
-FRESH.set_forkserver_preload(
-    ["tests.test_sweep", "optuna.storages.journal", "optuna.study", "sqlalchemy.orm", "torch._dynamo"]
-)
+from tests.crash.processes import FORKSERVER
 
 PATIENCE = 300  # seconds; a few suffice on an idle machine
 
@@ -83,7 +76,7 @@ def test_runs_of_a_sweep_equal_single_runs(pieces, tmp_path):
 def test_killed_at_random_moments_a_sweep_keeps_finished_runs_and_repeats_none(pieces, tmp_path):
     rows, moments, finished, killed = plan(pieces, 12, epochs=100), random.Random(0), {}, 0
     while killed < 10:
-        process = FRESH.Process(target=sweep, args=(rows, tmp_path))
+        process = FORKSERVER.Process(target=sweep, args=(rows, tmp_path))
         process.start()
         time.sleep(moments.uniform(0.02, 0.3))
         process.kill()
@@ -114,10 +107,10 @@ def test_killed_at_random_moments_a_sweep_keeps_finished_runs_and_repeats_none(p
     ids=["journal, one folder", "database, two folders"],
 )
 def test_two_processes_share_a_study_and_do_each_run_once(pieces, tmp_path, storage, folders):
-    rows, log, start = plan(pieces, 6, epochs=20), tmp_path / "log", FRESH.Barrier(len(folders))
+    rows, log, start = plan(pieces, 6, epochs=20), tmp_path / "log", FORKSERVER.Barrier(len(folders))
     storage = storage.format(tmp_path)
     processes = [
-        FRESH.Process(target=logged_sweep, args=(start, log, rows, tmp_path / folder), kwargs={"storage": storage})
+        FORKSERVER.Process(target=logged_sweep, args=(start, log, rows, tmp_path / folder), kwargs={"storage": storage})
         for folder in folders
     ]
     for process in processes:
@@ -142,8 +135,8 @@ def started(storage, owner, names, start, found):
 @pytest.mark.parametrize("storage", ["{}/study.journal", "sqlite:///{}/study.db"], ids=["journal", "database"])
 def test_of_several_folders_that_start_a_run_at_once_one_does(tmp_path, storage):
     storage, names = storage.format(tmp_path), [f"run{index}" for index in range(5)]
-    start, found = FRESH.Barrier(3), FRESH.Queue()
-    processes = [FRESH.Process(target=started, args=(storage, owner, names, start, found)) for owner in "abc"]
+    start, found = FORKSERVER.Barrier(3), FORKSERVER.Queue()
+    processes = [FORKSERVER.Process(target=started, args=(storage, owner, names, start, found)) for owner in "abc"]
     for process in processes:
         process.start()
     got = [name for _ in processes for name in found.get(timeout=PATIENCE)]

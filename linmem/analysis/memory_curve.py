@@ -23,6 +23,7 @@ from linmem.autoencoder.solvers import Remembered
 from linmem.data import FolderOptions
 from linmem.reporting import figures, tables
 from linmem.reporting.output import check_free, figure, output_paths
+from linmem.runs.locks import sole_writer
 from linmem.storage.atomic import write_json, write_text
 
 SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)  # of the largest memory
@@ -112,7 +113,7 @@ def fit(
     ValueError
         The data set is unknown or damaged, or the memory larger than its rank.
     FileExistsError
-        `folder` already holds a fit and `force` is false.
+        `folder` already holds a fit and `force` is false, or another process writes there.
     """
     names = (
         "autoencoder.safetensors",
@@ -129,17 +130,20 @@ def fit(
     fitted = clone(autoencoder).fit(train)
     sizes = sorted({max(1, round(share * fitted.memory_size_)) for share in SHARES})
     points = curve(train, valid, sizes, autoencoder, progress=True)
-    weights, numbers, text, curves, values, by_lag, config = output_paths(folder, names, force)
-    fitted.save(weights)
-    write_json(config, {"data": name, "files": asdict(files or FolderOptions()), "description": splits.description()})
-    write_json(numbers, [point._asdict() for point in points])
-    write_text(text, table(points) + "\n")
-    with figure(curves, 1) as axes:
-        draw(axes[0], points)
-    with figure(values, 1) as axes:
-        figures.scree(axes[0], fitted.singular_values_.cpu(), fitted.memory_size_)
-    with figure(by_lag, 2) as axes:
-        figures.error_by_lag(axes[0], fitted.reconstruction_error(train, per_lag=True).cpu())
-        figures.error_per_step(axes[1], per_step(fitted, train[0])[1].cpu())
-        axes[1].set_title("first training sequence, decoded from its last state")
+    with sole_writer(folder, names):
+        weights, numbers, text, curves, values, by_lag, config = output_paths(folder, names, force)
+        fitted.save(weights)
+        write_json(
+            config, {"data": name, "files": asdict(files or FolderOptions()), "description": splits.description()}
+        )
+        write_json(numbers, [point._asdict() for point in points])
+        write_text(text, table(points) + "\n")
+        with figure(curves, 1) as axes:
+            draw(axes[0], points)
+        with figure(values, 1) as axes:
+            figures.scree(axes[0], fitted.singular_values_.cpu(), fitted.memory_size_)
+        with figure(by_lag, 2) as axes:
+            figures.error_by_lag(axes[0], fitted.reconstruction_error(train, per_lag=True).cpu())
+            figures.error_per_step(axes[1], per_step(fitted, train[0])[1].cpu())
+            axes[1].set_title("first training sequence, decoded from its last state")
     return f"{table(points)}\n\n{splits!r}\nsolver {fitted.solver_}, {fitted.memory_size_} memory units; {folder}"

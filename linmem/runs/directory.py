@@ -29,14 +29,14 @@ from torch import nn
 
 from linmem.data import FolderOptions, Splits
 from linmem.nn.registry import ModelOptions, build_model
-from linmem.runs.locks import lock
+from linmem.runs.locks import sole_writer
 from linmem.runs.options import ESTIMATOR, EstimatorOptions, PretrainingOptions, RunOptions, flatten
 from linmem.storage.atomic import write_json
 from linmem.training.checkpoint import MAY_CHANGE, best_weights
 from linmem.training.options import TrainingOptions
 
 CONFIG, STATE, HISTORY, SCORES = "config.json", "state.safetensors", "history.jsonl", "scores.json"
-UNFOLDED, PRETRAINING, LOCK = "unfolded.safetensors", "pretraining.json", "run.lock"
+UNFOLDED, PRETRAINING = "unfolded.safetensors", "pretraining.json"
 FITTED = "estimator.safetensors"
 FILES = (CONFIG, UNFOLDED, PRETRAINING, STATE, FITTED, HISTORY, SCORES)
 TRAINED = (STATE, UNFOLDED, FITTED)  # a directory with one of these holds a run
@@ -49,13 +49,10 @@ def run_directory(folder: Path, *, resume: bool, force: bool) -> Iterator[None]:
     Raises
     ------
     FileExistsError
-        `folder` holds a run, and neither `resume` nor `force` was given; or another process trains in it.
+        `folder` holds a run, and neither `resume` nor `force` was given; or another process writes there.
     """
     _check_free(folder, resume=resume, force=force)
-    folder.mkdir(parents=True, exist_ok=True)
-    with lock(folder / LOCK, wait=False) as acquired:
-        if not acquired:
-            raise FileExistsError(f"out must not be in use, got {folder}, where another process trains. Use another.")
+    with sole_writer(folder, FILES):
         _check_free(folder, resume=resume, force=force)  # it may have changed before the lock was acquired
         if force and not resume:
             for name in FILES:

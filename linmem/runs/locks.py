@@ -5,11 +5,13 @@ They exclude processes of one machine, and of machines that share a file system 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+LOCK = "run.lock"
 
 
 @contextmanager
@@ -26,3 +28,24 @@ def lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
         yield True
     finally:
         held.release()
+
+
+@contextmanager
+def sole_writer(folder: Path, files: Sequence[str]) -> Iterator[None]:
+    """Lock an output folder during the block; it is created if necessary.
+
+    Parts of `files` that a killed process left are removed, which is safe because no other process writes there.
+
+    Raises
+    ------
+    FileExistsError
+        Another process writes there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with lock(folder / LOCK, wait=False) as acquired:
+        if not acquired:
+            raise FileExistsError(f"out must not be in use, got {folder}, where another process writes. Use another.")
+        for name in files:
+            for partial in folder.glob(f"{name}.*.partial"):
+                partial.unlink(missing_ok=True)
+        yield

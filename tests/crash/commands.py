@@ -4,6 +4,7 @@ import json
 import shutil
 
 import numpy as np
+import pytest
 
 from linmem.storage import tensor_file
 from tests.crash.processes import run
@@ -50,6 +51,8 @@ class Commands:
 
 
 NAMES = ("train", "fit", "sweep", "encode", "predict")
+# In the ordinary suite two commands stand for all; `make crash` runs the others, too.
+EACH = [pytest.param(name, marks=() if name in ("train", "encode") else pytest.mark.slow) for name in NAMES]
 
 
 def difference(first, second):

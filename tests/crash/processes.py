@@ -9,11 +9,20 @@ from pathlib import Path
 PATIENCE = 300  # seconds; a few suffice on an idle machine
 
 # Forked from a process that has imported everything and run nothing: a fork of this one, whose threads have run, may
-# deadlock.
+# deadlock. There is one such process for all tests.
 FORKSERVER = multiprocessing.get_context("forkserver")
 FORKSERVER.set_forkserver_preload(
-    ["tests.crash.processes", "linmem.cli.main", "linmem.runs.runner", "linmem.analysis.memory_curve"]
-    + ["matplotlib.backends.backend_agg", "optuna.storages.journal", "optuna.study", "torch._dynamo"]
+    [
+        "tests.crash.processes",
+        "linmem.cli.main",
+        "linmem.runs.runner",
+        "linmem.analysis.memory_curve",
+        "matplotlib.backends.backend_agg",
+        "optuna.storages.journal",
+        "optuna.study",
+        "sqlalchemy.orm",
+        "torch._dynamo",
+    ]
 )
 
 

@@ -42,7 +42,7 @@ def changes(command, out, limit=None):
         after = snapshot(out)
         count += after != before
         before = after
-        time.sleep(0.0005)
+        time.sleep(0.003)
     return count
 
 
@@ -68,7 +68,7 @@ def kill_and_compare(kills, seed, folder, *, names=NAMES, fresh=True, signal_num
         started = time.perf_counter()
         command = Command(commands.arguments(name, out), folder / "log", fresh=fresh)
         while command.alive() and not out.exists():
-            time.sleep(0.001)
+            time.sleep(0.003)
         start = time.perf_counter() - started
         whole[name] = (out, changes(command, out), start)
         if command.wait() != 0:

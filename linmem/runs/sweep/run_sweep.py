@@ -14,6 +14,7 @@ import traceback
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
+from errno import EDQUOT, EFBIG, EIO, ENOSPC, EROFS
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from linmem.storage.atomic import write_text
 from linmem.training.loop import DivergenceError
 
 JOURNAL, RESULTS, TABLE, IDENTITY = "study.journal", "results.jsonl", "table.md", "identity"
+OF_THE_MACHINE = (ENOSPC, EDQUOT, EFBIG, EROFS, EIO)  # errors of a write that say nothing about the run
 STATES = ("complete", "failed", "running", "waiting")
 
 
@@ -142,6 +144,8 @@ def _run(shared: Study, name: str, options: RunOptions, folder: Path, device: st
         result = read_scores(folder)
         shared.complete(name, _loss(result["scores"]), result)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+            raise  # the run is repeated when the sweep is started again
         shared.fail(name, traceback.format_exc(), type(error).__name__)
 
 
