@@ -1,6 +1,6 @@
 """Print the oldest version of every dependency that pyproject.toml admits, as constraints for pip.
 
-    python tools/minimum_versions.py pyproject.toml > constraints.txt
+`make test-minimum` calls `python tools/minimum_versions.py pyproject.toml`.
 """
 
 import re
@@ -12,7 +12,7 @@ def minimum_versions(text: str) -> list[str]:
     """Return one `name==version` per dependency with a lower bound; those of the build are left out."""
     dependencies = text[text.index("[project]") : text.index("[project.scripts]")]
     found = re.findall(r'"([\w.-]+)(?:\[[\w,]+\])?>=([\d.]+)', dependencies)
-    return [f"{name}=={version}" for name, version in found]
+    return sorted({f"{name}=={version}" for name, version in found})
 
 
 if __name__ == "__main__":
