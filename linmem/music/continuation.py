@@ -63,17 +63,47 @@ def continue_piece(model: nn.Module, prompt: Tensor, steps: int, sampling: Sampl
     outputs, state = model(prompt[None])
     frames = [prompt[-1]]
     for _ in range(steps):
-        last = outputs[0, -1].cpu()
-        if isinstance(last, FrameDistribution):
-            frame = _sample_joint(last, frames[-1].cpu(), sampling, generator)
-        elif onsets:
-            frame = _sample_with_onsets(last, frames[-1].cpu(), sampling, generator)
-        else:
-            frame = sample_frame(last, sampling, generator)
-        frames.append(frame.to(prompt))
+        frames.append(sample_next(outputs[:, -1], frames[-1][None], sampling, generator)[0])
         outputs, state = model(frames[-1][None, None], state)
     model.train(was_training)
     return torch.stack(frames[1:])
+
+
+def sample_next(
+    outputs: Tensor | FrameDistribution, before: Tensor, options: SamplingOptions, generator: torch.Generator
+) -> Tensor:
+    """Sample a frame for each of N sequences.
+
+    Parameters
+    ----------
+    outputs : Tensor or FrameDistribution
+        The model's outputs after the last frames, for (N,) positions.
+    before : Tensor
+        (N, a), the last frames.
+    options : SamplingOptions
+        Temperature, nucleus and number of voices.
+    generator : torch.Generator
+        Source of randomness, on the CPU.
+
+    Returns
+    -------
+    Tensor
+        (N, a), of the dtype and on the device of `before`.
+    """
+    outputs, last = outputs.cpu(), before.cpu()
+    onsets = last.shape[1] == 2 * NOTES
+    if isinstance(outputs, FrameDistribution) and not onsets:
+        return outputs.sample(voices=joint_voices(options), generator=generator).to(before)
+    rows = []
+    for row, frame in enumerate(last):
+        one = outputs[row]
+        if isinstance(one, FrameDistribution):
+            rows.append(_sample_joint(one, frame, options, generator))
+        elif onsets:
+            rows.append(_sample_with_onsets(one, frame, options, generator))
+        else:
+            rows.append(sample_frame(one, options, generator))
+    return torch.stack(rows).to(before)
 
 
 def joint_voices(options: SamplingOptions) -> Voices:
@@ -85,9 +115,8 @@ def joint_voices(options: SamplingOptions) -> Voices:
 def _sample_joint(
     distribution: FrameDistribution, before: Tensor, options: SamplingOptions, generator: torch.Generator
 ) -> Tensor:
-    """Sample a frame as a whole; with onsets, first the active notes, then onsets among them, as for logits."""
-    if len(before) != 2 * NOTES:
-        return distribution.sample(voices=joint_voices(options), generator=generator)
+    """Sample active notes, then onsets among them, in ascending order if the model has it: active notes come first."""
+    distribution = distribution.only(descending=False) or distribution
     unknown = torch.full((NOTES,), torch.nan)
     given = torch.cat([unknown, torch.zeros(NOTES)])
     active = distribution.sample(given, joint_voices(options), generator)[:NOTES]

@@ -10,12 +10,14 @@ from linmem.data import midi
 from linmem.data.midi_file import write_score
 from linmem.music.audio import synthesize, write_wav
 from linmem.music.continuation import continue_piece
+from linmem.music.inpainting import inpaint as inpaint_range
 from linmem.music.sampling import DEFAULTS, SamplingOptions
 from linmem.music.voices import NAMES, voice_score
 from linmem.reporting import figures
 from linmem.reporting.output import figure, output_paths
 from linmem.runs.directory import load_run
 
+INPAINTED = ("inpainting.mid", "inpainting.wav", "inpainting.png")
 FILES = ("continuation.mid", "continuation.wav", "continuation.png")
 
 
@@ -26,6 +28,8 @@ def generate(
     piece: str = "0",
     prompt_length: int = 16,
     steps: int = 48,
+    inpaint: str | None = None,
+    candidates: int = 64,
     sampling: SamplingOptions = DEFAULTS,
     tempo: float = 90.0,
     steps_per_quarter: int | None = None,
@@ -46,6 +50,11 @@ def generate(
         Number of steps of the piece that the model reads first.
     steps : int
         Number of steps to sample.
+    inpaint : str, optional
+        "FIRST:LAST": replace the steps FIRST … LAST − 1 of the piece instead of continuing it; see
+        `linmem.music.inpainting`. `prompt_length` and `steps` then have no effect, and the files are called inpainting.
+    candidates : int
+        Number of candidates for the range.
     sampling : SamplingOptions
         Temperature, nucleus, number of voices and seed. With `voices` or `max_voices`, MIDI has one track per voice if
         no frame has more notes.
@@ -90,17 +99,37 @@ def generate(
         roll = splits.test[int(piece)]
     else:
         roll = midi.piano_roll(piece, resolution, onsets=getattr(model, "input_size", None) == 2 * midi.NOTES)
+    voices = sampling.voices or sampling.max_voices
+    if inpaint is not None:
+        first, last = _range_of(inpaint)
+        result = inpaint_range(model.to(device), roll.to(device), first, last, sampling, candidates)
+        paths = output_paths(folder, INPAINTED, force)
+        write_music(result.roll.cpu(), paths[0], paths[1], resolution, tempo, voices)
+        with figure(paths[2], 1, width=10, height=4) as axes:
+            figures.piano_roll(axes[0], result.roll.cpu(), split_at=first)
+            axes[0].set_title(
+                f"steps {first} to {last - 1} replaced, {result.effective_candidates:.1f} effective candidates"
+            )
+        return paths
     if len(roll) < prompt_length:
         raise ValueError(f"prompt_length must be at most the piece's {len(roll)} steps, got {prompt_length}. Lower it.")
     prompt = roll[:prompt_length].to(device)
     sampled = continue_piece(model.to(device), prompt, steps, sampling)
     whole = torch.cat([prompt, sampled]).cpu()
     paths = output_paths(folder, FILES, force)
-    write_music(whole, paths[0], paths[1], resolution, tempo, sampling.voices or sampling.max_voices)
+    write_music(whole, paths[0], paths[1], resolution, tempo, voices)
     with figure(paths[2], 1, width=10, height=4) as axes:
         figures.piano_roll(axes[0], whole, split_at=prompt_length)
         axes[0].set_title(f"prompt of {prompt_length} steps, continuation of {steps} steps")
     return paths
+
+
+def _range_of(text: str) -> tuple[int, int]:
+    """Read FIRST:LAST."""
+    first, colon, last = text.partition(":")
+    if not (colon and first.isdecimal() and last.isdecimal()):
+        raise ValueError(f"inpaint must be FIRST:LAST, two whole numbers, got {text!r}. Write it as 16:24.")
+    return int(first), int(last)
 
 
 def write_music(

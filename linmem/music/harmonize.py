@@ -1,9 +1,11 @@
-"""Harmonization: the soprano is given, the voices below it are sampled from a model with a descending NADE.
+"""Harmonization: the soprano is given, the voices below it are sampled or searched with a descending NADE.
 
     frame_t ~ p(frame | frames before t, highest note = melody_t)
 
-A descending NADE visits the soprano first, so every frame is conditioned on it exactly. The frames before t are those
-that were sampled; where the melody rests, all voices rest.
+A descending NADE visits the soprano first, so every frame is conditioned on it exactly. With two orders, the descending
+one proposes frames that are reweighted to the mixture (`FrameDistribution.sample_below`). The frames before t are those
+that were chosen; where the melody rests, all voices rest. Instead of sampling, `linmem.music.beam` searches probable
+voices.
 
 Symbols: T steps, a notes.
 """
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 
 from linmem.data import load, midi
 from linmem.data.midi_file import read_score
+from linmem.music.beam import beam_search
 from linmem.music.continuation import joint_voices
 from linmem.music.generate import write_music
 from linmem.music.sampling import SamplingOptions, check_options
@@ -30,7 +33,9 @@ FILES = ("harmonization.mid", "harmonization.wav", "harmonization.png")
 
 
 @torch.no_grad()
-def harmonize_melody(model: nn.Module, melody: Tensor, sampling: SamplingOptions = FOUR_VOICES) -> Tensor:
+def harmonize_melody(
+    model: nn.Module, melody: Tensor, sampling: SamplingOptions = FOUR_VOICES, beam: int = 0
+) -> Tensor:
     """Sample voices below a melody.
 
     Parameters
@@ -41,6 +46,8 @@ def harmonize_melody(model: nn.Module, melody: Tensor, sampling: SamplingOptions
         (T, a) piano roll with at most one note per step.
     sampling : SamplingOptions
         Temperature, nucleus, number of voices and seed; the melody counts as a voice.
+    beam : int
+        Width of a beam search for probable voices; 0 samples them. Temperature, nucleus and seed then have no effect.
 
     Returns
     -------
@@ -74,17 +81,24 @@ def harmonize_melody(model: nn.Module, melody: Tensor, sampling: SamplingOptions
         )
     check_options(sampling, melody.shape[1])
     _check_melody(melody, sampling.voices or 1)
+    if beam < 0:
+        raise ValueError(f"beam must be at least 0, got {beam}. Use 0 to sample.")
     generator = torch.Generator(melody.device).manual_seed(sampling.seed)
     given = _given_notes(melody)
     was_training = model.training
     model.eval()
     sounding = melody.any(1)
-    outputs, state = model(melody[sounding.nonzero()[:1, 0]][None])
+    begin = melody[sounding.nonzero()[:1, 0]]
+    if beam:
+        found = beam_search(model, begin[0], melody, joint_voices(sampling), beam)
+        model.train(was_training)
+        return found
+    outputs, state = model(begin[None])
     frames = []
     for step in range(len(melody)):
         frame = melody[step]
         if sounding[step]:
-            frame = outputs[0, -1].sample(given[step], joint_voices(sampling), generator).to(melody)
+            frame = outputs[0, -1].sample_below(given[step], joint_voices(sampling), generator).to(melody)
         frames.append(frame)
         outputs, state = model(frame[None, None], state)
     model.train(was_training)
@@ -122,6 +136,7 @@ def harmonize(
     folder: Path,
     *,
     sampling: SamplingOptions = FOUR_VOICES,
+    beam: int = 0,
     tempo: float = 90.0,
     steps_per_quarter: int | None = None,
     device: str = "cpu",
@@ -139,6 +154,8 @@ def harmonize(
         Output folder for `harmonization.mid`, `harmonization.wav` and `harmonization.png`.
     sampling : SamplingOptions
         Temperature, nucleus, number of voices and seed; the melody counts as a voice.
+    beam : int
+        Width of a beam search; 0 samples.
     tempo : float
         Quarter notes per minute.
     steps_per_quarter : int, optional
@@ -170,7 +187,7 @@ def harmonize(
     resolution = steps_per_quarter or splits.steps_per_quarter or 1
     _check_range([note.pitch for note in read_score(file).notes], torch.cat(list(splits.train)), options.data)
     melody = midi.piano_roll(file, resolution).to(device)
-    roll = harmonize_melody(model.to(device), melody, sampling).cpu()
+    roll = harmonize_melody(model.to(device), melody, sampling, beam).cpu()
     paths = output_paths(folder, FILES, force)
     write_music(roll, paths[0], paths[1], resolution, tempo, sampling.voices or sampling.max_voices)
     with figure(paths[2], 1, width=10, height=4) as axes:

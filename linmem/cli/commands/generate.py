@@ -18,6 +18,8 @@ def generate(
     piece: str = "0",
     prompt_length: int = 16,
     steps: int = 48,
+    inpaint: str | None = None,
+    candidates: int = 64,
     tempo: float = 90.0,
     steps_per_quarter: int | None = None,
     device: str = "cpu",
@@ -37,6 +39,10 @@ def generate(
         Steps of the piece that the model reads first.
     steps : int
         Steps to generate.
+    inpaint : str
+        FIRST:LAST: replace these steps of the piece, LAST excluded, by steps that fit before and after.
+    candidates : int
+        Samples of the range from which --inpaint draws.
     tempo : float
         Quarter notes per minute.
     steps_per_quarter : int
@@ -60,6 +66,8 @@ def generate(
         piece=piece,
         prompt_length=prompt_length,
         steps=steps,
+        inpaint=inpaint,
+        candidates=candidates,
         sampling=SamplingOptions(**sampling),
         tempo=tempo,
         steps_per_quarter=steps_per_quarter,

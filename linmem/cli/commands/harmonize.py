@@ -17,6 +17,7 @@ def harmonize(
     sampling: Annotated[Mapping[str, Any], Options(SamplingOptions)],
     *,
     out: str | None = None,
+    beam: int = 0,
     tempo: float = 90.0,
     steps_per_quarter: int | None = None,
     device: str = "cpu",
@@ -35,6 +36,8 @@ def harmonize(
         MIDI file with the melody, one note at a time.
     out : str
         Output folder; by default RUN/harmonized.
+    beam : int
+        Search the most probable voices by a beam of this width; 0 samples them.
     tempo : float
         Quarter notes per minute.
     steps_per_quarter : int
@@ -49,6 +52,7 @@ def harmonize(
     ::
 
         linmem harmonize runs/chorales-lmn-b-seed0 melody.mid --temperature 0.7
+        linmem harmonize runs/chorales-lmn-b-seed0 melody.mid --beam 8
     """
     from linmem.music.harmonize import FOUR_VOICES
     from linmem.music.harmonize import harmonize as run_harmonize
@@ -59,6 +63,7 @@ def harmonize(
         Path(file),
         Path(out or Path(run) / "harmonized"),
         sampling=SamplingOptions(**sampling) if limited else replace(FOUR_VOICES, **sampling),
+        beam=beam,
         tempo=tempo,
         steps_per_quarter=steps_per_quarter,
         device=device,

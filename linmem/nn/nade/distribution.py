@@ -123,6 +123,44 @@ class FrameDistribution:
         chain = next(found, None)
         return None if chain is None else FrameDistribution((chain,))
 
+    def sample_below(
+        self,
+        given: Tensor,
+        voices: Voices | None = None,
+        generator: torch.Generator | None = None,
+        candidates: int = 32,
+    ) -> Tensor:
+        """Sample one frame (D,) of a single position given its highest note.
+
+        Parameters
+        ----------
+        given : Tensor
+            (D,): 0 above the highest note, 1 at it, NaN below.
+        voices : Voices, optional
+            As in `sample`.
+        generator : torch.Generator, optional
+        candidates : int
+            With two orders: frames sampled by the descending chain, which conditions on the note exactly; one of them
+            is drawn with weights p(v) / p_descending(v), so that the draw follows the mixture given the note, exactly
+            in the limit of many candidates.
+
+        Raises
+        ------
+        ValueError
+            No chain is descending.
+        """
+        descending = self.only(descending=True)
+        if descending is None:
+            raise ValueError("the distribution must have a descending chain, got none. Use note_order descending.")
+        if len(self.chains) == 1:
+            return self.sample(given, voices, generator)
+        many = [0] * candidates
+        frames = descending[None][many].sample(given.expand(candidates, -1), voices, generator)
+        weight = descending[None][many].nll(frames) - self[None][many].nll(frames)
+        share = torch.softmax(weight.double(), 0)
+        device = share.device if generator is None else generator.device
+        return frames[int(torch.multinomial(share.to(device), 1, generator=generator))]
+
     def rows(self) -> FrameDistribution:
         """Return the distributions with all positions in one dimension, (M,)."""
         return FrameDistribution(tuple(chain.rows() for chain in self.chains))
