@@ -28,6 +28,9 @@ templates_path = ["_templates"]
 exclude_patterns = ["_build", "examples", "capabilities_table.md", "gallery/**/*.ipynb", "**/README.md"]
 suppress_warnings = ["config.cache"]  # functions in sphinx_gallery_conf cannot be cached
 
+smartquotes = False  # quotes in prose are often those of code
+default_role = "code"
+
 # API pages: one page per public name, from numpydoc docstrings.
 autosummary_generate = True
 autodoc_typehints = "none"
@@ -52,10 +55,11 @@ sphinx_gallery_conf = {
     "ignore_pattern": r"fit_shards",  # the workers of plot_data_parallel.py
     "reset_modules": ("gallery_style.reset",),
     "image_scrapers": ("matplotlib", "gallery_style.written_files"),
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": "gallery_style.ReadingOrder",
     "matplotlib_animations": (False, "html5"),
     "min_reported_time": 1000,
     "show_memory": False,
+    "write_computation_times": False,  # the page of times would load scripts from the network
     "show_signature": False,
     "download_all_examples": False,
     "abort_on_example_error": True,

@@ -10,6 +10,23 @@ from sphinx_gallery.scrapers import figure_rst
 from linmem.reporting.style import STYLE
 
 EXAMPLES = Path(__file__).parent / "examples"
+ORDER = (
+    *("chorale_memory", "memory_animation", "error_by_lag", "eigenvalues"),
+    *("classify_vowels", "forecast", "anomaly_ecg"),
+    *("swap_lstm", "pretrain", "continue_chorale", "data_parallel"),
+)
+
+
+class ReadingOrder:
+    """Order of the scripts in the gallery: that of `ORDER`, then all others by name."""
+
+    def __init__(self, src_dir):
+        self.src_dir = src_dir
+
+    def __call__(self, filename):
+        """The place of a script."""
+        name = filename.removeprefix("plot_").removesuffix(".py")
+        return (ORDER.index(name) if name in ORDER else len(ORDER), name)
 
 
 def reset(gallery_conf, fname):
