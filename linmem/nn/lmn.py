@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from linmem.nn import scan
 from linmem.nn.norm_limits import LimitedParameters
+from linmem.nn.pretrained import Pretrained
 from linmem.nn.scan.activations import activation
 from linmem.nn.scan.autocast import autocast_dtype, device_type
 from linmem.nn.scan.checks import check_choice, check_dtype_and_device, check_positive, check_tensor, functional_sizes
@@ -31,7 +33,7 @@ from linmem.nn.scan.reference import step as scan_step
 OUTPUTS = ("memory", "functional")
 
 
-class LMN(LimitedParameters):
+class LMN(Pretrained, LimitedParameters):
     r"""Linear Memory Network layer, a drop-in replacement for ``torch.nn.LSTM``.
 
     ``h_t = σ(W_xh x_t + W_mh m_{t-1} + b_h)``, ``m_t = W_hm h_t + W_mm m_{t-1} + b_m`` ([L18], eqs. 11-12).
@@ -136,6 +138,13 @@ class LMN(LimitedParameters):
             for suffix in self._suffixes(layer):
                 self._add_parameters(suffix, input_size if layer == 0 else self.output_size, device, dtype)
         self.reset_parameters()
+
+    def configuration(self) -> dict[str, Any]:
+        """Arguments of the constructor, as JSON content."""
+        names = ("input_size", "memory_size", "num_layers", "output", "nonlinearity", "bias", "batch_first", "dropout")
+        sizes = self.hidden_size if isinstance(self.hidden_size, int) else list(self.hidden_sizes)
+        values = {name: getattr(self, name) for name in (*names, "bidirectional", "backend", "memory", "limit_norms")}
+        return {"hidden_size": sizes} | values
 
     @property
     def num_directions(self) -> int:

@@ -9,7 +9,7 @@ Symbols: a inputs, o outputs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import torch
 from torch import nn
@@ -239,4 +239,7 @@ def build_model(options: ModelOptions, input_size: int, output_size: int, seed: 
         raise ValueError(f"model must be one of {', '.join(MODELS)}, got {options.model!r}.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return MODELS[options.model][0](options, input_size, output_size)
+        model = MODELS[options.model][0](options, input_size, output_size)
+    if isinstance(model, SequenceModel):
+        model.recipe = asdict(options) | {"input_size": input_size, "output_size": output_size}
+    return model

@@ -12,15 +12,17 @@ Symbols: B sequences, T steps, a inputs, o outputs.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from torch import Tensor, nn
 
 from linmem.nn.nade import NADE, FrameDistribution
+from linmem.nn.pretrained import Pretrained
 from linmem.nn.recent_frames import recent_frames
 
 
-class SequenceModel(nn.Module):
+class SequenceModel(Pretrained, nn.Module):
     """Recurrent layer with a linear or joint readout.
 
     Parameters
@@ -81,6 +83,24 @@ class SequenceModel(nn.Module):
                 self.input_size, linear.out_features, bias=False, device=weight.device, dtype=weight.dtype
             )
             nn.init.zeros_(self.skip.weight)
+
+    recipe: dict[str, Any] | None = None  # what `linmem.nn.registry.build_model` was called with
+
+    def configuration(self) -> dict[str, Any]:
+        """Arguments of `linmem.nn.registry.build_model`, as JSON content."""
+        if self.recipe is None:
+            raise ValueError(
+                "only a model of linmem.load or linmem.nn.registry.build_model has a configuration, got another "
+                f"{type(self).__name__}. Save its state_dict instead."
+            )
+        return self.recipe
+
+    @classmethod
+    def from_configuration(cls, configuration: dict[str, Any]) -> Any:
+        """Build the model, its weights still at their initial values."""
+        registry = import_module("linmem.nn.registry")  # which builds on this file
+        sizes = (configuration.pop("input_size"), configuration.pop("output_size"))
+        return registry.build_model(registry.ModelOptions(**configuration), *sizes)
 
     @property
     def is_joint(self) -> bool:

@@ -1,0 +1,96 @@
+"""`save_pretrained` and `from_pretrained` as in Hugging Face's `PyTorchModelHubMixin`, without its package.
+
+The folder holds `config.json`, the arguments of the model, and `model.safetensors`, its weights: the files of that
+mixin. No pickle. A name that is no folder is downloaded, where the package huggingface_hub is installed.
+"""
+
+from __future__ import annotations
+
+import json
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import nn
+
+from linmem.storage.atomic import write_bytes, write_json
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+class Pretrained:
+    """Gives a module `save_pretrained` and `from_pretrained`; it defines `configuration` and `from_configuration`."""
+
+    def configuration(self) -> dict[str, Any]:
+        """JSON content that `from_configuration` builds the model from."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_configuration(cls, configuration: dict[str, Any]) -> Any:
+        """Build the model, its weights still at their initial values."""
+        return cls(**configuration)
+
+    def save_pretrained(self, save_directory: str | PathLike[str]) -> None:
+        """Write config.json and model.safetensors to a folder, which is created.
+
+        Parameters
+        ----------
+        save_directory : str or path
+            The folder; files of these names in it are replaced.
+        """
+        assert isinstance(self, nn.Module)
+        folder, configuration = Path(save_directory), self.configuration()
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in self.state_dict().items()}
+        write_bytes(folder / WEIGHTS, save_tensors(tensors, metadata={"format": "pt"}))
+        write_json(folder / CONFIG, configuration)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str]) -> Any:
+        """Build the model that `save_pretrained` wrote, in evaluation mode.
+
+        Parameters
+        ----------
+        pretrained_model_name_or_path : str or path
+            The folder, or the name of a repository on the Hugging Face Hub.
+
+        Raises
+        ------
+        ValueError
+            A file is missing or damaged, or the weights do not fit the configuration.
+        ImportError
+            The name is no folder, and huggingface_hub is not installed.
+        """
+        folder = _folder(pretrained_model_name_or_path)
+        for name in (CONFIG, WEIGHTS):
+            if not (folder / name).is_file():
+                raise ValueError(f"{folder} must hold {CONFIG} and {WEIGHTS}, got no {name}. Save the model again.")
+        try:
+            configuration = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+            tensors = load_tensors((folder / WEIGHTS).read_bytes())
+        except (ValueError, SafetensorError) as error:
+            raise ValueError(f"{folder} must hold whole files, got: {error}. Save the model again.") from None
+        try:
+            model = cls.from_configuration(configuration)
+            model.load_state_dict(tensors)
+        except (TypeError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"{folder} must hold a {cls.__name__}, got another model: {reason}") from None
+        return model.eval()
+
+
+def _folder(name: str | PathLike[str]) -> Path:
+    path = Path(name)
+    if path.is_dir():
+        return path
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise ImportError(
+            f"pretrained_model_name_or_path must be a folder, got {str(name)!r}. "
+            "To download models, install huggingface_hub."
+        ) from None
+    return Path(snapshot_download(str(name), allow_patterns=[CONFIG, WEIGHTS]))

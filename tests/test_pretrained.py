@@ -1,0 +1,72 @@
+"""save_pretrained and from_pretrained: the same outputs, the files of Hugging Face's mixin, refusals."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+from linmem import LMN
+from linmem.nn.registry import ModelOptions, build_model
+from linmem.nn.sequence_model import SequenceModel
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"num_layers": 2, "bidirectional": True, "output": "functional"}, {"memory": "diagonal", "bias": False}],
+    ids=["default", "stacked", "diagonal"],
+)
+def test_a_layer_is_restored(arguments, tmp_path):
+    torch.manual_seed(0)
+    layer = LMN(3, (4, 6), 5, **arguments)
+    layer.save_pretrained(tmp_path / "new" / "layer")
+    loaded, x = LMN.from_pretrained(tmp_path / "new" / "layer"), torch.randn(7, 2, 3)
+    assert repr(loaded) == repr(layer)
+    assert torch.equal(loaded(x)[0], layer(x)[0])
+    assert not loaded.training
+
+
+@pytest.mark.parametrize("name", ["lmn-b", "lmn-orthogonal", "lstm", "solved"])
+def test_a_model_of_a_run_is_restored(name, tmp_path):
+    model = build_model(ModelOptions(name, hidden_size=4, memory_size=5), 3, 2, seed=1).eval()
+    for buffer in model.buffers():
+        torch.nn.init.normal_(buffer)
+    model.save_pretrained(tmp_path)
+    loaded, x = SequenceModel.from_pretrained(str(tmp_path)), torch.randn(2, 7, 3)
+    assert type(loaded) is type(model)
+    assert torch.equal(loaded(x)[0], model(x)[0])
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["model"] == name
+    assert config["input_size"] == 3
+
+
+def test_files_are_those_of_the_mixin(tmp_path):
+    hub = pytest.importorskip("huggingface_hub")
+
+    class Hosted(hub.PyTorchModelHubMixin, LMN):
+        """The layer with the methods of the mixin."""
+
+    layer, x = LMN(3, 4, 5), torch.randn(7, 2, 3)
+    layer.save_pretrained(tmp_path / "ours")
+    assert torch.equal(Hosted.from_pretrained(tmp_path / "ours")(x)[0], layer(x)[0])
+    hosted = Hosted(3, 4, 5)
+    hosted.save_pretrained(tmp_path / "theirs")
+    assert torch.equal(LMN.from_pretrained(tmp_path / "theirs")(x)[0], hosted(x)[0])
+
+
+def test_bad_folders_are_refused(tmp_path, monkeypatch):
+    layer = LMN(3, 4, 5)
+    with pytest.raises(ValueError, match="got no config.json"):
+        LMN.from_pretrained(tmp_path)
+    layer.save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(layer.configuration() | {"memory_size": 6}))
+    with pytest.raises(ValueError, match="must hold a LMN, got another model"):
+        LMN.from_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="must hold whole files"):
+        LMN.from_pretrained(tmp_path)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(ImportError, match="must be a folder, got 'no/such'"):
+        LMN.from_pretrained("no/such")
+    with pytest.raises(ValueError, match="has a configuration, got another SequenceModel"):
+        SequenceModel(layer, torch.nn.Linear(5, 2)).save_pretrained(tmp_path)
