@@ -57,12 +57,11 @@ class Setting(NamedTuple):
 
 
 SETTINGS = {
+    "1 memory, 150 units": Setting(150, (0.5,), 400, (0.1, 0.5), 2e-3),
+    "1 memory, 250 units": Setting(250, (0.6,), 600, (0.2, 0.6)),
     "2 memories, 150 units": Setting(150, (0.5, 0.9), 400, (0.2, 0.6)),
-    "2 memories, 150 units, weak dropout": Setting(150, (0.5, 0.9), 400, (0.1, 0.5)),
-    "3 memories, 150 units": Setting(150, (0.4, 0.7, 0.9), 600, (0.25, 0.6)),
+    "2 memories, 150 units, nearer": Setting(150, (0.4, 0.7), 600, (0.2, 0.6)),
     "3 memories, 100 units": Setting(100, (0.4, 0.7, 0.9), 600, (0.2, 0.6)),
-    "3 memories, 100 units, large": Setting(100, (0.4, 0.7, 0.9), 1000, (0.2, 0.6)),
-    "2 memories, 100 units": Setting(100, (0.6, 0.9), 600, (0.2, 0.6)),
 }
 
 

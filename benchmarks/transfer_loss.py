@@ -63,9 +63,9 @@ PROTOCOLS = {
         TrainingOptions(learning_rate=1e-3, batch_size=8, clip=5.0, patience=8, memory_lr_scale=1.0),
         "tanh",
         (0.0, 0.0),
-        (1.0, 0.7, 0.5),
+        (1.0, 0.5),
     ),
-    "regularized": Protocol(4, "relu", (0.1, 0.3), OWN, "tanh", (0.0, 0.0), (1.0, 0.9, 0.5)),
+    "regularized": Protocol(4, "relu", (0.15, 0.4), OWN, "tanh", (0.15, 0.4), (1.0, 0.5)),
 }
 DROPOUTS = ((0.0, 0.0), (0.1, 0.3), (0.2, 0.5))
 LAGS = (3, 6)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.nn.baselines.lru import LRU, diagonal_loop, diagonal_scan
 
 
@@ -61,3 +62,31 @@ def test_initial_eigenvalues_lie_in_the_ring_and_keep_the_variance_of_the_input(
     states = diagonal_loop(decay, ((1 - decay.abs() ** 2).sqrt() * x).to(decay.dtype), numbers(1, 400) * 0)
     assert states[100:].abs().square().mean().item() == pytest.approx(1, abs=0.1)
     torch.testing.assert_close(layer(x)[1][0], states[-1])
+
+
+def sequences(dtype=torch.float64):
+    draw = torch.Generator().manual_seed(0)
+    return [torch.randn(40, 3, generator=draw, dtype=dtype).cumsum(0) for _ in range(4)]
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.8])
+def test_a_layer_from_an_autoencoder_computes_its_states(decay):
+    autoencoder = LinearAutoencoder(9, lag_decay=decay).fit(sequences())
+    layer = LRU.from_autoencoder(autoencoder)
+    assert (layer.output_size, layer.input_size) == (9, 3)
+    assert layer.state_size < 9  # one unit per pair of conjugate eigenvalues
+    for x, expected in zip(sequences(), autoencoder.encode(sequences()), strict=True):
+        states = layer(x)[0]
+        assert (states - expected).norm() <= 1e-8 * expected.norm()
+    assert layer.decay().abs().max() < 1
+
+
+def test_a_defective_matrix_warns_in_float32_and_a_centered_autoencoder_is_refused():
+    short = [torch.randn(4, 1, generator=torch.Generator().manual_seed(0))]
+    nilpotent = LinearAutoencoder(4, refine=None, decoder="tied").fit(short)  # full rank: a shift register
+    with pytest.warns(UserWarning, match="condition number of the eigenvectors should be at most 10000"):
+        LRU.from_autoencoder(nilpotent)
+    with pytest.raises(ValueError, match="autoencoder must have center=False for an LRU, got center=True"):
+        LRU.from_autoencoder(LinearAutoencoder(4, center=True).fit(sequences()))
+    with pytest.raises(TypeError, match="autoencoder must be a fitted LinearAutoencoder, got a LSTM"):
+        LRU.from_autoencoder(torch.nn.LSTM(1, 2))

@@ -29,6 +29,16 @@ def is_preferred(steps: int, sequences: int, A: Tensor, B: Tensor) -> bool:
     return sequences == 1 and steps >= LEAST_STEPS and 2 * a <= p and B.device.type == "cpu"
 
 
+def encode_from(x: Tensor, A: Tensor, B: Tensor, bias: Tensor | None, y_0: Tensor) -> Tensor:
+    """(T, p) states of y_t = A x_t + b + B y_{t-1} from y_0 (p,), for one sequence x (T, a), as in `encode_long`."""
+    columns, features = [A, (B @ y_0)[:, None]], [x, torch.zeros_like(x[:, :1])]
+    features[1][0] = 1
+    if bias is not None:
+        columns.append(bias[:, None])
+        features.append(torch.ones_like(x[:, :1]))
+    return encode_long(torch.cat(features, 1), torch.cat(columns, 1), B)
+
+
 def encode_long(x: Tensor, A: Tensor, B: Tensor) -> Tensor:
     """(T, p) states after every step of one sequence x (T, a), from y_0 = 0; equal to a loop up to rounding."""
     (steps, features), p, c = x.shape, len(B), CHUNK

@@ -12,7 +12,6 @@ Symbols: f functional units, p memory units, o outputs.
 from __future__ import annotations
 
 import math
-import warnings
 from typing import NamedTuple
 
 import torch
@@ -20,9 +19,7 @@ from torch import Tensor, nn
 
 from linmem.nn.lmn import LMN
 from linmem.nn.scan.checks import check_single_layer
-
-LEAST_MODULUS, LARGEST_MODULUS = 1e-30, 1 - 1e-7  # of eigenvalues that exp(−exp ν) represents
-LARGEST_CONDITION = 1e4  # in float32
+from linmem.nn.scan.memory import LARGEST_MODULUS, LEAST_MODULUS, warn_of_condition
 
 
 class EigenBasis(NamedTuple):
@@ -139,13 +136,7 @@ def diagonalize_(layer: LMN, dense: LMN, readout: nn.Linear | None = None) -> Ei
     if readout is not None and readout.in_features != dense.memory_size:
         raise ValueError(f"readout.in_features must be memory_size={dense.memory_size}, got {readout.in_features}.")
     found = eigenbasis(dense.memory_matrix())
-    dtype = layer.weight_xh_l0.dtype
-    if found.condition > LARGEST_CONDITION and dtype != torch.float64:
-        warnings.warn(
-            f"the condition number of the eigenvectors should be at most {LARGEST_CONDITION:g} in {dtype}, got "
-            f"{found.condition:.3g}: the function of the layer differs. Use float64 or a dense memory.",
-            stacklevel=2,
-        )
+    warn_of_condition(found.condition, layer.weight_xh_l0.dtype)
     state = {name: value.double() for name, value in dense.state_dict().items() if name != "weight_mm_l0"}
     state["weight_mh_l0"] = state["weight_mh_l0"] @ found.basis
     for name in ("weight_hm_l0", "bias_m_l0"):

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from linmem.autoencoder.linear_recurrence import encode_from, is_preferred
 from linmem.nn.nade import NADE, FrameDistribution
 from linmem.nn.recent_frames import recent_frames
 from linmem.nn.sequence_model import SequenceModel
@@ -90,25 +91,35 @@ class SolvedMemory(nn.Module):
             features, after = self(x[None], None if state is None else state[None])
             return features[0], after[0]
         batch, steps, _ = x.shape
-        inputs = torch.einsum("ntbi,npi->tnbp", x.transpose(0, 1)[None] - self.mean[:, None, None], self.A)
         y, before = x.new_zeros(self.memories, batch, self.memory_size), None
         if state is not None:
             own, last = state.split([self.memories * self.memory_size, self.recent * self.input_size], 1)
             y = own.reshape(batch, self.memories, self.memory_size).transpose(0, 1)
             before = last.view(batch, self.recent, self.input_size)
-        transition = self.B.transpose(1, 2).contiguous()
-        states = torch.empty_like(inputs)
-        for step in range(steps):
-            y = torch.baddbmm(inputs[step], y, transition, out=states[step])
+        if is_preferred(steps, batch, self.A[0], self.B[0]):
+            encoders = zip(self.A, self.B, self.mean, y[:, 0], strict=True)
+            states = torch.stack([encode_from(x[0] - mean, A, B, None, y_0) for A, B, mean, y_0 in encoders], 1)
+            states = states.unsqueeze(2)
+        else:
+            states = self._loop(x, y)
         scaled = states / self.scale[:, None]
         features = torch.cat([x, scaled.permute(2, 0, 1, 3).flatten(2)], -1)
-        state = y.transpose(0, 1).reshape(batch, -1).clone()
+        state = states[-1].transpose(0, 1).reshape(batch, -1).clone()
         if not self.recent:
             return features, state
         recent = recent_frames(x, self.recent + 1, before)
         return torch.cat([features, recent.frames[:, :, 1:].flatten(2)], -1), torch.cat(
             [state, recent.after.flatten(1)], 1
         )
+
+    def _loop(self, x: Tensor, y: Tensor) -> Tensor:
+        """States (T, n, B, p) of x (B, T, a) from y (n, B, p), all memories at once."""
+        inputs = torch.einsum("ntbi,npi->tnbp", x.transpose(0, 1)[None] - self.mean[:, None, None], self.A)
+        transition = self.B.transpose(1, 2).contiguous()
+        states = torch.empty_like(inputs)
+        for step in range(x.shape[1]):
+            y = torch.baddbmm(inputs[step], y, transition, out=states[step])
+        return states
 
 
 class BlockDiagonal(nn.Module):

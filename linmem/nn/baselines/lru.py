@@ -17,8 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.nn.base import SequenceLayer
 from linmem.nn.scan.activations import activation
+from linmem.nn.scan.memory import LARGEST_MODULUS, LEAST_MODULUS, warn_of_condition
+
+LEAST_PHASE = 1e-30
 
 
 def diagonal_loop(decay: Tensor, values: Tensor, start: Tensor) -> Tensor:
@@ -172,6 +176,69 @@ class LRU(SequenceLayer):
         states = diagonal_scan(self.decay(), values, state[0])
         y = F.linear(states.real, self.weight_sy[0]) - F.linear(states.imag, self.weight_sy[1])
         return activation(self.nonlinearity).apply(y + F.linear(x, self.weight_xy, self.bias_y)), states[-1:]
+
+    @classmethod
+    @torch.no_grad()
+    def from_autoencoder(cls, autoencoder: LinearAutoencoder, *, batch_first: bool = False) -> LRU:
+        """Build the layer whose outputs are the states of a linear autoencoder, by the eigenvectors of its B.
+
+        With `B = V Λ V⁻¹`: `λ = Λ, W_xs = V⁻¹ A / √(1 − |λ|²), W_sy = V, W_xy = 0, b_y = 0`. One of each pair of
+        conjugate eigenvalues is kept, with its column of V doubled, because outputs are real parts.
+
+        Parameters
+        ----------
+        autoencoder : LinearAutoencoder
+            Fitted without centering, because the layer has no bias before its memory.
+        batch_first : bool
+            Of the layer.
+
+        Returns
+        -------
+        LRU
+            With p outputs and at most p complex units, in the dtype of the autoencoder.
+
+        Raises
+        ------
+        ValueError
+            The autoencoder is centered.
+        TypeError
+            `autoencoder` is not a LinearAutoencoder.
+
+        Warns
+        -----
+        UserWarning
+            The dtype is float32 and the condition number of the eigenvectors is above 1e4.
+
+        Examples
+        --------
+        >>> import linmem
+        >>> sequences = [torch.randn(20, 3, dtype=torch.float64) for _ in range(5)]
+        >>> autoencoder = linmem.LinearAutoencoder(6).fit(sequences)
+        >>> layer = LRU.from_autoencoder(autoencoder)
+        >>> bool(torch.allclose(layer(sequences[0])[0], autoencoder.encode(sequences)[0]))
+        True
+        """
+        if not isinstance(autoencoder, LinearAutoencoder):
+            raise TypeError(f"autoencoder must be a fitted LinearAutoencoder, got a {type(autoencoder).__name__}.")
+        if autoencoder.center:
+            raise ValueError("autoencoder must have center=False for an LRU, got center=True. Fit it again.")
+        A, B = torch.as_tensor(autoencoder.A_), torch.as_tensor(autoencoder.B_)
+        values, vectors = torch.linalg.eig(B.double())
+        warn_of_condition(float(torch.linalg.cond(vectors)), A.dtype)
+        into = torch.linalg.solve(vectors, A.to(vectors))
+        kept = values.imag >= 0
+        values, into = values[kept], into[kept]
+        vectors = vectors[:, kept] * torch.where(values.imag > 0, 2.0, 1.0)
+        decay = values.abs().clamp(LEAST_MODULUS, LARGEST_MODULUS)
+        layer = cls(A.shape[1], len(values), len(A), batch_first=batch_first, dtype=A.dtype, device=A.device)
+        layer.log_decay.copy_((-decay.log()).log())
+        layer.log_phase.copy_(values.angle().clamp_min(LEAST_PHASE).log())
+        into = into / (1 - decay.square()).sqrt()[:, None]
+        layer.weight_xs.copy_(torch.stack([into.real, into.imag]))
+        layer.weight_sy.copy_(torch.stack([vectors.real, vectors.imag]))
+        for parameter in (layer.weight_xy, layer.bias_y):
+            nn.init.zeros_(parameter)
+        return layer
 
     def extra_repr(self) -> str:
         """Sizes of the layer."""
