@@ -65,7 +65,7 @@ PROTOCOLS = {
         (0.0, 0.0),
         (1.0, 0.5),
     ),
-    "regularized": Protocol(4, "relu", (0.15, 0.4), OWN, "tanh", (0.15, 0.4), (1.0, 0.5)),
+    "regularized": Protocol(3, "relu", (0.1, 0.3), OWN, "relu", (0.1, 0.3), (1.0, 0.5)),
 }
 DROPOUTS = ((0.0, 0.0), (0.1, 0.3), (0.2, 0.5))
 LAGS = (3, 6)
