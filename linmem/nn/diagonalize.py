@@ -136,7 +136,8 @@ def diagonalize_(layer: LMN, dense: LMN, readout: nn.Linear | None = None) -> Ei
     if readout is not None and readout.in_features != dense.memory_size:
         raise ValueError(f"readout.in_features must be memory_size={dense.memory_size}, got {readout.in_features}.")
     found = eigenbasis(dense.memory_matrix())
-    warn_of_condition(found.condition, layer.weight_xh_l0.dtype)
+    dtype: torch.dtype = layer.weight_xh_l0.dtype  # type: ignore[assignment]
+    warn_of_condition(found.condition, dtype)
     state = {name: value.double() for name, value in dense.state_dict().items() if name != "weight_mm_l0"}
     state["weight_mh_l0"] = state["weight_mh_l0"] @ found.basis
     for name in ("weight_hm_l0", "bias_m_l0"):
