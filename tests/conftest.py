@@ -1,8 +1,13 @@
-"""Before torch is imported: where there is no GPU, Triton's kernels run in its interpreter, on the CPU."""
+"""Before torch is imported: where there is no GPU, Triton's kernels run in its interpreter, on the CPU.
+
+`LINMEM_TEST_SEED=7 pytest` adds 7 to the seeds of NumPy generators and torch.manual_seed, and of hypothesis's search.
+"""
 
 import os
 from pathlib import Path
 
+import numpy as np
+import pytest
 from hypothesis import HealthCheck, settings
 
 if not Path("/dev/nvidia0").exists():
@@ -10,5 +15,17 @@ if not Path("/dev/nvidia0").exists():
 
 # The same examples in every run, however slow the machine: what hypothesis finds in a search of its own
 # (`pytest --hypothesis-profile=default`) becomes a test by its own name.
-settings.register_profile("linmem", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SEED = int(os.environ.get("LINMEM_TEST_SEED", "0"))
+settings.register_profile("linmem", derandomize=SEED == 0, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("linmem")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    if SEED:
+        import torch  # after TRITON_INTERPRET is set
+
+        config.option.hypothesis_seed = str(SEED)
+        numpy_rng, torch_seed = np.random.default_rng, torch.manual_seed
+        np.random.default_rng = lambda seed=None: numpy_rng(seed + SEED if isinstance(seed, int) else seed)
+        torch.manual_seed = lambda seed: torch_seed(seed + SEED)
