@@ -183,8 +183,16 @@ def altered(run_folder, tmp_path):
             "skip_init must be zero for data that are not piano rolls",
         ),
         (["train", "{pieces}", "--learning_rate=0"], "learning_rate must be above 0, got 0"),
-        (["train", "{pieces}", "--learning_rate=fast"], "learning_rate"),
-        (["train", "{pieces}", "--epochs=3"], "unrecognized arguments: --epochs=3"),
+        (["train", "{pieces}", "--learning_rate=fast"], "train: learning_rate must be a number, got 'fast'."),
+        (["generate", "{trained}", "--voices=many"], "voices must be an integer, got 'many'."),
+        (["train", "{pieces}", "--hiden_size=3"], "got --hiden_size=3. Did you mean --hidden_size?"),
+        (["train", "{pieces}", "--limit_norms=3"], "limit_norms must be given without a value, got '3'"),
+        (["train"], "linmem train: data must be given, got nothing. (see linmem train --help)"),
+        (["trian"], "command must be one that the help lists, got 'trian'. Did you mean train?"),
+        (
+            ["train", "{pieces}", "--epochs=3"],
+            "options must be those of the command, got --epochs=3. Did you mean --max_epochs?",
+        ),
         (["train", "{pieces}", "--model=lmu", "--channels=0"], "channels must be greater than 0, got 0"),
         (
             ["train", "{pieces}", "--model=gru", "--nonlinearity=relu"],

@@ -6,8 +6,9 @@ Bad input and lost workers end with exit status 2, an interrupt with 130. `LINME
 from __future__ import annotations
 
 import os
+import re
 import sys
-from argparse import RawDescriptionHelpFormatter
+from argparse import Action, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from inspect import signature
@@ -17,6 +18,7 @@ import torch
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from linmem.cli.commands import COMMANDS
+from linmem.cli.parse_errors import explain
 from linmem.cli.signature import add_options, call, description
 from linmem.training import data_parallel
 from linmem.training.loop import DivergenceError
@@ -61,13 +63,42 @@ def _parse(name: str, arguments: Sequence[str]) -> Namespace:
 class _Parser(ArgumentParser):
     """A parser that reports an error in one line."""
 
+    shown_name = ""  # in messages, where it is not that of the usage line
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        print(f"{self.prog.replace(' [options]', '')}: {_one_line(message or str(ex))} (see --help)", file=sys.stderr)
+        name = self.shown_name or self.prog.replace(" [options]", "")
+        text = explain(message or str(ex), [*COMMANDS, *_option_names(self)])
+        print(f"{name}: {_one_line(text)} (see {name} --help)", file=sys.stderr)
         raise SystemExit(2)
 
 
+def _option_names(parser: ArgumentParser) -> list[str]:
+    """Names of the options of a parser and of its commands, without dashes."""
+    actions = list(parser._actions)
+    for command in parser._subcommands_action._name_parser_map.values() if parser._subcommands_action else ():
+        actions += command._actions
+    return [flag.removeprefix("--") for action in actions for flag in action.option_strings if flag.startswith("--")]
+
+
 class _Help(RawDescriptionHelpFormatter, DefaultHelpFormatter):
-    """Help whose description keeps its lines."""
+    """Help whose description keeps its lines, with types and defaults in plain words."""
+
+    def _expand_help(self, action: Action) -> str:
+        text = super()._expand_help(action).replace("%%", "%")
+        return re.sub(r" \(((?:required|type: |default: ).*)\)$", _plain_details, text)
+
+
+def _plain_details(found: re.Match[str]) -> str:
+    """Words for `type: int | null, default: null`; text and what is absent need none."""
+    types = re.findall(r"type: ([^,]*)", found[1])
+    names = [_TYPE_NAMES.get(name, "") for name in (types[0].split(" | ") if types else ())]
+    default = re.findall(r"default: (.*)", found[1])
+    shown = [" or ".join(filter(None, names))] if any(names) else []
+    shown += [f"default: {value}" for value in default if value not in ("null", "False", "[]", "")]
+    return f" ({', '.join(shown)})" if shown else ""
+
+
+_TYPE_NAMES = {"int": "integer", "float": "number"}
 
 
 def parser(chosen: str) -> ArgumentParser:
@@ -77,6 +108,7 @@ def parser(chosen: str) -> ArgumentParser:
         description="Linear Memory Networks and the linear autoencoder for sequences.",
         formatter_class=_Help,
     )
+    top.shown_name = f"linmem {chosen}".rstrip()
     top.add_argument("--version", action="version", version=_version())
     commands = top.add_subcommands(required=True, dest="command")
     for name in COMMANDS:
@@ -91,6 +123,7 @@ def parser(chosen: str) -> ArgumentParser:
 def _add_shared(command: ArgumentParser, own: set[str]) -> None:
     """Add the options that every command takes, except those that it declares itself."""
     command.add_argument("--config", action="config", help="YAML file with options")
+    command._option_string_actions["--print_config"].help = "print all options as YAML and exit"
     command.add_argument("--threads", type=int, default=1, help="CPU threads")
     if "device" not in own:
         command.add_argument("--device", type=str, default="cpu", help="cpu, cuda, cuda:1, …")

@@ -91,12 +91,19 @@ def _parameters(owner: Any) -> Iterator[tuple[str, tuple[Any, inspect.Parameter,
     documented: dict[str, str] = {}
     for one in docstring_parser.parse(inspect.getdoc(owner) or "").params:
         for name in one.arg_name.split(","):
-            documented[name.strip()] = " ".join((one.description or "").split())
+            documented[name.strip()] = " ".join([*(one.description or "").split(), *_values(one)])
     hints = get_type_hints(owner.__init__ if inspect.isclass(owner) else owner, include_extras=True)
     for name, parameter in inspect.signature(owner).parameters.items():
         hint, text = hints.get(name, Any), documented.get(name, "")
         shared = _marker(hint, Help)
         yield name, (get_args(hint)[0], parameter, shared.text) if shared else (hint, parameter, text)
+
+
+def _values(documented: docstring_parser.DocstringParam) -> list[str]:
+    """The values that the type of a documented parameter lists in quotes, unless its description explains them all."""
+    values = re.findall(r'"([\w-]+)"', documented.type_name or "")
+    explained = all(f'"{value}"' in (documented.description or "") for value in values)
+    return [] if explained else [f"One of {', '.join(values)}."]
 
 
 def _marker(hint: Any, kind: type[Marker]) -> Marker | None:
