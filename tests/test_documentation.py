@@ -125,7 +125,9 @@ SHORT = {
     "bench": ("--help",),
     "demo": ("--help",),  # .ci/run runs it
 }
-NOT_RUN = re.compile(r"\b(DATA|RUN|FIT|FILE|NAME|COMMAND|DIR)\b|jsb_chorales|muse_data|reproduce capacity --force|melody\.mid")
+NOT_RUN = re.compile(
+    r"\b(DATA|RUN|FIT|FILE|NAME|COMMAND|DIR)\b|jsb_chorales|muse_data|reproduce capacity --force|melody\.mid"
+)
 
 
 @pytest.fixture(scope="session")
