@@ -40,11 +40,12 @@ lint: $(VENV)/.installed-dev
 # Known vulnerabilities of the pinned versions, and pins that are not the newest; both need the network.
 audit: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet pip-audit
-	$(BIN)/python -m pip_audit --local --progress-spinner off --skip-editable
+	$(BIN)/python -m pip_audit --strict --local --progress-spinner off --skip-editable
 	$(BIN)/python -m pip list --outdated --not-required --disable-pip-version-check
 
 # requirements-dev.lock: every package of the development environment with hashes, except torch (see its first lines).
 lock: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python tools/lock.py > requirements-dev.lock.new
 	mv requirements-dev.lock.new requirements-dev.lock
 
