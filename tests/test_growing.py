@@ -63,8 +63,8 @@ def test_each_stage_starts_from_the_best_weights_of_the_previous_one(output, mon
     ("model", "arguments", "message"),
     [
         (lambda: SequenceModel(LMN(3, 4, 5), nn.Linear(5, 3)), {"scales": 2, "epochs": 1}, "must be a MultiScaleLMN"),
-        (lambda: model_of(2), {"scales": 2, "epochs": 1}, "scales is 2 and epochs 1: more than the layer's 2"),
-        (lambda: model_of(), {"scales": 2, "epochs": 0}, "scales is 2 and epochs 0"),
+        (lambda: model_of(2), {"scales": 2, "epochs": 1}, "scales must be above the layer's 2, got 2"),
+        (lambda: model_of(), {"scales": 2, "epochs": 0}, "epochs must be at least 1, got 0"),
     ],
 )
 def test_models_that_cannot_grow_raise(model, arguments, message):

@@ -619,10 +619,10 @@ def test_repr_shows_what_differs_from_the_default():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"hidden_size": 0}, ValueError, "hidden_size must be greater than zero, got 0"),
+        ({"hidden_size": 0}, ValueError, "hidden_size must be greater than 0, got 0"),
         ({"hidden_size": ()}, ValueError, "hidden_size must be an int or a non-empty sequence"),
-        ({"memory_size": 2.5}, TypeError, "memory_size should be of type int, got: float"),
-        ({"num_layers": 0}, ValueError, "num_layers must be greater than zero"),
+        ({"memory_size": 2.5}, TypeError, "memory_size must be an int, got a float"),
+        ({"num_layers": 0}, ValueError, "num_layers must be greater than 0"),
         ({"output": "hidden"}, ValueError, "output must be one of 'memory', 'functional', got 'hidden'"),
         ({"nonlinearity": "gelu"}, ValueError, "nonlinearity must be one of 'tanh', .*got 'gelu'"),
         ({"memory": "sparse"}, ValueError, "memory must be one of 'dense', 'diagonal', got 'sparse'"),
@@ -630,7 +630,7 @@ def test_repr_shows_what_differs_from_the_default():
         ({"backend": "cudnn"}, ValueError, "backend must be one of 'auto', 'reference', .*got 'cudnn'"),
         ({"dropout": "half"}, ValueError, "dropout must be a probability.*got 'half'"),
         ({"dtype": torch.int64}, ValueError, "dtype must be a floating-point type.*got torch.int64"),
-        ({"hidden_size": None}, TypeError, "hidden_size should be of type int, got: NoneType"),
+        ({"hidden_size": None}, TypeError, "hidden_size must be an int, got a NoneType"),
     ],
 )
 def test_wrong_arguments_raise_a_clear_error(arguments, error, message):

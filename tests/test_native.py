@@ -112,11 +112,11 @@ def loop_of_a_small_layer():
     [
         ("disabled", ""),
         ("no compiler", ""),
-        ("compiler fails", "false failed with status 1"),
+        ("compiler fails", "false must exit with status 0, got 1"),
         ("compiler missing", "No such file"),
         ("unbalanced quote", "CC must be a command line, got 'gcc \"'"),
         ("cache is a file", "File exists"),
-        ("compiler hangs", "did not finish within 0.2 s"),
+        ("compiler hangs", "must finish within 0.2 s"),
     ],
 )
 def test_without_the_compiled_loops_other_engines_run(monkeypatch, cache_folder, capfd, obstacle, message):

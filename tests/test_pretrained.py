@@ -68,5 +68,5 @@ def test_bad_folders_are_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ImportError, match="must be a folder, got 'no/such'"):
         LMN.from_pretrained("no/such")
-    with pytest.raises(ValueError, match="has a configuration, got another SequenceModel"):
+    with pytest.raises(ValueError, match="to have a configuration, got another SequenceModel"):
         SequenceModel(layer, torch.nn.Linear(5, 2)).save_pretrained(tmp_path)

@@ -90,8 +90,8 @@ class SequenceModel(Pretrained, nn.Module):
         """Arguments of `linmem.nn.registry.build_model`, as JSON content."""
         if self.recipe is None:
             raise ValueError(
-                "only a model of linmem.load or linmem.nn.registry.build_model has a configuration, got another "
-                f"{type(self).__name__}. Save its state_dict instead."
+                "model must be built by linmem.load or linmem.nn.registry.build_model to have a configuration, got "
+                f"another {type(self).__name__}. Save its state_dict instead."
             )
         return self.recipe
 

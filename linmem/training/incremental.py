@@ -81,10 +81,10 @@ def train_growing(
     layer, options = model.recurrent, options or TrainingOptions()
     if not isinstance(layer, MultiScaleLMN):
         raise ValueError(f"model.recurrent must be a MultiScaleLMN, got {type(layer).__name__}.")
-    if not layer.scales < scales or epochs < 1:
-        raise ValueError(
-            f"scales is {scales} and epochs {epochs}: more than the layer's {layer.scales}, and 1, is expected"
-        )
+    if scales <= layer.scales:
+        raise ValueError(f"scales must be above the layer's {layer.scales}, got {scales}. Raise scales.")
+    if epochs < 1:
+        raise ValueError(f"epochs must be at least 1, got {epochs}. Raise epochs.")
     inputs = [x.to(layer.bias_h) for x in task.examples(splits, "train").inputs]
     stage = replace(options, max_epochs=epochs)
     histories = [train(model, splits, task, stage, progress=progress)]

@@ -17,12 +17,12 @@ def check_choice(name: str, value: str, known: Iterable[str]) -> str:
 
 
 def check_positive(**sizes: int) -> None:
-    """Raise the errors of torch's own layers unless all sizes are positive ints."""
+    """Raise the error types of torch's own layers unless all sizes are positive ints."""
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int):
-            raise TypeError(f"{name} should be of type int, got: {type(size).__name__}")
+            raise TypeError(f"{name} must be an int, got a {type(size).__name__}.")
         if size <= 0:
-            raise ValueError(f"{name} must be greater than zero, got {size}.")
+            raise ValueError(f"{name} must be greater than 0, got {size}.")
 
 
 def functional_sizes(hidden_size: int | Sequence[int]) -> tuple[int, ...]:

@@ -109,7 +109,9 @@ def _lock(path: Path) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise RuntimeError(f"another process still compiles after {SECONDS:g} s") from None
+                    raise RuntimeError(
+                        f"another process must finish compiling within {SECONDS:g} s, got no lock on {path}"
+                    ) from None
                 time.sleep(0.05)
         yield
 
@@ -156,7 +158,7 @@ def _run(command: list[str], messages: Path) -> None:
             process.wait()
             if not isinstance(error, subprocess.TimeoutExpired):
                 raise
-            raise RuntimeError(f"{command[0]} did not finish within {SECONDS:g} s") from None
+            raise RuntimeError(f"{command[0]} must finish within {SECONDS:g} s, got no result") from None
     if status != 0:
         lines = messages.read_text(encoding="utf-8", errors="replace").split("\n")
-        raise RuntimeError(f"{command[0]} failed with status {status}: {lines[0]}")
+        raise RuntimeError(f"{command[0]} must exit with status 0, got {status}: {lines[0]}")

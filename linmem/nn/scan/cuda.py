@@ -222,7 +222,7 @@ def scan(batch: Batch) -> Result:
         raise ValueError("parameters must be float32 or bfloat16 with backend='triton', got float16.")
     reason = unsupported_reason(x.device, products)
     if reason is not None:
-        raise ValueError(f"backend='triton' is not available: {reason}. Use backend='auto'.")
+        raise ValueError(f"backend must be one that runs here, got 'triton': {reason}. Use backend='auto'.")
     reason = check_kernels(x.device, products)
     if reason is not None:
         warnings.warn(f"backend='triton' runs its steps in torch, because {reason}.", stacklevel=2)

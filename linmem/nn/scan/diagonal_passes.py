@@ -5,7 +5,7 @@ product of a dense memory: 2 f p multiplications instead of (p + f)². The class
 :mod:`linmem.nn.scan.passes`. With δm_t the whole gradient of m_t and δv_t that of v_t:
 
     δv_t = (W_hmᵀ δm_t) σ'(v_t),   δm_{t-1} += W_mmᵀ δm_t + W_mhᵀ δv_t,
-    ∂W_hm = Σ δm_t h_tᵀ,   ∂W_mh = Σ δv_t m_{t-1}ᵀ,   ∂W_xh = Σ δv_t x_tᵀ.
+    ∂W_hm = Σ δm_t h_tᵀ; all others as in :mod:`linmem.nn.scan.gradient_sums`.
 
 Symbols: v the value before σ, δ a gradient; f (f') units of the first (last) functional layer, p memory units.
 """
@@ -18,6 +18,7 @@ from torch import Tensor
 from linmem.nn.scan.activations import activation
 from linmem.nn.scan.batch import Weights
 from linmem.nn.scan.chunks import Chunk
+from linmem.nn.scan.gradient_sums import GradientSums
 from linmem.nn.scan.libraries import Libraries
 from linmem.nn.scan.loops import DiagonalStep
 from linmem.nn.scan.memory import swap_pairs
@@ -63,11 +64,10 @@ class DiagonalBackward:
         deep = [linear(w.t(), None, batch) for w, _ in weights.deep]
         transposed = linear(weights.hm.t(), None, batch), linear(weights.mh.t(), None, batch)
         self.step = DiagonalStep(*transposed, own, swap_pairs(other), deep)
-        (f, p), last, zeros = weights.mh.shape, weights.hm.shape[1], weights.xh.new_zeros
+        (p, last), zeros = weights.hm.shape, weights.xh.new_zeros
         self.next_delta = zeros(0, p)  # the gradient of the memory before the next chunk
-        self.hm_grad, self.first_grad = zeros(p, last), zeros(f, p + weights.xh.shape[1])
-        self.own_grad, self.other_grad, self.bias_m_grad, self.bias_h_grad = zeros(p), zeros(p), zeros(p), zeros(f)
-        self.deep_grads = [(torch.zeros_like(w), w.new_zeros(w.shape[0])) for w, _ in weights.deep]
+        self.hm_grad, self.own_grad, self.other_grad = zeros(p, last), zeros(p), zeros(p)
+        self.sums = GradientSums(weights, libraries)
 
     def run(
         self,
@@ -85,31 +85,13 @@ class DiagonalBackward:
         deltas, delta_before = [self.slope(h) for h in layers], torch.zeros_like(memory[: chunk.sizes[0]])
         self.libraries.loop.backward_diagonal(chunk.sizes, delta_before, dm, deltas, grad_hidden, self.step)
         self.next_delta = delta_before
-        product, m_before, dv = self.libraries.product.product, chunk.memory_before(before, memory), deltas[0]
-        self.hm_grad += product(dm.t(), layers[-1])
-        self.first_grad += product(dv.t(), torch.cat([m_before, x], 1))
+        m_before = chunk.memory_before(before, memory)
+        self.hm_grad += self.libraries.product.product(dm.t(), layers[-1])
         self.own_grad += (dm * m_before).sum(0)
         self.other_grad += (dm * swap_pairs(m_before)).sum(0)
-        self.bias_m_grad += dm.sum(0)
-        self.bias_h_grad += dv.sum(0)
-        for (weight_grad, bias_grad), delta, below in zip(self.deep_grads, deltas[1:], layers[:-1], strict=True):
-            weight_grad += product(delta.t(), below)
-            bias_grad += delta.sum(0)
-        return dv
+        self.sums.add(dm, deltas, x, m_before, layers)
+        return deltas[0]
 
     def finish(self) -> tuple[Tensor, Weights]:
         """Gradients of m_0 and of all weights."""
-        weights, p = self.weights, self.weights.mh.shape[1]
-        deep = tuple(
-            (weight, None if bias is None else bias_grad)
-            for (weight, bias_grad), (_, bias) in zip(self.deep_grads, weights.deep, strict=True)
-        )
-        return self.next_delta, Weights(
-            xh=self.first_grad[:, p:],
-            mh=self.first_grad[:, :p],
-            hm=self.hm_grad,
-            mm=torch.cat([self.own_grad, self.other_grad]),
-            bias_h=None if weights.bias_h is None else self.bias_h_grad,
-            bias_m=None if weights.bias_m is None else self.bias_m_grad,
-            deep=deep,
-        )
+        return self.next_delta, self.sums.finish(self.hm_grad, torch.cat([self.own_grad, self.other_grad]))

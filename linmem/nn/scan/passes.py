@@ -17,6 +17,7 @@ from linmem.nn.scan import loops
 from linmem.nn.scan.activations import activation
 from linmem.nn.scan.batch import Weights
 from linmem.nn.scan.chunks import Chunk
+from linmem.nn.scan.gradient_sums import GradientSums
 from linmem.nn.scan.libraries import Libraries
 from linmem.nn.scan.packing import kept_rows
 
@@ -92,9 +93,7 @@ class Backward:
         self.space = new(batch, p + last)
         self.spaces = [new(batch, w.shape[1]) for w, _ in weights.deep]
         self.first = new(0, p + f)  # the first block [δm_{t-1}, δv_t] of the next chunk
-        self.memory_grad, self.first_grad = new(p, p + last).zero_(), new(f, p + weights.xh.shape[1]).zero_()
-        self.bias_m_grad, self.bias_h_grad = new(p).zero_(), new(f).zero_()
-        self.deep_grads = [(torch.zeros_like(w), w.new_zeros(w.shape[0])) for w, _ in weights.deep]
+        self.memory_grad, self.sums = new(p, p + last).zero_(), GradientSums(weights, libraries)
 
     def run(
         self,
@@ -129,30 +128,14 @@ class Backward:
         self.first = blocks[:n]
         dv, m_before = chunk.kept(blocks)[:, p:].contiguous(), chunk.memory_before(before, memory)
         dm = product(blocks[n:, p:], self.weights.mh).add_(blocks[n:, :p])
-        # two products instead of four: a product copies its operands
+        # of [W_mm, W_hm]: one product instead of two, because a product copies its operands
         self.memory_grad += product(dm.t(), torch.cat([m_before, layers[-1]], 1))
-        self.first_grad += product(dv.t(), torch.cat([m_before, x], 1))
-        self.bias_m_grad += dm.sum(0)
-        self.bias_h_grad += dv.sum(0)
-        for (weight_grad, bias_grad), delta, below in zip(self.deep_grads, deltas, layers[:-1], strict=True):
-            weight_grad += product(delta.t(), below)
-            bias_grad += delta.sum(0)
+        self.sums.add(dm, [dv, *deltas], x, m_before, layers)
         return dv
 
     def finish(self) -> tuple[Tensor, Weights]:
         """Gradients of m_0 and of all weights."""
-        weights, (f, p) = self.weights, self.weights.mh.shape
+        f, p = self.weights.mh.shape
         first_m, first_v = self.first.split([p, f], 1)
-        deep = tuple(
-            (weight, None if bias is None else bias_grad)
-            for (weight, bias_grad), (_, bias) in zip(self.deep_grads, weights.deep, strict=True)
-        )
-        return torch.addmm(first_m, first_v, weights.mh), Weights(
-            xh=self.first_grad[:, p:],
-            mh=self.first_grad[:, :p],
-            hm=self.memory_grad[:, p:],
-            mm=self.memory_grad[:, :p],
-            bias_h=None if weights.bias_h is None else self.bias_h_grad,
-            bias_m=None if weights.bias_m is None else self.bias_m_grad,
-            deep=deep,
-        )
+        weights = self.sums.finish(self.memory_grad[:, p:], self.memory_grad[:, :p])
+        return torch.addmm(first_m, first_v, self.weights.mh), weights
