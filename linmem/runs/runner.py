@@ -19,7 +19,6 @@ from linmem.nn.registry import build_model
 from linmem.nn.sequence_model import SequenceModel, parameter_count
 from linmem.nn.solved_memory import SolvedMemoryModel
 from linmem.reporting import tables
-from linmem.runs import fitted_estimator as estimators
 from linmem.runs.directory import (
     FITTED,
     HISTORY,
@@ -122,6 +121,8 @@ def run(
 
 def _run_estimator(options: RunOptions, prepared: PreparedTask, folder: Path, resume: bool, force: bool) -> Summary:
     """Fit an estimator, or load it with `resume`, and measure it on the validation split."""
+    from linmem.runs import fitted_estimator as estimators  # imports scikit-learn
+
     estimator, splits = estimators.build(options, prepared.splits), prepared.splits
     started = time.perf_counter()
     with run_directory(folder, resume=resume, force=force):
@@ -227,6 +228,8 @@ def evaluate_run(folder: Path, split: str = "test", best_by: str = "loss", devic
 
 
 def _evaluate_estimator(folder: Path, split: str) -> dict[str, Scores]:
+    from linmem.runs import fitted_estimator as estimators
+
     splits, estimator = read_options(folder).load_data(), estimators.load_estimator(folder)
     estimators.check_features(estimator, splits, folder)
     prepared = PreparedTask(splits, task_of(splits))
