@@ -1,7 +1,8 @@
 """States beyond the fitted length, and anomalies: two noisy sines of power 1, with and without lag decay.
 
 Prints the weighted error of steps 980 to 1000 relative to that of the last 20 fitted steps (1 means that states mean
-the same at ten times the length), and the AUC of `score_samples` for one injected step of 1.0 in 2,000.
+the same at ten times the length), and the AUC of `score_samples`, and of a whitened score, for one injected step of 1.0
+in 2,000.
 
     python benchmarks/any_length.py
 """
@@ -9,6 +10,7 @@ the same at ten times the length), and the AUC of `score_samples` for one inject
 from __future__ import annotations
 
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -35,13 +37,24 @@ def error_ratio(memory_size: int, decay: float, length: int) -> float:
     return float(scores[980:].mean() / scores[length - 20 : length].mean())
 
 
-def anomaly_auc(memory_size: int, seed: int) -> float:
+class AnomalyAuc(NamedTuple):
+    """AUC of two scores."""
+
+    plain: float  # score_samples
+    whitened: float  # plus the states, each unit relative to its mean square on the fitted data
+
+
+def anomaly_auc(memory_size: int, seed: int) -> AnomalyAuc:
     """AUC of one step raised by 1.0, γ = 0.9."""
     stream, labels = sines(2000, seed), np.zeros(2000, dtype=bool)
     stream[1234] += 1.0
     labels[1234] = True
-    scores = LinearAutoencoder(memory_size, lag_decay=0.9).fit([sines(1000, seed)]).score_samples([stream])
-    return float(roc_auc_score(labels, scores[0]))
+    fitted = [sines(1000, seed)]
+    autoencoder = LinearAutoencoder(memory_size, lag_decay=0.9).fit(fitted)
+    before, scores = autoencoder.score_samples(fitted)[0], autoencoder.score_samples([stream])[0]
+    usual, states = np.square(autoencoder.encode(fitted)[0]).mean(0), autoencoder.encode([stream])[0]
+    whitened = scores / before.mean() + (np.square(states) / usual).sum(1)
+    return AnomalyAuc(float(roc_auc_score(labels, scores)), float(roc_auc_score(labels, whitened)))
 
 
 def main() -> None:
@@ -54,9 +67,13 @@ def main() -> None:
         for p in (4, 10, 30)
     ]
     print(tables.markdown(rows, dict.fromkeys(("γ = 1.0", "γ = 0.9", "γ = 0.8"), 3)))
-    found = {p: [anomaly_auc(p, seed) for seed in range(5)] for p in (4, 10)}
-    rows = [{"p": p, "least AUC": min(values), "greatest AUC": max(values)} for p, values in found.items()]
-    print("\n" + tables.markdown(rows, {"least AUC": 3, "greatest AUC": 3}))
+    columns = ("least AUC", "greatest AUC", "least AUC, whitened", "greatest AUC, whitened")
+    rows = []
+    for p in (4, 10, 20):
+        plain, whitened = zip(*(anomaly_auc(p, seed) for seed in range(5)), strict=True)
+        values = (min(plain), max(plain), min(whitened), max(whitened))
+        rows.append({"p": p} | dict(zip(columns, values, strict=True)))
+    print("\n" + tables.markdown(rows, dict.fromkeys(columns, 3)))
 
 
 if __name__ == "__main__":

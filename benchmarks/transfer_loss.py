@@ -131,7 +131,8 @@ def transferred(
         "bound": ae.optimal_error_,
     }
     if fine_tune:
-        tuned = train_on_examples(model, task, training, valid, options)
+        state = checkpoint.with_name(f"{checkpoint.stem}_{decay:g}_tuned.safetensors")
+        tuned = train_on_examples(model, task, training, valid, options, checkpoint=state)
         found |= {"fine_tuned": tuned.best.valid_loss, "epochs": len(tuned.epochs), "best_epoch": tuned.best_epoch}
     return found
 
@@ -155,10 +156,15 @@ def search(options: argparse.Namespace) -> None:
             "network": name,
             "valid NLL": run.get("unfolded", run.get("nll")),
             "epochs": run.get("unfolded_epochs", run.get("epochs")),
+            "transferred, γ = 0.5": run.get("transferred"),
         }
         for name, run in found.items()
     ]
-    print(tables.markdown(sorted(rows, key=lambda row: row["valid NLL"]), {"valid NLL": 3, "epochs": 0}))
+    print(
+        tables.markdown(
+            sorted(rows, key=lambda row: row["valid NLL"]), {"valid NLL": 3, "epochs": 0, "transferred, γ = 0.5": 3}
+        )
+    )
 
 
 def spread(values: list[float]) -> str:

@@ -77,7 +77,8 @@ class LinearAutoencoder(FittedAutoencoder, ClassNamePrefixFeaturesOutMixin, Tran
     training_error_ : float
         The relative reconstruction error on the sequences of `fit`.
     unweighted_optimal_error_, unweighted_error_ : float
-        Bound and error on the same lags if all of them count equally. With γ = 1 equal to the two above.
+        Bound and error on the same lags if all of them count equally. With γ = 1 equal to the two above. The bound is
+        NaN for streams and shards with K·a above 8000, where it would take as many passes over the data as the fit.
     memory_size_, lags_, n_features_in_ : int
         `lags_` is L: the longest length seen in `fit`, or K if that is less.
     solver_ : str
