@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+PROTOCOLS = ("paper", "fair")
+
 
 def reproduce(
     name: str | None = None,
@@ -12,6 +14,8 @@ def reproduce(
     grid: str | None = None,
     seed: int | None = None,
     force: bool = False,
+    protocol: str | None = None,
+    dry_run: bool = False,
 ) -> None:
     """Reproduce a published table or figure, ours beside theirs; without a name, list the experiments.
 
@@ -27,6 +31,11 @@ def reproduce(
         Seed of everything random; by default that of the existing results.
     force : bool
         Compute again.
+    protocol : str
+        For table2: paper, L18's own protocol, or fair, one search for all models; by default the plain and the
+        regularized one. The records are those of table2_paper and table2_fair.
+    dry_run : bool
+        Print the runs of the searches and their cost in core-hours, and compute nothing else.
 
     Examples
     --------
@@ -35,9 +44,19 @@ def reproduce(
         linmem reproduce table1
     """
     from linmem.experiments.harness import reproduce as experiments
+    from linmem.experiments.harness.plan import plan_table
 
     folder = Path(out)
-    if name is None:
+    if protocol is not None:
+        if name != "table2" or protocol not in PROTOCOLS:
+            given = f"{name!r} with protocol {protocol!r}"
+            raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)} with the name table2, got {given}.")
+        name = f"{name}_{protocol}"
+    if dry_run:
+        if name is None:
+            raise ValueError("name must be an experiment with dry_run, got none. Name one.")
+        print(plan_table(name, grid, seed or 0))
+    elif name is None:
         print(experiments.list_experiments(folder, check_code=True))
     else:
         print(experiments.reproduce(name, folder, grid=grid, seed=seed, force=force, progress=True))

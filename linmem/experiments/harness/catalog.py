@@ -8,6 +8,7 @@ An experiment is a module of `linmem.experiments` that reproduces one published 
     run       yields one dictionary of measurements per record; intermediate work goes to the folder `work`
     show      returns Markdown tables and writes figures to `folder`, from such dictionaries alone
     targets   states what the experiment tests, and evaluates it on such dictionaries
+    plan      only where searches are long: the training runs of a configuration, by data set and model
 
 To add one, write the module and add its name here.
 """
@@ -27,6 +28,8 @@ from linmem.experiments.harness.targets import Target
 EXPERIMENTS = (
     "table1",
     "table2",
+    "table2_paper",
+    "table2_fair",
     "figure3",
     "parameters",
     "capacity",

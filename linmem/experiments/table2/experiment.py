@@ -26,10 +26,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from linmem import data
-from linmem.experiments.harness.jobs import run_job
+from linmem.experiments.harness.jobs import job_name, run_job
 from linmem.experiments.harness.summarize import Result
 from linmem.experiments.harness.test_reads import read_test
 from linmem.experiments.harness.training import shared_runs, train_all
@@ -52,10 +52,7 @@ def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
     folder = shared_runs(work)
     for part in config.parts:
         head = {"set": part.data, "protocol": part.protocol}
-        yield head | {
-            "row": "persistence",
-            "test": run_job(work, f"persistence-{part.data}", partial(_persistence, part.data)),
-        }
+        yield head | {"row": "persistence", "test": persistence(part.data, work)}
         source = _choosing_part(part, config.parts)
         chosen, rows = _choose(source, seed, folder), search_spaces(part)
         final = {
@@ -64,26 +61,52 @@ def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
             if row == SMALL_LMN or row in rows
             for s in range(seed, seed + part.seeds)
         }
-        done = _train(final.values(), folder)  # two rows may have chosen the same run
-        outcomes = {case: done[options] for case, options in final.items()}
-        jobs = {one.name: partial(_test, row, part.data, folder / one.name) for (row, _), one in outcomes.items()}
-        tested = run_jobs(work, jobs)
-        for (row, s), one in outcomes.items():
-            summary = _summary(one, folder / one.name)
-            yield head | {
-                "row": row,
-                "trials": chosen[row][1],
-                "chosen_on": source.data,
-                "seed": s,
-                "model": asdict(one.options.model),
-                "training": asdict(one.options.training),
-                "pretraining": asdict(one.options.pretraining),
-                "parameters": summary["parameters"],
-                "epochs": summary["epochs"],
-                "diverged": one.loss is None,
-                "valid": summary["scores"],
-                "test": tested[one.name],
-            }
+        counts = {row: count for row, (_, count) in chosen.items()}
+        for result in evaluate_chosen(final, counts, folder, work):
+            yield head | {"chosen_on": source.data} | result
+
+
+def evaluate_chosen(
+    final: Mapping[tuple[str, int], RunOptions], trials: Mapping[str, int], folder: Path, work: Path
+) -> Iterator[Result]:
+    """Train the chosen options of every row and seed, and yield their scores on valid and test.
+
+    Parameters
+    ----------
+    final : mapping from (row, seed) to RunOptions
+    trials : mapping from row to int
+        Number of trials that the options were chosen from.
+    folder : Path
+        Holds the training runs.
+    work : Path
+        Keeps the scores on test, which is read once for every run.
+    """
+    if not final:
+        return
+    done = train_runs(final.values(), folder)  # two rows may have chosen the same run
+    outcomes = {case: done[options] for case, options in final.items()}
+    jobs = {one.name: partial(test_run, row, one.options.data, folder / one.name) for (row, _), one in outcomes.items()}
+    tested = run_jobs(work, jobs)
+    for (row, _), one in outcomes.items():
+        yield describe_run(row, trials[row], one, folder) | {"test": tested[one.name]}
+
+
+def describe_run(row: str, trials: int, one: Outcome, folder: Path) -> Result:
+    """Return options, size, epochs and scores on valid of a run that was chosen among `trials`."""
+    summary = summarize_run(one, folder / one.name)
+    return {
+        "row": row,
+        "trials": trials,
+        "seed": one.options.training.seed,
+        "model": asdict(one.options.model),
+        "training": asdict(one.options.training),
+        "pretraining": asdict(one.options.pretraining),
+        "parameters": summary["parameters"],
+        "epochs": summary["epochs"],
+        "best_epoch": summary.get("best_epoch"),
+        "diverged": one.loss is None,
+        "valid": summary["scores"],
+    }
 
 
 def _choosing_part(part: Part, parts: Sequence[Part]) -> Part:
@@ -94,28 +117,32 @@ def _choosing_part(part: Part, parts: Sequence[Part]) -> Part:
 
 def _choose(part: Part, seed: int, folder: Path) -> dict[str, tuple[Outcome, int]]:
     """Return the best trial on valid of every row, and the number of trials; and the best small pretrained LMN-B."""
-    plans = {
-        row: [_adapt(o, part, seed) for o in space.plan(part.data, one)] for row, one in search_spaces(part).items()
-    }
-    done = _train([options for plan in plans.values() for options in plan], folder)
+    plans = plan_runs(part, seed)
+    done = train_runs([options for plan in plans.values() for options in plan], folder)
     trials = {row: [done[options] for options in plan] for row, plan in plans.items()}
-    chosen = {row: (min(outcomes, key=_loss), len(outcomes)) for row, outcomes in trials.items()}
+    chosen = {row: (min(outcomes, key=loss_of), len(outcomes)) for row, outcomes in trials.items()}
     allowed = chosen["LSTM"][0].result["parameters"] / 5
     small = [one for one in trials["pret-LMN-B"] if one.result["parameters"] <= allowed]
     if small:
-        chosen[SMALL_LMN] = min(small, key=_loss), len(small)
+        chosen[SMALL_LMN] = min(small, key=loss_of), len(small)
     return chosen
 
 
-def _train(plan: Iterable[RunOptions], folder: Path) -> dict[RunOptions, Outcome]:
+def plan_runs(part: Part, seed: int) -> dict[str, list[RunOptions]]:
+    """Return the trials of every row of a part."""
+    spaces = search_spaces(part)
+    return {row: [_adapt(o, part, seed) for o in space.plan(part.data, one)] for row, one in spaces.items()}
+
+
+def train_runs(plan: Iterable[RunOptions], folder: Path) -> dict[RunOptions, Outcome]:
     return {one.options: one for one in train_all(list(dict.fromkeys(plan)), folder, may_diverge=True)}
 
 
-def _loss(one: Outcome) -> float:
+def loss_of(one: Outcome) -> float:
     return math.inf if one.loss is None else one.loss  # None: it diverged
 
 
-def _summary(one: Outcome, folder: Path) -> Mapping[str, Any]:
+def summarize_run(one: Outcome, folder: Path) -> Mapping[str, Any]:
     """Return the summary of a run; of one that diverged, that of its best epoch before."""
     if one.loss is not None:
         return one.result
@@ -132,7 +159,7 @@ def _adapt(options: RunOptions, part: Part, seed: int) -> RunOptions:
     return replace(options, data=part.data, training=training)
 
 
-def _test(row: str, name: str, folder: Path) -> Result:
+def test_run(row: str, name: str, folder: Path) -> Result:
     """Return a run's test scores at its epoch of best NLL on valid, and its accuracy at its epoch of best accuracy."""
 
     def evaluate(best_by: str) -> FrameScores:
@@ -144,5 +171,11 @@ def _test(row: str, name: str, folder: Path) -> Result:
     return asdict(by_loss) | {"accuracy_of_its_best_epoch": by_accuracy.accuracy}
 
 
-def _persistence(name: str) -> Result:
-    return read_test(lambda: asdict(runner.baseline_scores(data.load(name), "test")[1]), model="persistence", data=name)
+def persistence(name: str, work: Path) -> Result:
+    """Return the test scores of a copy of the last frame; they are kept in `work`."""
+
+    def evaluate() -> Result:
+        return asdict(runner.baseline_scores(data.load(name), "test")[1])
+
+    job = partial(read_test, evaluate, model="persistence", data=name)
+    return cast(Result, run_job(work, f"persistence-{job_name(name)}", job))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,7 +47,7 @@ class Config:
     parts: tuple[Part, ...]
 
 
-_SMOKE = Part(
+SMOKE = Part(
     "chorales",
     "plain",
     units=(4,),
@@ -67,7 +68,7 @@ _SEARCHED = replace(
 _TRANSFERRED = replace(_LARGE, protocol="plain", seeds=1, chosen_on="jsb_chorales")
 _EPOCHS = {"piano_midi": 60, "nottingham": 50, "muse_data": 25}
 _SEEDS = {"piano_midi": 3, "nottingham": 3, "muse_data": 1}
-_PAPER = Part(
+PAPER = Part(
     "",
     "",
     units=(50, 100, 250, 500, 750),
@@ -80,7 +81,7 @@ _PAPER = Part(
 )
 
 GRIDS = {
-    "smoke": Config((_SMOKE, replace(_SMOKE, protocol="regularized", lmn_sizes=((4, 5),)))),
+    "smoke": Config((SMOKE, replace(SMOKE, protocol="regularized", lmn_sizes=((4, 5),)))),
     "small": Config(
         (
             Part("jsb_chorales", "plain", lmn_sizes=((50, 100), (100, 250))),
@@ -89,7 +90,7 @@ GRIDS = {
             *(replace(_TRANSFERRED, data=name, max_epochs=n) for name, n in _EPOCHS.items()),
         )
     ),
-    "paper": Config(tuple(replace(_PAPER, data=name, protocol=protocol) for protocol in PROTOCOLS for name in SETS)),
+    "paper": Config(tuple(replace(PAPER, data=name, protocol=protocol) for protocol in PROTOCOLS for name in SETS)),
 }
 
 
@@ -102,6 +103,8 @@ def search_spaces(part: Part) -> dict[str, space.Space]:
         "pretrain_epochs": part.pretrain_epochs,
         "output_bias_init": part.output_bias_init,
     }
+    if part.protocol == "paper":
+        return {row: one for row, one in _as_published(part, options).items() if row not in part.excluded_rows}
     if part.protocol == "plain":
         spaces = space.table2_rows(part.units, part.lmn_sizes, weight_decay=part.weight_decay, **options)
     else:
@@ -114,3 +117,16 @@ def search_spaces(part: Part) -> dict[str, space.Space]:
         pretraining = {"lags": 4, "unfolded_nonlinearity": "relu", "memory_decay": part.memory_decay}
         spaces["pret-LMN-B"] = {**spaces["pret-LMN-B"], **pretraining}
     return {row: one for row, one in spaces.items() if row not in part.excluded_rows}
+
+
+def _as_published(part: Part, options: Mapping[str, Any]) -> dict[str, space.Space]:
+    """Return L18's search spaces: one Adam rate for all weights, torch's initialization, tanh, L2 and all sizes."""
+    published = {**options, "learning_rate": 1e-3, "memory_lr_scale": 1.0, "nonlinearity": "tanh"}
+    published |= {"output_bias_init": "default", "weight_decay": part.weight_decay}
+    spaces = space.table2_rows(part.units, part.lmn_sizes, **published)
+    del spaces["RNN-RBM"]  # B12's figures
+    spaces["LSTM"] = {**spaces["LSTM"], "forget_bias": (0.0, 1.0)}
+    for row in ("LMN-A", "LMN-B", "pret-LMN-B"):
+        spaces[row] = {**spaces[row], "weight_init": "uniform"}
+    spaces["pret-LMN-B"] = {**spaces["pret-LMN-B"], "lags": 10, "unfolded_nonlinearity": "selu", "memory_decay": 1.0}
+    return spaces

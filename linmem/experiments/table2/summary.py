@@ -18,8 +18,14 @@ def show(results: Results, folder: Path) -> str:
     return "\n\n".join(
         f"**{name}, {protocol} protocol**{_choice(part)}\n\n"
         + tables.markdown([_row(row, group) for row, group in group_by(part, "row").items()])
+        + _others(name)
         for (name, protocol), part in group_by(results, "set", "protocol").items()
     )
+
+
+def _others(name: str) -> str:
+    known = ", ".join(f"{model} {nll:.2f}" for model, nll in published.OTHERS.get(name, {}).items())
+    return f"\n\nPublished NLL of other networks: {known}." if known else ""
 
 
 def _choice(part: Results) -> str:
@@ -49,4 +55,8 @@ def _row(row: str, group: Group) -> Result:
 
 def _size(result: Mapping[str, Any]) -> str:
     model = result["model"]
-    return f"{model['hidden_size']}, {model['memory_size']}" if "LMN" in result["row"] else str(model["hidden_size"])
+    return (
+        f"{model['hidden_size']}, {model['memory_size']}"
+        if "LMN" in result["row"] or result["row"] == "solved"
+        else str(model["hidden_size"])
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import mean
 
 from linmem.experiments.harness.summarize import Group, Results, column, group_by
@@ -14,15 +14,15 @@ LMNS = ("LMN-A", "LMN-B", "pret-LMN-B")
 Rows = Mapping[str, Group]  # results by row
 
 
-def targets(results: Results) -> list[Target]:
+def targets(results: Results, protocols: Sequence[str] = PROTOCOLS) -> list[Target]:
     """State the targets of every set and protocol, also of those that were not run, and of all together."""
     measured = {part: group_by(group, "row") for part, group in group_by(results, "set", "protocol").items()}
-    known: dict[tuple[str, str], Rows] = {(name, p): {} for p in PROTOCOLS for name in published.ACCURACY}
+    known: dict[tuple[str, str], Rows] = {(name, p): {} for p in protocols for name in published.ACCURACY}
     parts = measured if measured and not measured.keys() & known.keys() else known | measured
     gains = [gain for rows in parts.values() if (gain := _gain(rows)) is not None]
     return [
         *(target for (name, protocol), rows in parts.items() for target in _order(rows, name, protocol)),
-        _ahead_of_persistence({name: rows for (name, protocol), rows in parts.items() if protocol == "regularized"}),
+        _ahead_of_persistence(protocols[-1], {name: rows for (name, p), rows in parts.items() if p == protocols[-1]}),
         Target(
             "On some set a pretrained LMN-B with at most a fifth of the LSTM's parameters is ahead in accuracy",
             "≥ 3.7 points",
@@ -53,7 +53,7 @@ def _order(rows: Rows, name: str, protocol: str) -> list[Target]:
     return found
 
 
-def _ahead_of_persistence(parts: Mapping[str, Rows]) -> Target:
+def _ahead_of_persistence(protocol: str, parts: Mapping[str, Rows]) -> Target:
     """The best LMN on valid against the copy of the last frame, on every set."""
     found, ahead = [], []
     for name, rows in parts.items():
@@ -62,7 +62,7 @@ def _ahead_of_persistence(parts: Mapping[str, Rows]) -> Target:
             found.append(f"{name} {ours:.2f}, {copied:.2f}")
             ahead.append(ours > copied)
     reached = False if not all(ahead) else True if len(ahead) == len(parts) else None
-    statement = "regularized protocol: accuracy of the best LMN on valid above persistence's, %"
+    statement = f"{protocol} protocol: accuracy of the best LMN on valid above persistence's, %"
     return Target(statement, f"on {', '.join(parts)}", "; ".join(found) or "–", reached if ahead else None)
 
 

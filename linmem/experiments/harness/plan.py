@@ -1,0 +1,78 @@
+"""The plan of an experiment's searches with their cost in core-hours, measured by one epoch of training per model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from linmem.experiments.harness.catalog import default_grid, load_experiment
+from linmem.experiments.harness.training import read_history
+from linmem.reporting import tables
+from linmem.runs import runner
+from linmem.runs.options import RunOptions
+
+HOUR, EPOCHS = 3600.0, 100
+
+
+def plan_table(name: str, grid: str | None = None, seed: int = 0) -> str:
+    """Return a Markdown table of the training runs of an experiment's searches and of their cost; test is not read.
+
+    One run per data set and model, of the middle size, is trained for one epoch.
+
+    Raises
+    ------
+    ValueError
+        The experiment has no plan, or the grid is unknown.
+    """
+    experiment = load_experiment(name)
+    grid = grid or default_grid(experiment)
+    plan = getattr(experiment, "plan", None)
+    if plan is None:
+        raise ValueError(f"name must be an experiment with a plan of its runs, got {name!r}. Run it without dry_run.")
+    if grid not in experiment.GRIDS:
+        raise ValueError(f"grid must be one of {', '.join(experiment.GRIDS)}, got {grid!r}. Choose one of these.")
+    rows: list[dict[str, Any]] = [
+        _row(data, row, runs) for (data, row), runs in plan(experiment.GRIDS[grid], seed).items()
+    ]
+    total = {key: sum(row[key] for row in rows) for key in rows[0] if key.startswith(("runs", "core-hours"))}
+    rows.append({"set": "all", "model": "", "runs": 0, "CPU s once": None, "CPU s per epoch": None} | total)
+    text = "Core-hours at this machine's speed now, without the other seeds of the chosen runs:"
+    return f"{text}\n\n{tables.markdown(rows, words=('model',))}"
+
+
+def _row(data: str, row: str, runs: Sequence[RunOptions]) -> dict[str, Any]:
+    once, per_epoch = measure_epoch(
+        sorted(runs, key=lambda one: (one.model.hidden_size, one.model.memory_size))[len(runs) // 2]
+    )
+    limits = sum(options.training.max_epochs for options in runs)
+    return {
+        "set": data,
+        "model": row,
+        "runs": len(runs),
+        "CPU s once": once,
+        "CPU s per epoch": per_epoch,
+        f"core-hours at {EPOCHS} epochs": len(runs) * (once + EPOCHS * per_epoch) / HOUR,
+        "core-hours at the limit of epochs": (len(runs) * once + limits * per_epoch) / HOUR,
+    }
+
+
+class Cost(NamedTuple):
+    """CPU seconds of a run: once, for loading, validation, the solver and an epoch of pretraining; and per epoch."""
+
+    once: float
+    per_epoch: float
+
+
+def measure_epoch(options: RunOptions) -> Cost:
+    """Train a run for one epoch and return its cost."""
+    short = replace(options.training, max_epochs=1)
+    options = replace(options, training=short, pretraining=replace(options.pretraining, pretrain_epochs=1))
+    with TemporaryDirectory() as folder:
+        began = time.process_time()
+        runner.run(options, Path(folder) / "run")
+        per_epoch = read_history(Path(folder) / "run").epochs[0]["cpu_seconds"]
+        return Cost(time.process_time() - began - per_epoch, per_epoch)

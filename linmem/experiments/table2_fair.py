@@ -1,0 +1,98 @@
+"""Table 2 under one protocol for all models: a random search with the same trials for each, and two comparisons.
+
+Every model is trained with the same random trials (`linmem.experiments.table2.fair`): learning rate, number of
+weights, dropout, L2, skip connection and transposition, and the axes that only some models have: nonlinearity, forget
+bias, ratio of memory to functional units, rate of W_mm, lag decay. All share the batch size, gradient clipping at
+0.25, averaged weights and early stopping; no trial is pruned otherwise. Valid chooses by NLL, once among all trials
+("best of each") and once among those with at most 50,000 weights. Only when every model of a set is chosen are the
+chosen options trained with the other seeds, and test is read.
+
+A solved memory's matrices count as weights in the limits, though they are not trained. A pretrained LMN-B trains an
+unfolded network first, which costs time that the others do not have. Grid "small" is the search on JSB alone with 4
+trials of at most 100 epochs, chosen and shown on valid; it does not read test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from linmem.experiments.harness.summarize import Result
+from linmem.experiments.harness.training import shared_runs, with_seed
+from linmem.experiments.table2.experiment import describe_run, evaluate_chosen, loss_of, persistence, train_runs
+from linmem.experiments.table2.fair import Search, plan_runs, weight_count
+from linmem.experiments.table2.summary import show
+from linmem.experiments.table2.targets import targets as targets_of_protocols
+from linmem.runs.options import RunOptions
+from linmem.runs.sweep.run_sweep import Outcome
+
+TITLE = "Table 2 under one protocol for all models"
+SMALL = 50_000  # weights of the second comparison
+PROTOCOLS = ("fair, at most 50,000 weights", "fair, best of each")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The searches, one per data set."""
+
+    searches: tuple[Search, ...]
+
+
+GRIDS = {
+    "smoke": Config((Search("chorales:8:4:4", 2, 1, 1, 1, 1, weights=(12_500, 60_000)),)),
+    "small": Config((Search("jsb_chorales", 4, 0, 100),)),
+    "paper": Config(
+        (
+            Search("jsb_chorales", 16, 3, 400),
+            Search("piano_midi", 8, 3, 200, truncate=200),
+            Search("nottingham", 4, 3, 200, truncate=200),
+            Search("muse_data", 3, 1, 100, truncate=200),
+        )
+    ),
+}
+targets = partial(targets_of_protocols, protocols=PROTOCOLS)
+
+
+def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
+    """Persistence, then one result per comparison, model and seed, for every data set."""
+    folder = shared_runs(work)
+    for search in config.searches:
+        trials = search_all(search, seed, folder)
+        persistent = {"row": "persistence", "test": persistence(search.data, work)} if search.seeds else None
+        for protocol, limit in zip(PROTOCOLS, (SMALL, None), strict=True):
+            head = {"set": search.data, "protocol": protocol}
+            if persistent:
+                yield head | persistent
+            allowed = {row: within(outcomes, limit) for row, outcomes in trials.items()}
+            chosen = {row: min(outcomes, key=loss_of) for row, outcomes in allowed.items() if outcomes}
+            seeds = range(seed, seed + search.seeds)
+            final = {(row, s): with_seed(best.options, s) for row, best in chosen.items() for s in seeds}
+            counts = {row: len(outcomes) for row, outcomes in allowed.items()}
+            for row, best in chosen.items() if not search.seeds else ():
+                yield head | describe_run(row, counts[row], best, folder)
+            for result in evaluate_chosen(final, counts, folder, work):
+                yield head | result
+
+
+def search_all(search: Search, seed: int, folder: Path) -> dict[str, list[Outcome]]:
+    """Train every trial of every model, the first trial of all models first; test is not read."""
+    plans = plan_runs(search, seed)
+    done: dict[RunOptions, Outcome] = {}
+    for trial in zip(*plans.values(), strict=True):
+        done |= train_runs(trial, folder)
+    return {row: [done[options] for options in runs] for row, runs in plans.items()}
+
+
+def within(outcomes: list[Outcome], weights: int | None) -> list[Outcome]:
+    """Return the runs with at most so many weights; all for None."""
+    return [one for one in outcomes if weights is None or weight_count(one.options.model) <= weights]
+
+
+def plan(config: Config, seed: int) -> Mapping[tuple[str, str], list[RunOptions]]:
+    """Return the training runs of the search, by data set and row; those of other seeds follow the choice."""
+    return {(one.data, row): runs for one in config.searches for row, runs in plan_runs(one, seed).items()}
+
+
+__all__ = ["GRIDS", "TITLE", "plan", "run", "show", "targets"]
