@@ -85,7 +85,16 @@ def test_the_listing_says_what_was_run(results, tmp_path):
     assert reproduce.list_experiments(tmp_path).count("not run") == len(EXPERIMENTS)
 
 
-READERS = {"table1", "table2", "encoding", "reconstruction", "smnist", "psmnist"}  # experiments that evaluate test
+READERS = {
+    "table1",
+    "table2",
+    "table2_paper",
+    "table2_fair",
+    "encoding",
+    "reconstruction",
+    "smnist",
+    "psmnist",
+}  # experiments that evaluate test
 
 
 def test_every_reading_of_the_test_split_is_recorded_and_counted(results):

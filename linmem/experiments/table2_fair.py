@@ -30,6 +30,7 @@ from linmem.runs.sweep.run_sweep import Outcome
 
 TITLE = "Table 2 under one protocol for all models"
 SMALL = 50_000  # weights of the second comparison
+SMOKE_ROWS = ("LSTM", "LMN-B", "pret-LMN-B", "solved")
 PROTOCOLS = ("fair, at most 50,000 weights", "fair, best of each")
 
 
@@ -41,7 +42,7 @@ class Config:
 
 
 GRIDS = {
-    "smoke": Config((Search("chorales:8:4:4", 2, 1, 1, 1, 1, weights=(12_500, 60_000)),)),
+    "smoke": Config((Search("chorales:8:4:4", 2, 1, 1, 1, 1, weights=(12_500, 60_000), rows=SMOKE_ROWS),)),
     "small": Config((Search("jsb_chorales", 4, 0, 100),)),
     "paper": Config(
         (

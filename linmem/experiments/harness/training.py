@@ -76,17 +76,20 @@ def train_all(
 def _keep_trials(outcomes: Sequence[Outcome], folder: Path) -> None:
     """Add all runs, also those that a search did not choose, to `trials/` beside the work folder.
 
-    Each line has options, state, validation loss, and the summary of the run: scores on valid, epochs and seconds.
+    Each line has the fingerprint of the code that trains, options, state, validation loss, and the summary of the run:
+    scores on valid, epochs and seconds.
     """
     work = next((parent for parent in folder.parents if parent.name == WORK), None)
     if work is None:
         return
     path = work.parent / TRIALS / f"{'-'.join(folder.relative_to(work).parts)}.jsonl"
     path.parent.mkdir(exist_ok=True)
+    code = code_fingerprint("linmem.runs.runner")
     trials = {row["name"]: row for row in read_lines(path)} if path.exists() else {}
     for one in outcomes:
         loss = {"state": one.state, "valid_loss": one.loss}
-        trials[one.name] = {"name": one.name, "options": asdict(one.options)} | loss | {"summary": one.result}
+        options = {"name": one.name, "code": code, "options": asdict(one.options)}
+        trials[one.name] = options | loss | {"summary": one.result}
     write_text(path, "".join(json.dumps(row) + "\n" for row in trials.values()))
 
 

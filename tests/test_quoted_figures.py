@@ -1,0 +1,116 @@
+"""Every figure of an experiment that README and docs/reproduction.md quote is found in results/.
+
+The findings of docs/reproduction.md name their experiment; numbers with decimals must be numbers of that experiment's
+tables, to the decimals quoted. README's table is compared cell by cell. README's tables of the demo and of speed come
+from `make demo` and the benchmarks, which keep no records here.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from linmem.experiments.table2 import published
+
+ROOT = Path(__file__).parent.parent
+RESULTS, PAGE, README = ROOT / "results", ROOT / "docs" / "reproduction.md", ROOT / "README.md"
+SETS = ("jsb_chorales", "piano_midi", "nottingham", "muse_data")  # the columns of README's table
+ROWS = {
+    "persistence": "persistence",
+    "LSTM": "LSTM",
+    "LMN-A": "LMN-A",
+    "LMN-B": "LMN-B",
+    "pretrained LMN-B": "pret-LMN-B",
+    "pretrained LMN-B, small": "pret-LMN-B, a fifth",
+}
+pytestmark = pytest.mark.skipif(not RESULTS.is_dir(), reason="only a checkout has the kept results")
+
+
+def findings():
+    """Experiment and text of every finding."""
+    text = PAGE.read_text()
+    text = text[text.index("## Findings") : text.index("## Sweeps")]
+    return [(re.match(r"\*\*`(\w+)`", one)[1], one) for one in re.split(r"\n- (?=\*\*`)", text)[1:]]
+
+
+def quoted(text):
+    """Numbers with decimals in a text, as they are written."""
+    return re.findall(r"(?<![\w.^])\d[\d,]*\.\d+(?![\d.])", text)
+
+
+def cells(line):
+    """Cells of a line of a Markdown table."""
+    return [cell.strip().strip("*") for cell in line.strip().strip("|").split("|")]
+
+
+def as_number(text):
+    """The number of a cell, the mean of `mean ± deviation`."""
+    return float(text.split(" ")[0].replace(",", ""))
+
+
+def shown(name):
+    """All numbers of an experiment's tables, and how far each error lies above the bound of its row, in per cent."""
+    text = (RESULTS / f"{name}.md").read_text()
+    numbers = [as_number(one) for one in re.findall(r"(?<![\w.])\d[\d,]*(?:\.\d+)?", text)]
+    for table in text.split("\n\n"):
+        head, *rows = [cells(line) for line in table.splitlines() if line.startswith("| ")] or [[]]
+        if "bound" in head:
+            place = head.index("bound")
+            numbers += [100 * (as_number(cell) / as_number(row[place]) - 1) for row in rows for cell in row[1:]]
+    return numbers
+
+
+def is_found(number, numbers):
+    """Whether a number is among others to its decimals; these are rounded themselves."""
+    half = 0.5 * 10.0 ** -len(number.partition(".")[2])
+    return any(abs(other - as_number(number)) <= half * (1 + 1e-9) for other in numbers)
+
+
+@pytest.mark.parametrize("index", range(len(findings())) if PAGE.exists() and RESULTS.is_dir() else [])
+def test_every_figure_of_a_finding_is_in_the_tables_of_its_experiment(index):
+    name, text = findings()[index]
+    numbers = shown(name)
+    missing = [number for number in quoted(text) if not is_found(number, numbers)]
+    assert not missing, f"{name}: {missing}"
+
+
+def test_a_figure_that_was_not_measured_is_noticed():
+    numbers = shown("table2")
+    assert is_found("35.26", numbers)
+    assert not is_found("35.27", numbers)
+    assert quoted("pretrained LMN-B 35.26 % and 8.252 nats, 47,888 parameters, 10^-2.9") == ["35.26", "8.252", "2.9"]
+    assert len([number for _, text in findings() for number in quoted(text)]) > 100
+
+
+def measured():
+    """Cells of results/table2.md under the regularized protocol, by set, row and column."""
+    found = {}
+    for part in (RESULTS / "table2.md").read_text().split("\n\n**")[1:]:
+        title, _, table = part.partition("\n\n")
+        columns, *rows = [cells(line) for line in table.split("\n\n")[0].splitlines() if line.startswith("| ")]
+        found[title.split("**")[0]] = {row[0]: dict(zip(columns, row, strict=True)) for row in rows}
+    return {name: found[f"{name}, regularized protocol"] for name in SETS}
+
+
+def test_readme_s_table_is_that_of_the_results():
+    lines = README.read_text().splitlines()
+    start = next(i for i, line in enumerate(lines) if "by `linmem reproduce table2`" in line)
+    table = [cells(line) for line in lines[start:] if line.startswith("| ")]
+    rows = {row[0]: row[1:] for row in table[: 1 + next(i for i, row in enumerate(table) if "published" in row[0])]}
+    results = measured()
+    for name, row in ROWS.items():
+        counts = set()
+        for data, cell in zip(SETS, rows[name][1:], strict=True):
+            accuracy, nll = (part.strip().strip("*") for part in cell.split("/"))
+            found = results[data][row]
+            assert accuracy == found["accuracy %"].split(" ")[0], (name, data)
+            decimals = len(nll.partition(".")[2])
+            mean = float(found["NLL"].split(" ")[0])
+            assert abs(float(nll) - mean) <= 0.5 * 10**-decimals + 1e-9, (name, data)
+            counts.add(found["parameters"])
+        if name != "persistence":
+            numbers = sorted(counts, key=lambda count: int(count.replace(",", "")))
+            assert rows[name][0] == " to ".join(dict.fromkeys((numbers[0], numbers[-1])))
+    known = next(value for name, value in rows.items() if "published" in name)
+    for data, cell in zip(SETS, known[1:], strict=True):
+        assert cell == ", ".join(f"{published.ACCURACY[data][row]:.2f}" for row in ("LSTM", "pret-LMN-B"))
