@@ -85,6 +85,7 @@ def run(
     if options.model.model == ESTIMATOR:
         if resume:
             check_resumable(folder, options)
+        check_pretraining(options)
         return _run_estimator(options, prepared, folder, resume, force)
     training, _ = prepared.examples("train"), prepared.examples("valid")  # before anything is written
     _check_piano_rolls(options, prepared)
