@@ -4,10 +4,10 @@
     python benchmarks/music_statistics.py RUN --split valid       # to choose the options of sampling
     python benchmarks/music_statistics.py --weights FILE --data jsb_chorales   # weights of benchmarks/joint_records.py
 
-For each of the first --pieces pieces of the split, the model reads its first --prompt steps and continues it to the same
-length. Real and sampled pieces are compared without the prompt. `longest copied passage` is searched in the training
-pieces: for a real piece this is what the piece itself shares with them. Voices are assigned by smallest movement; pieces
-with more notes in a frame than --voices have no voice movement and no parallels.
+For each of the first --pieces pieces of the split, the model reads its first --prompt steps and continues it to the
+same length. Real and sampled pieces are compared without the prompt. `longest copied passage` is searched in the
+training pieces: for a real piece this is what the piece itself shares with them. Voices are assigned by smallest
+movement; pieces with more notes in a frame than --voices have no voice movement and no parallels.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Speed of the NADE readout: a training step against plain autograd, growth with notes and hidden units, an epoch, a bar.
+"""Speed of the NADE readout: a training step against autograd, growth with notes and hidden units, an epoch, a bar.
 
 A step is forward and backward of the mean NLL to c, b, W and V. Every figure is a median of `--rounds` rounds in
 milliseconds; in each round both versions run in turn, so that other load affects both.
@@ -63,7 +63,7 @@ def row(frames: Tensor, hidden: int, rounds: int) -> dict[str, float | int]:
 
 
 def epoch(frames: Tensor, kind: str, orders: int, hidden: int = 150, batch_size: int = 500) -> dict[str, object]:
-    """Seconds of one epoch of the readout alone with Adam, and of a generated bar of four frames, one after the other."""
+    """Seconds of one epoch of the readout alone with Adam, and of a generated bar of four frames."""
     nade = NADE(100, frames.shape[1], hidden, orders=orders, kind=kind)
     nade.set_note_biases_(None, torch.logit(frames.mean(0), eps=1e-4))
     features, recent = torch.zeros(len(frames), 100), torch.zeros(len(frames), nade.recent or 1, frames.shape[1])
