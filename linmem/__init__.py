@@ -1,4 +1,20 @@
-"""Linear Memory Networks and the linear autoencoder for sequences, for PyTorch."""
+"""Linear Memory Networks and the linear autoencoder for sequences, for PyTorch.
+
+Folders, each importing only from those above it (`storage` and the files beside them come before all):
+
+    autoencoder   the linear autoencoder in closed form
+    nn            the LMN layer and all other networks, as torch modules
+    estimators    classification, regression, forecasts and anomaly scores with scikit-learn's interface
+    data          data sets and the user's files
+    export        ONNX graphs and C programs
+    reporting     tables and figures
+    training      tasks, metrics and the training loop
+    runs          one training run in a folder; sweeps of many
+    analysis      memory capacity, gradient norms, speed
+    music         continuation and harmonization of pieces
+    experiments   the papers' tables and figures
+    cli           the command `linmem`, one file per command
+"""
 
 from __future__ import annotations
 

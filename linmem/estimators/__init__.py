@@ -1,1 +1,3 @@
-"""Estimators built on the closed form."""
+"""Estimators with scikit-learn's interface, solved in closed form: `features.py`, `classifier.py`, `regressor.py`,
+`forecaster.py` and `anomaly.py` hold one public class each; the other files are their parts.
+"""
