@@ -15,6 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from linmem.validation import check_number, check_tensor
+
 SMALLEST_ENERGY = 1e-12  # keeps the system solvable where all features are constant
 
 
@@ -46,6 +48,13 @@ def ridge_regression(features: Tensor, targets: Tensor, penalties: Sequence[floa
     list of AffineMap
         One float64 map per penalty, in the order of `penalties`. The intercept is not penalized.
 
+    Raises
+    ------
+    ValueError
+        The rows differ in number, a value is NaN or infinite, or a penalty is negative.
+    TypeError
+        Features or targets are not tensors.
+
     Notes
     -----
     Costs O(N p² + p³ + N p o), and O(p² o) per penalty. The Gram matrix squares the condition of the features, hence
@@ -58,6 +67,15 @@ def ridge_regression(features: Tensor, targets: Tensor, penalties: Sequence[floa
     >>> line(torch.tensor([[10.0]], dtype=torch.float64)).round(decimals=6)
     tensor([[31.]], dtype=torch.float64)
     """
+    check_tensor("features", features, 2)
+    check_tensor("targets", targets, 2)
+    if len(features) != len(targets) or 0 in (*features.shape, targets.shape[1]):
+        raise ValueError(
+            f"features and targets must have the same number of rows, and at least one column each, got shapes "
+            f"{tuple(features.shape)} and {tuple(targets.shape)}."
+        )
+    for penalty in penalties:
+        check_number("penalty", penalty, least=0)
     S, Y = features.double(), targets.double()
     mean_s, mean_y = S.mean(0), Y.mean(0)
     S = S - mean_s

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from linmem.storage.messages import reason_of
+
 
 class Padded(NamedTuple):
     """A batch of sequences padded at the end with zeros."""
@@ -79,6 +81,14 @@ def check_sequence(sequence: Any, index: int, features: int | None = None, min_l
 
 
 def _to_floating(sequence: Any, index: int) -> Tensor:
+    if isinstance(sequence, np.ma.MaskedArray) and np.ma.is_masked(sequence):
+        raise ValueError(
+            f"sequence {index} must have no masked values, got {int(np.ma.count_masked(sequence))}. "
+            "Fill them in or remove the steps first."
+        )
+    if isinstance(sequence, Tensor) and (sequence.is_meta or sequence.layout != torch.strided):
+        kind = "device meta" if sequence.is_meta else str(sequence.layout)
+        raise ValueError(f"sequence {index} must be a dense tensor with data, got one of {kind}. Convert it.")
     if not isinstance(sequence, Tensor):
         try:
             array = np.asarray(sequence)
@@ -89,7 +99,7 @@ def _to_floating(sequence: Any, index: int) -> Tensor:
                 array = array.astype(np.float32)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"sequence {index} must be a matrix of numbers, got {type(sequence).__name__} ({error}). "
+                f"sequence {index} must be a matrix of numbers, got {type(sequence).__name__} ({reason_of(error)}). "
                 "Convert it to a numeric array."
             ) from None
         array = np.ascontiguousarray(array) if any(stride < 0 for stride in array.strides) else array

@@ -294,7 +294,7 @@ def test_bad_input_after_fit(ragged):
         ae.transform([np.zeros((3, 2))])
     with pytest.raises(ValueError, match=r"states must have shape \(n, 4\), got \(2, 5\)"):
         ae.decode(np.zeros((2, 5)), 3)
-    with pytest.raises(ValueError, match="length must be a whole number of at least 1, got 0"):
+    with pytest.raises(ValueError, match="length must be at least 1, got 0"):
         ae.decode(np.zeros((2, 4)), 0)
     ae.partial_fit(ragged)
     with pytest.raises(ValueError, match="sequence 0 must have 3 features, got 2"):
@@ -317,7 +317,7 @@ def test_less_usual_mistakes_are_answered_too(tmp_path):
         _ = LinearAutoencoder(3).A_
     fitted = LinearAutoencoder(3).fit([x.tolist() for x in sequences])  # plain lists are sequences too
     assert fitted.A_.shape == (3, 2)
-    with pytest.raises(ValueError, match="length must be a whole number of at least 1, got 2.5"):
+    with pytest.raises(ValueError, match="length must be an integer, got 2.5"):
         fitted.decode(fitted.transform(sequences), 2.5)
     with pytest.raises(FileNotFoundError, match="must lie in an existing folder"):
         fitted.save(tmp_path / "missing" / "file")

@@ -213,7 +213,7 @@ def altered(run_folder, tmp_path):
         ),
         (["fit", "{pieces}", "--device=meta"], "device must be one that this machine has"),
         (["fit", "{pieces}", "--threads=0"], "threads must be at least 1, got 0"),
-        (["train", "{pieces}", "--config={broken}/broken.npy"], "config must be YAML in UTF-8"),
+        (["train", "{pieces}", "--config={broken}/broken.npy"], "must be YAML or JSON in UTF-8"),
         (["train", "{pieces}", "--config={nested}"], "linmem train"),
         (["train", "{pieces}", "--config={digits}"], "linmem train"),
         (["fit", "{pieces}", "--memory_size=1.0"], "memory_size must be a positive integer"),

@@ -98,7 +98,7 @@ def test_sphere_and_riff_hold_the_same_samples(tmp_path, order):
     [
         (sphere(speech(), count=5000), "must hold the 5000 samples of its header, got 4000"),
         (sphere(speech(), coding="pcm,embedded-shorten-v2.00"), "Convert it with sph2pipe"),
-        (sphere(speech())[:8] + b"rubbish", "must have a readable NIST SPHERE header"),
+        (sphere(speech())[:8] + b"rubbish", "readable NIST SPHERE header"),
         (b"RIFFrubbish", "must be a NIST SPHERE or RIFF file"),
     ],
 )

@@ -65,7 +65,7 @@ def test_yaml_and_json_give_the_same_space(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"units": [3]}, "options must be among model, hidden_size.*, got 'units'"),
+        ({"units": [3]}, "must name options of .linmem train., got 'units'"),
         ({"hidden_size": []}, "hidden_size must have at least one value"),
         ({"hidden_size": [2.5]}, "hidden_size must be of type int, got 2.5"),
         ({"hidden_size": [True]}, "hidden_size must be of type int, got True"),

@@ -152,9 +152,9 @@ def test_wrong_input_raises():
         network(torch.zeros(2, 0, 3, dtype=torch.float64))
     with pytest.raises(ValueError, match=r"dtype of the parameters \(torch.float64\), got torch.float32"):
         network(torch.zeros(2, 5, 3))
-    with pytest.raises(ValueError, match="lags must be an integer of at least 1, got 0"):
+    with pytest.raises(ValueError, match="lags must be at least 1, got 0"):
         UnfoldedNetwork(3, 4, 2, lags=0)
-    with pytest.raises(ValueError, match="lags must be an integer of at least 1, got 1.5"):
+    with pytest.raises(ValueError, match="lags must be an integer, got 1.5"):
         UnfoldedNetwork(3, 4, 2, lags=1.5)
     with pytest.raises(ValueError, match="nonlinearity must be one of .*got 'swish'"):
         UnfoldedNetwork(3, 4, 2, nonlinearity="swish")

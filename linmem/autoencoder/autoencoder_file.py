@@ -4,6 +4,7 @@ The right singular vectors U (L, a, p) are by far the largest array and needed o
 network, so they are written on request.
 """
 
+import math
 from dataclasses import asdict
 from os import PathLike
 from typing import Any, NamedTuple
@@ -16,7 +17,9 @@ from linmem.autoencoder.history.sources import InputType
 from linmem.autoencoder.solution import ClosedForm
 from linmem.autoencoder.solvers import Randomized
 from linmem.storage import tensor_file
+from linmem.storage.parsing import parsing
 
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
 KIND, VERSION = "LinearAutoencoder", 2
 
 
@@ -45,23 +48,48 @@ def write(path: str | PathLike[str], stored: Stored) -> None:
         },
     }
     tensors = {name: value for name, value in fields.items() if isinstance(value, Tensor)}
-    tensor_file.write(str(path), {**tensors, "mean": stored.mean}, description)
+    tensor_file.write(path, {**tensors, "mean": stored.mean}, description)
 
 
 def read(path: str | PathLike[str]) -> Stored:
     """Read a fit from `path`, onto the CPU."""
-    tensors, config = tensor_file.read(str(path))
+    tensors, config = tensor_file.read(path)
     if config.get("kind") != KIND or config.get("version") != VERSION:
         raise ValueError(
             f"{path} must hold a {KIND} of version {VERSION}, got {config.get('kind')} {config.get('version')}. "
             "Fit and save the autoencoder again."
         )
-    parameters = {name: _from_json(value) for name, value in config["parameters"].items()}
-    mean = tensors.pop("mean")
-    given = config["input"]
-    input_type = InputType(given["torch"], getattr(torch, given["dtype"]), torch.device("cpu"))
-    fields: dict[str, Any] = {**config["fit"], **tensors}
-    return Stored(parameters, ClosedForm(**fields), mean, config["solver"], input_type)
+    with parsing(path, "a complete fit", "Fit and save the autoencoder again."):
+        parameters = {name: _from_json(value) for name, value in config["parameters"].items()}
+        mean = tensors.pop("mean")
+        given = config["input"]
+        input_type = InputType(bool(given["torch"]), _DTYPES[given["dtype"]], torch.device("cpu"))
+        fields: dict[str, Any] = {**config["fit"], **tensors}
+        stored = Stored(parameters, ClosedForm(**fields), mean, str(config["solver"]), input_type)
+        _check_shapes(stored)
+        return stored
+
+
+def _check_shapes(stored: Stored) -> None:
+    """Raise ValueError unless all arrays are finite float64 and have the sizes of A (p, a), and numbers are numbers."""
+    solution = stored.solution
+    p, a = solution.A.shape
+    shapes: dict[str, tuple[int, ...]] = {"A": (p, a), "B": (p, p), "C": (a + p, p), "singular_values": (p,)}
+    if solution.right_vectors is not None:
+        shapes["right_vectors"] = (solution.lags, a, p)
+    if solution.lag_decoder is not None:
+        shapes["lag_decoder"] = (len(solution.lag_decoder), a, p)
+    arrays = {name: getattr(solution, name) for name in shapes} | {"mean": stored.mean}
+    for name, shape in (shapes | {"mean": (a,)}).items():
+        array = arrays[name]
+        known = (torch.float32, torch.float64) if name == "right_vectors" else (torch.float64,)
+        if array.shape != shape or array.dtype not in known or not array.isfinite().all():
+            raise ValueError(f"{name} of shape {tuple(array.shape)} and {array.dtype}, or not finite")
+    if min(p, a) < 1 or type(solution.lags) is not int or solution.lags < 1:
+        raise ValueError(f"sizes {p} and {a}, lags {solution.lags!r}")
+    for name in ("optimal_error", "training_error", "unweighted_optimal_error", "unweighted_error", "decay"):
+        if not 0 <= float(getattr(solution, name)) < math.inf:
+            raise ValueError(f"{name} {getattr(solution, name)!r}")
 
 
 def _to_json(value: Any) -> Any:

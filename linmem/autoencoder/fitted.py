@@ -6,7 +6,6 @@ Symbols: a features, p memory units, L lags, n sequences, γ lag decay.
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from numbers import Integral
 from typing import Any
 
 import torch
@@ -17,6 +16,9 @@ from linmem.autoencoder.evaluation import relative_error
 from linmem.autoencoder.history.sources import InputType, as_collection
 from linmem.autoencoder.solution import ClosedForm
 from linmem.sequences import check_sequences
+from linmem.storage.limits import require_memory
+from linmem.storage.parsing import parsing
+from linmem.validation import check_count
 
 
 class FittedAutoencoder(ABC):
@@ -110,7 +112,7 @@ class FittedAutoencoder(ABC):
         inputs, input_type = self._check_step(x_t)
         driven = (inputs - self._mean.to(inputs) if self.center else inputs) @ solution.A.to(inputs).T
         if y is not None:
-            before = torch.as_tensor(y).to(driven)
+            before = _as_tensor("y", y).to(driven)
             if before.shape != driven.shape:
                 raise ValueError(
                     f"y must have shape {tuple(driven.shape)}, got {tuple(before.shape)}. Pass what step returned."
@@ -124,13 +126,13 @@ class FittedAutoencoder(ABC):
         With `lag_decay` below 1 nothing is remembered of lags from `lags_` on: they are decoded as the mean.
         """
         solution = self._solved()
-        if not isinstance(length, Integral) or length < 1:
-            raise ValueError(f"length must be a whole number of at least 1, got {length}. It counts decoded steps.")
-        tensor = torch.as_tensor(states)
+        length = check_count("length", length)
+        tensor = _as_tensor("states", states)
         if tensor.ndim != 2 or tensor.shape[1] != len(solution.A):
             raise ValueError(
                 f"states must have shape (n, {len(solution.A)}), got {tuple(tensor.shape)}. Pass encoded states."
             )
+        require_memory(8 * length * self.n_features_in_ * max(tensor.shape), "length in decode")
         input_type = InputType(isinstance(states, Tensor), _floating(tensor.dtype), tensor.device)
         blocks, mean = solution.blocks(length), self._mean if self.center else None
         return input_type.convert(coding.decode(tensor.to(blocks), blocks, mean))
@@ -239,7 +241,7 @@ class FittedAutoencoder(ABC):
         return checked, InputType.of(sequences)
 
     def _check_step(self, x_t: Any) -> tuple[Tensor, InputType]:
-        tensor = torch.as_tensor(x_t)
+        tensor = _as_tensor("x_t", x_t)
         if tensor.ndim not in (1, 2) or tensor.shape[-1] != self.n_features_in_:
             a = self.n_features_in_
             raise ValueError(f"x_t must have shape ({a},) or (n, {a}), got {tuple(tensor.shape)}. Pass one step.")
@@ -250,6 +252,15 @@ class FittedAutoencoder(ABC):
 
 
 FITTED = tuple(name for name in FittedAutoencoder.__annotations__ if name.endswith("_") and name != "n_features_in_")
+
+
+def _as_tensor(name: str, values: Any) -> Tensor:
+    """Convert an array or tensor of real numbers; ValueError if it is neither."""
+    with parsing(name, "an array or a tensor of real numbers", "Convert it."):
+        tensor = torch.as_tensor(values)
+        if tensor.is_complex() or tensor.is_meta or tensor.layout != torch.strided:
+            raise ValueError(f"values of {tensor.dtype} on {tensor.device}")
+    return tensor
 
 
 def _floating(dtype: torch.dtype) -> torch.dtype:

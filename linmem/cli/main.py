@@ -12,19 +12,29 @@ from argparse import Action, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from inspect import signature
+from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+from jsonargparse import (  # type: ignore[attr-defined]
+    ActionConfigFile,
+    ArgumentParser,
+    DefaultHelpFormatter,
+    Namespace,
+)
 
 from linmem.cli.commands import COMMANDS
 from linmem.cli.parse_errors import explain
 from linmem.cli.signature import add_options, call, description
+from linmem.storage.documents import check_object, read_yaml
+from linmem.storage.messages import shortened
 from linmem.training import data_parallel
 from linmem.training.loop import DivergenceError
+from linmem.validation import check_count, shown
 from linmem.workers import WorkerLostError
 
 _EXPECTED = (ValueError, TypeError, OSError, ImportError, DivergenceError, WorkerLostError)
+MOST_THREADS = 1024
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,17 +57,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"linmem {name}: {_one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        resumable = name in COMMANDS and "resume" in signature(_function(name)).parameters
-        print(f"linmem {name}: interrupted{'; continue with --resume' if resumable else ''}", file=sys.stderr)
+        print(f"linmem {name}: interrupted; {_how_to_continue(name)}", file=sys.stderr)
         return 130
     return 0
+
+
+def _how_to_continue(name: str) -> str:
+    if name in ("sweep", "reproduce"):
+        return "the same command continues"
+    resumable = name in COMMANDS and "resume" in signature(_function(name)).parameters
+    return "continue with --resume" if resumable else "run the command again"
 
 
 def _parse(name: str, arguments: Sequence[str]) -> Namespace:
     try:
         return parser(name).parse_args(arguments, defaults=False)
     except (ValueError, RecursionError) as error:  # the parser reports all but these
-        raise ValueError(f"config must be YAML in UTF-8, got: {error}. Correct the file.") from None
+        raise ValueError(f"config: {error}") from None
 
 
 class _Parser(ArgumentParser):
@@ -68,7 +84,7 @@ class _Parser(ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         name = self.shown_name or self.prog.replace(" [options]", "")
         text = explain(message or str(ex), [*COMMANDS, *_option_names(self)])
-        print(f"{name}: {_one_line(text)} (see {name} --help)", file=sys.stderr)
+        print(f"{name}: {_one_line(text, 240)} (see {name} --help)", file=sys.stderr)
         raise SystemExit(2)
 
 
@@ -78,6 +94,17 @@ def _option_names(parser: ArgumentParser) -> list[str]:
     for command in parser._subcommands_action._name_parser_map.values() if parser._subcommands_action else ():
         actions += command._actions
     return [flag.removeprefix("--") for action in actions for flag in action.option_strings if flag.startswith("--")]
+
+
+class _ConfigFile(ActionConfigFile):
+    """A YAML file that is checked before the parser reads it."""
+
+    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
+        remedy = "Correct the file or the path."
+        if not Path(str(values)).is_file():
+            raise ValueError(f"must be an existing file, got {shown(values)}. {remedy}")
+        check_object(read_yaml(Path(values), remedy), str(values), remedy)
+        super().__call__(parser, cfg, values, option_string)
 
 
 class _Help(RawDescriptionHelpFormatter, DefaultHelpFormatter):
@@ -122,7 +149,7 @@ def parser(chosen: str) -> ArgumentParser:
 
 def _add_shared(command: ArgumentParser, own: set[str]) -> None:
     """Add the options that every command takes, except those that it declares itself."""
-    command.add_argument("--config", action="config", help="YAML file with options")
+    command.add_argument("--config", action=_ConfigFile, help="YAML file with options")
     command._option_string_actions["--print_config"].help = "print all options as YAML and exit"
     command.add_argument("--threads", type=int, default=1, help="CPU threads")
     if "device" not in own:
@@ -136,14 +163,13 @@ def _function(name: str) -> Callable[..., Any]:
     return function
 
 
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 290 else f"{line[:289]}…"
+def _one_line(text: str, length: int = 275) -> str:
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
+    return shortened(" ".join(printable.split()), length)
 
 
 def _set_machine(device: str, threads: int) -> None:
-    if threads < 1:
-        raise ValueError(f"threads must be at least 1, got {threads}.")
+    check_count("threads", threads, most=MOST_THREADS)
     torch.set_num_threads(threads)
     try:
         available = torch.empty(0, device=device).device.type != "meta"

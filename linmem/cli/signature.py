@@ -15,6 +15,8 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 import docstring_parser
 from jsonargparse import ActionYesNo, ArgumentParser
 
+from linmem.validation import LARGEST_COUNT, check_count
+
 Marker = TypeVar("Marker")
 
 
@@ -70,6 +72,9 @@ def add_options(parser: ArgumentParser, function: Callable[..., Any]) -> set[str
 def call(function: Callable[..., Any], given: dict[str, Any]) -> Any:
     """Call a command with the values that the user gave; defaults are those of the signature."""
     arguments: dict[str, Any] = {}
+    for name, value in given.items():
+        if isinstance(value, int) and not isinstance(value, bool):
+            check_count(name, value, least=-LARGEST_COUNT)  # of none may torch or NumPy overflow
     for name, (hint, _, _) in _parameters(function):
         options = _marker(hint, Options)
         if options is None:

@@ -21,6 +21,8 @@ from linmem.data.splits import SPLITS, LabelledSplits, PairedSplits, Splits, tak
 from linmem.data.standardization import Standardization
 from linmem.data.synthetic_sets import TASKS, load_generation, load_mackey_glass, load_task
 from linmem.data.timit import load_timit
+from linmem.storage.messages import shortened
+from linmem.validation import shown
 
 SETS: dict[str, Callable[[str | os.PathLike[str] | None], Splits]] = {
     "chorales": load_chorales,
@@ -91,9 +93,13 @@ def load(
     if splits is not None:
         _check_options(splits, options)
     else:
-        path = Path(name_or_folder).expanduser()
+        path = Path(os.path.expanduser(name_or_folder))  # unlike Path.expanduser it never raises
         if not path.is_dir() and not path.is_file():
-            raise ValueError(f"data must be a known data set, a folder or a file, got {str(path)!r}. Known: {_KNOWN}.")
+            if len(path.parts) > 1:
+                raise ValueError(f"data must be an existing folder or file, got {shortened(repr(str(path)), 160)}.")
+            raise ValueError(
+                f"data must be a known data set, a folder or a file, got {shown(str(path))}. Known: {_KNOWN}."
+            )
         splits = load_folder(path, options)
     return seal(_standardized(splits) if standardize and splits.kind != "piano_roll" else splits)
 

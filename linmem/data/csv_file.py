@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from linmem.data.messages import reason_of
 from linmem.storage.limits import require_size
+from linmem.storage.parsing import parsing
 
 _BYTES_PER_BYTE = 8  # a number of one digit and a comma takes 8 bytes as float64 and 4 as float32
 
@@ -70,16 +70,12 @@ def read_csv(path: Path) -> Table:
 
 def rows_of(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the line number and the cells of every row that is not empty."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream)
-            for row in reader:
-                if row:
-                    yield reader.line_num, row
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(
-            f"{path} must be a CSV file in UTF-8, got: {reason_of(error)}. Save it as plain text."
-        ) from None
+    opened = path.open(newline="", encoding="utf-8-sig")
+    with opened as stream, parsing(path, "a CSV file in UTF-8", "Save it as plain text."):
+        reader = csv.reader(stream)
+        for row in reader:
+            if row:
+                yield reader.line_num, row
 
 
 def is_number(cell: str) -> bool:

@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from linmem.data.messages import reason_of
+from linmem.storage.messages import reason_of
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def data_root(root: str | os.PathLike[str] | None = None) -> Path:
     """
     named = root or os.environ.get("LINMEM_DATA")
     if named:
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "linmem"
 
 

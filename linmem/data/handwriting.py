@@ -21,9 +21,10 @@ import torch
 from torch import Tensor
 
 from linmem.data.downloads import data_root
-from linmem.data.messages import reason_of, shortened
 from linmem.data.splits import SPLITS, Splits
 from linmem.storage.limits import require_size
+from linmem.storage.messages import shortened
+from linmem.storage.parsing import parsing
 
 SOURCE = "https://fki.tic.heia-fr.ch/databases/iam-on-line-handwriting-database"
 LISTS = {"train": "trainset.txt", "valid": "testset_v.txt", "test": "testset_f.txt"}
@@ -97,15 +98,11 @@ def lines_of(folder: Path, form: str) -> list[Path]:
 def read_strokes(path: Path) -> Tensor:
     """Read one line as float32 (T, 3); the differences of the first point are 0."""
     require_size(_BYTES_PER_BYTE * path.stat().st_size, path)
-    try:
+    with parsing(path, "a readable file of strokes", "Restore the file."):
         strokes = [
             [(float(point.attrib["x"]), float(point.attrib["y"])) for point in stroke.iter("Point")]
             for stroke in ElementTree.parse(path).getroot().iter("Stroke")
         ]
-    except (ElementTree.ParseError, KeyError, ValueError) as error:
-        raise ValueError(
-            f"{path} must be a readable file of strokes, got: {reason_of(error)}. Restore the file."
-        ) from error
     strokes = [stroke for stroke in strokes if stroke]
     if not strokes:
         raise ValueError(f"{path} must hold at least one point, got none. Restore the file.")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from linmem.data.csv_file import is_number, rows_of
 from linmem.storage.limits import require_size
+from linmem.storage.messages import shortened
 
 FILE = "labels.csv"
 _BYTES_PER_BYTE = 64  # memory of the cells per byte of text
@@ -137,11 +138,11 @@ def from_files(paths: Sequence[PurePosixPath], root: Path, complete: bool = True
     for name in found:
         if complete and name not in known:
             raise ValueError(
-                f"{FILE} must name data files of {root}, got {str(name)!r}. Remove the row or add the file."
+                f"{FILE} must name data files of {root}, got {shortened(name)!r}. Remove the row or add the file."
             )
     for name in paths:
         if name not in found:
-            raise ValueError(f"{FILE} must hold a label for every file, got none for {str(name)!r}. Add a row.")
+            raise ValueError(f"{FILE} must hold a label for every file, got none for {shortened(name)!r}. Add a row.")
     if len({len(label) for label in found.values()}) > 1 or len(set(kinds)) > 1:
         raise ValueError(f"The files {FILE} of {root} must have the same columns and kind of label. Make them alike.")
     return Labels([found[name] for name in paths], all(kinds))

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from linmem.data.messages import reason_of
 from linmem.storage.atomic import write_bytes
 from linmem.storage.limits import require_size
+from linmem.storage.parsing import parsing
 
 DRUM_CHANNEL = 9
 END_MARKER = "end of roll"  # a lyric that records the length, so that silence at the end is kept
@@ -63,12 +63,8 @@ def read_score(path: str | os.PathLike[str]) -> Score:
     mido = require_mido()
     path = Path(path)
     require_size(BYTES_PER_BYTE * path.stat().st_size, path)
-    try:
+    with parsing(path, "a readable MIDI file", "Repair or remove it."):
         file = mido.MidiFile(file=io.BytesIO(path.read_bytes()))
-    except Exception as error:  # mido raises whatever the damaged bytes lead to
-        raise ValueError(
-            f"{path} must be a readable MIDI file, got: {reason_of(error)}. Repair or remove it."
-        ) from error
     if file.ticks_per_beat <= 0:
         raise ValueError(
             f"{path} must count time in ticks per quarter note, got film frames. Export it again in musical time."

@@ -11,7 +11,6 @@ from __future__ import annotations
 import gzip
 import math
 import os
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +18,10 @@ import torch
 from torch import Tensor
 
 from linmem.data.downloads import RemoteFile, fetch
-from linmem.data.messages import reason_of, shortened
 from linmem.data.splits import SPLITS, LabelledSplits
 from linmem.storage.limits import max_bytes, require_size
+from linmem.storage.messages import shortened
+from linmem.storage.parsing import parsing
 
 SOURCE = "https://ossci-datasets.s3.amazonaws.com/mnist"
 FILES = {
@@ -129,13 +129,9 @@ def read_idx(path: Path) -> np.ndarray:
     ValueError
         The file has another format, or its size differs from its header.
     """
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            content = stream.read(max_bytes() + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(
-            f"{path} must be a readable gzip file, got: {reason_of(error)}. Restore the original."
-        ) from error
+    reading = parsing(path, "a readable gzip file", "Restore the original.")
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream, reading:
+        content = stream.read(max_bytes() + 1)
     require_size(len(content), path)
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in IDX_TYPES:
         raise ValueError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tokenize
 import warnings
 from pathlib import Path
 from typing import BinaryIO
@@ -11,14 +10,9 @@ from typing import BinaryIO
 import numpy as np
 from numpy.lib import format as npy_format
 
-from linmem.data.messages import reason_of, shortened
 from linmem.storage.limits import require_size
-
-# What NumPy's header parser raises for damaged headers: unclosed, deeply nested, with missing keys or huge numbers.
-_HEADER_ERRORS = (
-    ValueError, EOFError, SyntaxError, TypeError, KeyError, OverflowError, MemoryError, RecursionError,
-    tokenize.TokenError, AttributeError,
-)  # fmt: skip
+from linmem.storage.messages import shortened
+from linmem.storage.parsing import parsing
 
 
 def read_npy(path: Path) -> np.ndarray:
@@ -49,14 +43,10 @@ def read_npy(path: Path) -> np.ndarray:
            [0., 1.]])
     """
     with path.open("rb") as stream:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # headers of Python 2
-                shape, fortran, dtype = _header(stream)
-        except _HEADER_ERRORS as error:
-            raise ValueError(
-                f"{path} must be a readable NPY file of numbers, got: {reason_of(error)}. Save it with numpy.save."
-            ) from None
+        expected = "a readable NPY file of numbers"
+        with parsing(path, expected, "Save it with numpy.save."), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # headers of Python 2
+            shape, fortran, dtype = _header(stream)
         if dtype.kind not in "fiub":
             raise ValueError(f"{path} must hold real numbers, got {shortened(dtype)}. Convert the array.")
         if any(size < 0 for size in shape):

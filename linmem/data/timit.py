@@ -23,9 +23,9 @@ from torch.nn.functional import one_hot
 
 from linmem.data.cepstra import HOP, WINDOW, mel_cepstra
 from linmem.data.downloads import data_root
-from linmem.data.messages import shortened
 from linmem.data.sound_file import read_sound
 from linmem.data.splits import SPLITS, PairedSplits
+from linmem.storage.messages import shortened
 
 SOURCE = "https://catalog.ldc.upenn.edu/LDC93S1"
 NAMES = "iy ih eh ey ae aa aw ay ah oy ow uh uw er jh ch b d g p t k dx s sh z f th v dh m n ng l r w y hh sil"

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from linmem.data.csv_file import is_number
-from linmem.data.messages import reason_of, shortened
 from linmem.storage.limits import require_size
+from linmem.storage.messages import shortened
+from linmem.storage.parsing import parsing
 
 _BYTES_PER_BYTE = 8
 
@@ -50,12 +51,8 @@ def read_ts(path: Path) -> TimeSeriesFile:
     (['up', 'down'], [(3, 1), (2, 1)])
     """
     require_size(_BYTES_PER_BYTE * path.stat().st_size, path)
-    try:
+    with parsing(path, "a TS file in UTF-8", "Save it as plain text."):
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} must be a TS file in UTF-8, got: {reason_of(error)}. Save it as plain text."
-        ) from None
     header: dict[str, list[str]] = {}
     start = None
     for number, line in enumerate(lines, start=1):

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from linmem.storage import tensor_file
+from linmem.storage.parsing import parsing
 
 PACKAGE = "linmem.estimators."
 
@@ -27,7 +28,7 @@ class Saved:
         """Write parameters and fitted attributes to one file."""
         tensors: dict[str, Tensor] = {}
         description = pack(self, tensors)
-        tensor_file.write(str(path), tensors, description)
+        tensor_file.write(path, tensors, description)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Any:
@@ -38,11 +39,27 @@ class Saved:
         ValueError
             The file is damaged or holds an estimator of another class.
         """
-        tensors, description = tensor_file.read(str(path))
+        tensors, description = tensor_file.read(path)
         kind = str(description.get("object", "another kind of file")).rpartition(".")[2]
         if kind != cls.__name__:
             raise ValueError(f"{path} must hold a {cls.__name__}, got {kind}.")
-        return unpack(description, tensors)
+        with parsing(path, f"a complete {cls.__name__}", "Fit and save the estimator again."):
+            restored = unpack(description, tensors)
+            _apply(restored)
+            return restored
+
+
+def _apply(estimator: Any) -> None:
+    """Apply a restored estimator to zeros, so that arrays that do not fit together are noticed when they are read."""
+    if hasattr(estimator, "predict_interval"):
+        estimator.predict(1)
+        return
+    zeros = np.zeros((8, estimator.n_features_in_), dtype=np.float32)
+    case = zeros.T if getattr(estimator, "layout", "tc") == "ct" else zeros
+    if hasattr(estimator, "score_samples"):
+        estimator.score_samples(case)
+    else:
+        (estimator.predict if hasattr(estimator, "predict") else estimator.transform)([case])
 
 
 def load_any(path: str | PathLike[str]) -> Any:

@@ -13,13 +13,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import chain
-from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from linmem.nn.scan.checks import check_dtype_and_device
+from linmem.validation import check_count
 
 Clocked = tuple[Tensor, Tensor]  # memory (1, B, n), clock (1, B)
 
@@ -106,8 +106,7 @@ class SequenceLayer(nn.Module, ABC):
     @staticmethod
     def _check_sizes(**sizes: int) -> None:
         for name, size in sizes.items():
-            if not isinstance(size, Integral) or size < 1:
-                raise ValueError(f"{name} must be at least 1, got {size!r}. Pass an integer.")
+            check_count(name, size)
 
     def _check_input(self, x: Tensor) -> None:
         weight = next(chain(self.parameters(), self.buffers()))

@@ -21,6 +21,7 @@ from linmem.nn.scan.checks import check_single_layer
 from linmem.nn.sequence_model import SequenceModel
 from linmem.nn.unfolded import ExplicitMemoryNetwork, UnfoldedNetwork
 from linmem.ridge import ridge_regression
+from linmem.validation import check_number
 
 
 @torch.no_grad()
@@ -119,6 +120,8 @@ def from_unfolded_(
     >>> torch.equal(lmn.weight_xh_l0, unfolded.weight_xh)
     True
     """
+    if not isinstance(unfolded, UnfoldedNetwork):
+        raise TypeError(f"unfolded must be a linmem.UnfoldedNetwork, got {type(unfolded).__name__}.")
     check_transfer(layer, readout, unfolded.output_size, memory_decay)
     A, B = _encoder(autoencoder)
     p, f = A.shape
@@ -162,7 +165,10 @@ def fit_readout_(readout: nn.Linear, states: Tensor, outputs: Tensor, ridge: flo
     >>> torch.allclose(readout.weight, weights.T, atol=1e-3)
     True
     """
+    _check_linear(readout)
     (solved,) = ridge_regression(states, outputs, [ridge])
+    _check_size("readout.in_features", readout.in_features, states.shape[1])
+    _check_size("readout.out_features", readout.out_features, outputs.shape[1])
     _fill(readout, weight=solved.W.T, bias=solved.b)
 
 
@@ -252,6 +258,10 @@ def set_persistence_(model: SequenceModel, inputs: Sequence[Tensor], targets: Se
 
 def check_transfer(layer: LMN, readout: nn.Linear, outputs: int, memory_decay: float = 1.0) -> None:
     """Raise ValueError unless `from_unfolded_` can fill `layer` and `readout` for that many outputs."""
+    if not isinstance(layer, LMN):
+        raise TypeError(f"layer must be a linmem.LMN, got {type(layer).__name__}.")
+    _check_linear(readout)
+    check_number("memory_decay", memory_decay)
     check_single_layer(layer)
     _single_size(layer.hidden_size)
     _check_size("readout.in_features", readout.in_features, layer.memory_size)
@@ -260,6 +270,11 @@ def check_transfer(layer: LMN, readout: nn.Linear, outputs: int, memory_decay: f
         raise ValueError(f"output must be 'memory', got {layer.output!r}. The readout is solved for the memory.")
     if not 0 < memory_decay <= 1:
         raise ValueError(f"memory_decay must be greater than 0 and at most 1, got {memory_decay}.")
+
+
+def _check_linear(readout: object) -> None:
+    if not isinstance(readout, nn.Linear):
+        raise TypeError(f"readout must be a torch.nn.Linear, got {type(readout).__name__}.")
 
 
 def _readout_bias(model: nn.Module) -> Tensor | None:

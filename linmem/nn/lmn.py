@@ -27,7 +27,7 @@ from linmem.nn.scan.activations import activation
 from linmem.nn.scan.autocast import autocast_dtype, device_type
 from linmem.nn.scan.checks import check_choice, check_dtype_and_device, check_positive, check_tensor, functional_sizes
 from linmem.nn.scan.packing import Rows, to_rows
-from linmem.nn.scan.recurrent_parameters import MEMORIES
+from linmem.nn.scan.recurrent_parameters import MEMORIES, check_weights
 from linmem.nn.scan.reference import step as scan_step
 
 OUTPUTS = ("memory", "functional")
@@ -133,6 +133,7 @@ class LMN(Pretrained, LimitedParameters):
         self.bias, self.batch_first, self.dropout = bool(bias), bool(batch_first), float(dropout)
         self.bidirectional, self.backend, self.memory = bool(bidirectional), scan.check_backend(backend), memory
         self.limit_norms = bool(limit_norms)
+        check_weights(self.hidden_sizes, memory_size, self.num_directions * num_layers, memory, dtype)
         device = torch.device(device) if isinstance(device, str) else device
         for layer in range(num_layers):
             for suffix in self._suffixes(layer):

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from linmem.nn.nade.module import KINDS as NADE_KINDS
 from linmem.nn.nade.module import ORDERS as NOTE_ORDERS
 from linmem.nn.solved_memory import check_lag_decays
+from linmem.storage.limits import require_memory
+from linmem.validation import check_fields
 
 READOUTS = ("auto", "linear", "nade")
 WEIGHT_INITS = ("default", "uniform")
@@ -115,13 +117,15 @@ class ModelOptions:
     weight_init: str = "default"
 
     def __post_init__(self) -> None:
+        if isinstance(self.lag_decay, list | tuple):
+            object.__setattr__(self, "lag_decay", tuple(self.lag_decay))  # JSON and YAML give a list
+        check_fields(self)
         for name in ("hidden_size", "memory_size", "lags", "scales", "window", "channels", "nade_size"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be greater than 0, got {getattr(self, name)}.")
         for name in ("detach", "input_dropout", "readout_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be a probability from 0 to 1, got {getattr(self, name)}.")
-        object.__setattr__(self, "lag_decay", tuple(self.lag_decay))  # JSON and YAML give a list
         if self.lag_decay:
             check_lag_decays(self.lag_decay)
         elif self.model == "solved":
@@ -157,3 +161,17 @@ class ModelOptions:
                     f"{name} must be {getattr(ModelOptions, name)!r} for {self.model}, got {getattr(self, name)!r}."
                     " Omit the option."
                 )
+
+    def check_memory(self, inputs: int, outputs: int) -> None:
+        """Raise ValueError if the largest weights alone need more memory than there is, before any is created."""
+        f, p, kind = self.hidden_size, self.memory_size, self.model
+        lags = self.lags if kind in ("unfolded", "explicit") else 0
+        scales = self.scales if kind == "lmn-multiscale" else 1
+        blocks = scales * (scales + 1) // 2
+        weights = f * (inputs + outputs) + lags * f * (f + outputs)
+        if kind in ("lstm", "gru", "rnn"):
+            weights += f * f
+        elif kind not in ("unfolded", "explicit", "rnn-rbm", "clockwork", "echo-state", "rnn-orthogonal"):
+            weights += scales * f * p + blocks * p * p * (kind not in ("lmu", "lru", "solved", "lmn-diagonal"))
+        weights += self.nade_size * outputs if self.readout == "nade" else 0
+        require_memory(4 * weights, f"the weights of model {kind}")

@@ -37,6 +37,7 @@ from linmem.nn.options import ModelOptions
 from linmem.nn.sequence_model import SequenceModel
 from linmem.nn.solved_memory import SolvedMemory, SolvedMemoryModel
 from linmem.nn.unfolded import ExplicitMemoryNetwork, UnfoldedNetwork
+from linmem.validation import check_count
 
 __all__ = ["MODELS", "ModelOptions", "build_model"]
 
@@ -237,8 +238,9 @@ def build_model(options: ModelOptions, input_size: int, output_size: int, seed: 
     """
     if options.model not in MODELS:
         raise ValueError(f"model must be one of {', '.join(MODELS)}, got {options.model!r}.")
+    options.check_memory(check_count("input_size", input_size), check_count("output_size", output_size))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(check_count("seed", seed, least=0))
         model = MODELS[options.model][0](options, input_size, output_size)
     if isinstance(model, SequenceModel):
         model.recipe = asdict(options) | {"input_size": input_size, "output_size": output_size}

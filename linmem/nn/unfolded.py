@@ -14,7 +14,6 @@ Symbols: B sequences, T steps, a inputs, f hidden units, o outputs, k lags (the 
 from __future__ import annotations
 
 import math
-from numbers import Integral
 from typing import Any
 
 import torch
@@ -25,6 +24,8 @@ from linmem.nn.scan.activations import activation
 from linmem.nn.scan.autocast import without_autocast
 from linmem.nn.scan.engine import blas_threads
 from linmem.nn.scan.libraries import choose_libraries
+from linmem.storage.limits import require_memory
+from linmem.validation import check_count
 
 
 def unfolded_reference(projected: Tensor, weight_hh: Tensor, nonlinearity: str) -> Tensor:
@@ -138,8 +139,9 @@ class UnfoldedNetwork(nn.Module):
         super().__init__()
         sizes = {"input_size": input_size, "hidden_size": hidden_size, "output_size": output_size, "lags": lags}
         for name, size in sizes.items():
-            if not isinstance(size, Integral) or size < 1:
-                raise ValueError(f"{name} must be an integer of at least 1, got {size!r}. Change {name}.")
+            check_count(name, size)
+        f, o = hidden_size, output_size
+        require_memory(4 * (f * input_size + lags * f * f + (lags + 1) * o * f), "the unfolded network's weights")
         activation(nonlinearity)
         self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, output_size
         self.lags, self.nonlinearity = lags, nonlinearity

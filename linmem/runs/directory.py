@@ -14,7 +14,6 @@ Files are replaced only with `resume` or `force`, and only these files.
 
 from __future__ import annotations
 
-import json
 import platform
 import subprocess
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ from linmem.nn.registry import ModelOptions, build_model
 from linmem.runs.locks import sole_writer
 from linmem.runs.options import ESTIMATOR, EstimatorOptions, PretrainingOptions, RunOptions, flatten
 from linmem.storage.atomic import write_json
+from linmem.storage.documents import check_object, read_json_object
 from linmem.training.checkpoint import MAY_CHANGE, best_weights
 from linmem.training.options import TrainingOptions
 
@@ -40,6 +40,14 @@ UNFOLDED, PRETRAINING = "unfolded.safetensors", "pretraining.json"
 FITTED = "estimator.safetensors"
 FILES = (CONFIG, UNFOLDED, PRETRAINING, STATE, FITTED, HISTORY, SCORES)
 TRAINED = (STATE, UNFOLDED, FITTED)  # a directory with one of these holds a run
+_RESUME = "Delete it and resume the run."
+SUMMARY = {
+    "scores": dict,
+    "parameters": int,
+    "epochs": int,
+    "best_epoch": int,
+    "seconds_per_epoch": int | float,
+}  # what SCORES holds, at least
 
 
 @contextmanager
@@ -146,13 +154,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.is_file():
         raise FileNotFoundError(f"run must be a folder that `linmem train` wrote, got {folder} without {CONFIG}.")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} must be JSON, got: {error}. Train again with --force.") from None
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} must be a JSON object, got {type(config).__name__}. Train again with --force.")
-    return config
+    return read_json_object(path, "Train again with --force.")
 
 
 def read_scores(folder: Path) -> dict[str, Any]:
@@ -163,7 +165,7 @@ def read_scores(folder: Path) -> dict[str, Any]:
     ValueError
         The file is not a JSON object with scores.
     """
-    return _read_object(folder / SCORES, "scores")
+    return check_summary(read_json_object(folder / SCORES, _RESUME), str(folder / SCORES))
 
 
 def read_pretraining(folder: Path) -> dict[str, Any]:
@@ -175,7 +177,18 @@ def read_pretraining(folder: Path) -> dict[str, Any]:
         The file is not a JSON object with seconds.
     """
     path = folder / PRETRAINING
-    return _read_object(path, "seconds") if path.exists() else {"seconds": 0.0, "cpu_seconds": 0.0, "epochs": 0}
+    if not path.exists():
+        return {"seconds": 0.0, "cpu_seconds": 0.0, "epochs": 0}
+    return read_json_object(path, _RESUME, {"seconds": int | float})
+
+
+def check_summary(content: Any, source: str) -> dict[str, Any]:
+    """Return the content of a file of scores, of a run or of a study, if it has what tables of runs show."""
+    summary = check_object(content, source, _RESUME, SUMMARY)
+    loss = summary["scores"].get("nll", summary["scores"].get("mse"))
+    if isinstance(loss, bool) or not isinstance(loss, int | float):
+        raise ValueError(f"{source} must hold a number nll or mse among its scores, got {loss!r}. {_RESUME}")
+    return summary
 
 
 def _check_free(folder: Path, *, resume: bool, force: bool) -> None:
@@ -206,16 +219,6 @@ def _size(folder: Path, config: dict[str, Any], name: str) -> int:
     if not isinstance(size, int) or size < 1:
         raise ValueError(f"{name} in {folder / CONFIG} must be a positive integer, got {size!r}. Train again.")
     return size
-
-
-def _read_object(path: Path, key: str) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} must be JSON, got: {error}. Delete it and resume the run.") from None
-    if not isinstance(content, dict) or key not in content:
-        raise ValueError(f"{path} must be a JSON object with {key!r}, got another. Delete it and resume the run.")
-    return content
 
 
 def _versions() -> dict[str, str]:

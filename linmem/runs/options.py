@@ -13,7 +13,9 @@ from typing import Any
 from linmem import data
 from linmem.data import FolderOptions, Splits
 from linmem.nn.registry import ModelOptions
+from linmem.nn.scan.activations import activation
 from linmem.training.options import TrainingOptions
+from linmem.validation import check_fields
 
 OUTPUT_BIAS_INITS = ("marginal", "default")
 SKIP_INITS = ("zero", "persistence")
@@ -52,6 +54,17 @@ class PretrainingOptions:
     memory_decay: float = 1.0
     output_bias_init: str = "marginal"
     skip_init: str = "zero"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not self.pretrain_learning_rate > 0 or self.pretrain_epochs < 1:
+            raise ValueError(
+                "pretrain_learning_rate and pretrain_epochs must be above 0, got "
+                f"{self.pretrain_learning_rate} and {self.pretrain_epochs}."
+            )
+        if not 0 < self.memory_decay <= 1:
+            raise ValueError(f"memory_decay must be above 0 and at most 1, got {self.memory_decay}.")
+        activation(self.unfolded_nonlinearity, "unfolded_nonlinearity")
 
 
 ESTIMATOR = "estimator"  # name of the model that is not a network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -311,4 +312,5 @@ def _check_piano_rolls(options: RunOptions, prepared: PreparedTask) -> None:
 
 def _absolute_path(name: str) -> str:
     """Return the name of a data set as it is, and the path of a folder or file absolute, so that the run can move."""
-    return name if name in data.SETS or not Path(name).expanduser().exists() else str(Path(name).expanduser().resolve())
+    path = Path(os.path.expanduser(name))
+    return name if name in data.SETS or not path.exists() else str(path.resolve())

@@ -34,8 +34,26 @@ def require_size(size: int, source: object) -> None:
     """
     limit = max_bytes()
     if size > limit:
-        shown = f"{size:,}" if size < 10**18 else "more than 10**18"
         raise ValueError(
-            f"{source} must need at most {limit:,} bytes in memory, got {shown}. "
+            f"{source} must need at most {limit:,} bytes in memory, got {_shown(size)}. "
             f"Split it, or raise the limit by the environment variable {VARIABLE}."
         )
+
+
+def require_memory(size: int, source: object) -> None:
+    """Raise ValueError if a model would take more than this machine's memory, or than $LINMEM_MAX_BYTES if it is set.
+
+    Parameters
+    ----------
+    size : int
+        Bytes to allocate.
+    source : object
+        What the message names.
+    """
+    limit = max_bytes() if os.environ.get(VARIABLE) else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > limit:
+        raise ValueError(f"{source} must need at most {limit:,} bytes in memory, got {_shown(size)}. Lower its sizes.")
+
+
+def _shown(size: int) -> str:
+    return f"{size:,}" if size < 10**18 else "more than 10**18"

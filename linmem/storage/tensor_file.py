@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from linmem.storage.atomic import write_bytes
+from linmem.storage.parsing import parsing
 
 FORMAT = "linmem/2"
 _KEY = "linmem"
 _UNSIGNED = "0" * 64  # stands where the checksum goes while it is computed
 
 
-def write(path: str | Path, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
+def write(path: str | os.PathLike[str], tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
     """Write `tensors` and `description` to `path` atomically.
 
     Parameters
@@ -42,13 +43,14 @@ def write(path: str | Path, tensors: dict[str, Tensor], description: dict[str, A
     ValueError
         `path` is a folder, a device or a pipe.
     """
+    path = checked_path(path)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header = json.dumps({"format": FORMAT, "sha256": _UNSIGNED, "description": description})
     content = save_tensors(tensors, metadata={_KEY: header})
     write_bytes(path, _signed(content, _UNSIGNED, hashlib.sha256(content).hexdigest()))
 
 
-def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `write` wrote: the tensors (on the CPU) and the description.
 
     Raises
@@ -58,7 +60,7 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     ValueError
         The file is truncated, altered, or was not written by this version of linmem.
     """
-    path = Path(path)
+    path = checked_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"path must be an existing file, got {path}")
     content = path.read_bytes()
@@ -72,10 +74,18 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     computed = hashlib.sha256(_signed(content, stored, _UNSIGNED)).hexdigest()
     if computed != stored:
         raise ValueError(f"{path} must have the SHA-256 {stored}, got {computed}. Write it again.")
-    try:
-        return load_tensors(content), header["description"]
-    except (SafetensorError, KeyError) as error:
-        raise ValueError(f"{path} must be a whole safetensors file, got: {error}. Write it again.") from None
+    with parsing(path, "a whole safetensors file", "Write it again."):
+        tensors, description = load_tensors(content), header["description"]
+        if not isinstance(description, dict):
+            raise TypeError(f"a description of type {type(description).__name__}")
+        return tensors, description
+
+
+def checked_path(path: object) -> Path:
+    """Return a path given as text or path; anything else, as None, must not become the name of a file."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path must be a str or a path, got {type(path).__name__}. Give the path of the file.")
+    return Path(path)
 
 
 def _header(content: bytes) -> dict[str, Any]:

@@ -16,7 +16,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from linmem.storage import tensor_file
+from linmem.storage.documents import check_object
+from linmem.storage.parsing import parsing
 
+_REMEDY = "Train again with --force."
 MAY_CHANGE = ("max_epochs", "patience")  # options that may change when a run resumes
 
 
@@ -104,7 +107,7 @@ def resume(state: TrainingState, options: dict[str, Any], path: Path) -> None:
         The file is damaged, or belongs to another model or to a run with other options.
     """
     tensors, description = tensor_file.read(path)
-    before = description.get("options", {})
+    before = check_object(description.get("options", {}), f"the options in {path}", _REMEDY)
     for name, value in options.items():
         if name not in MAY_CHANGE and before.get(name, value) != value:
             raise ValueError(f"{name} must be {before[name]} as in {path}, got {value}. Resume with the same options.")
@@ -114,17 +117,19 @@ def resume(state: TrainingState, options: dict[str, Any], path: Path) -> None:
             state.average.load_state_dict(_select("average/", tensors))
     except RuntimeError as error:
         raise ValueError(f"{path} must hold weights of this model, got others: {_first_line(error)}") from None
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in _select("optimizer/", tensors).items():
-        index, key = name.split("/")
-        moments.setdefault(int(index), {})[key] = tensor
-    groups = state.optimizer.state_dict()["param_groups"]
-    state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-    state.history = _history(path, description)
-    state.best = {
-        name: Best(best["epoch"], best["value"], _select(f"best/{name}/", tensors))
-        for name, best in description["best"].items()
-    }
+    with parsing(path, "a training state of this version", _REMEDY):
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _select("optimizer/", tensors).items():
+            index, key = name.split("/")
+            moments.setdefault(int(index), {})[key] = tensor
+        groups = state.optimizer.state_dict()["param_groups"]
+        state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        state.history = _history(path, description)
+        state.best = {
+            name: Best(int(description["best"][name]["epoch"]), float(description["best"][name]["value"]), weights)
+            for name in state.best
+            for weights in [_select(f"best/{name}/", tensors)]
+        }
 
 
 def read_history(path: Path) -> list[Epoch]:
@@ -147,17 +152,18 @@ def best_weights(path: Path, best_by: str = "loss") -> dict[str, Tensor]:
         The file is damaged, or holds no best epoch by that criterion.
     """
     tensors, description = tensor_file.read(path)
-    best = description.get("best", {})
+    best = check_object(description.get("best", {}), f"best in {path}", _REMEDY)
     if best_by not in best:
         raise ValueError(f"best_by must be one of {', '.join(best) or 'none'} as in {path}, got {best_by!r}.")
     return _select(f"best/{best_by}/", tensors)
 
 
 def _history(path: Path, description: dict[str, Any]) -> list[Epoch]:
-    try:
-        return [Epoch(**row) for row in description["history"]]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} must hold a training history of this version, got: {error}. Train again.") from None
+    with parsing(path, "a file with a training history of this version", _REMEDY):
+        history = [Epoch(**row) for row in description["history"]]
+        for epoch in history:
+            float(epoch.seconds), float(epoch.valid["accuracy"]), float(epoch.valid_loss)
+        return history
 
 
 def _first_line(error: Exception) -> str:

@@ -107,6 +107,15 @@ def train(
     >>> [epoch.epoch for epoch in history.epochs]
     [1, 2]
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}.")
+    for split in ("train", "valid"):
+        if not hasattr(splits, split):
+            raise TypeError(f"splits must have train and valid, like a Splits, got {type(splits).__name__}.")
+    if not callable(getattr(task, "examples", None)):
+        raise TypeError(f"task must be one of linmem.training.tasks, such as NextFrame(), got {type(task).__name__}.")
+    if options is not None and not isinstance(options, TrainingOptions):
+        raise TypeError(f"options must be TrainingOptions, got {type(options).__name__}.")
     training, valid = (task.examples(splits, split) for split in ("train", "valid"))
     return train_on_examples(
         model, task, training, valid, options, checkpoint=checkpoint, after_epoch=after_epoch, progress=progress

@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from linmem.validation import check_tensor
+
 THRESHOLDS = (
     torch.arange(1, 100, dtype=torch.float64) / 100
 )  # K = 99: 0.01 … 0.99; a note is predicted where its probability exceeds it
@@ -252,11 +254,23 @@ def scores_from_dict(values: dict[str, Any]) -> Scores:
 def count_frames(logits: Tensor, targets: Tensor) -> FrameCounts:
     """Compare (M, a) `logits` with (M, a) `targets` (0 or 1) at every threshold.
 
+    A logit that is NaN predicts no note, and makes the NLL NaN.
+
     Cost: O(M a), by a histogram of the probabilities, plus O(M K) for the ratios of the frames.
+
+    Raises
+    ------
+    TypeError
+        An argument is not a tensor.
+    ValueError
+        The shapes differ, or a target is not between 0 and 1.
     """
+    _check_pair(logits, targets)
+    if not ((targets >= 0) & (targets <= 1)).all():
+        raise ValueError("targets must be from 0 to 1, got other values. Pass the piano roll.")
     probabilities = torch.sigmoid(logits.double())
     on = targets > 0.5
-    levels = torch.bucketize(probabilities, THRESHOLDS.to(probabilities))  # number of thresholds that each exceeds
+    levels = torch.bucketize(probabilities.nan_to_num(0.0), THRESHOLDS.to(probabilities))  # thresholds below each
     hits, sounding = _above(levels, on), on.sum(1, keepdim=True)
     predicted = _above(levels, torch.ones_like(on))
     union = predicted + sounding - hits
@@ -275,16 +289,51 @@ def count_frames(logits: Tensor, targets: Tensor) -> FrameCounts:
 
 
 def count_classes(outputs: Tensor, targets: Tensor) -> ClassCounts:
-    """Compare (M, o) logits with (M,) classes."""
+    """Compare (M, o) logits with (M,) classes; a row with NaN is not correct, and makes the NLL NaN.
+
+    Raises
+    ------
+    TypeError
+        An argument is not a tensor.
+    ValueError
+        The numbers of rows differ, or a target is not a class from 0 to o − 1.
+    """
+    check_tensor("outputs", outputs, 2, finite=False)
+    check_tensor("targets", targets, 1)
+    if targets.dtype != torch.int64 or len(targets) != len(outputs):
+        raise ValueError(
+            f"targets must be {len(outputs)} classes in int64, got {len(targets)} values in {targets.dtype}."
+        )
+    if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < outputs.shape[1]:
+        raise ValueError(f"targets must be classes from 0 to {outputs.shape[1] - 1}, got others.")
     nll = float(cross_entropy(outputs.double(), targets, reduction="sum"))
-    return ClassCounts(int((outputs.argmax(1) == targets).sum()), nll, len(targets))
+    correct = (outputs.argmax(1) == targets) & ~outputs.isnan().any(1) if len(targets) else targets
+    return ClassCounts(int(correct.sum()), nll, len(targets))
 
 
 def count_values(outputs: Tensor, targets: Tensor) -> ValueCounts:
-    """Compare (M, o) outputs with (M, o) targets."""
+    """Compare (M, o) outputs with (M, o) targets.
+
+    Raises
+    ------
+    TypeError
+        An argument is not a tensor.
+    ValueError
+        The shapes differ, or a target is NaN or infinite.
+    """
+    _check_pair(outputs, targets)
     outputs, targets = outputs.double(), targets.double()
     squared_error = float((outputs - targets).square().sum())
     return ValueCounts(squared_error, float(targets.sum()), float(targets.square().sum()), targets.numel())
+
+
+def _check_pair(outputs: Tensor, targets: Tensor) -> None:
+    check_tensor("outputs", outputs, 2, finite=False)
+    check_tensor("targets", targets, 2)
+    if outputs.shape != targets.shape:
+        raise ValueError(
+            f"targets must have the shape of the outputs {tuple(outputs.shape)}, got {tuple(targets.shape)}."
+        )
 
 
 def _above(levels: Tensor, keep: Tensor) -> Tensor:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from numbers import Integral, Real
+from dataclasses import dataclass
+
+from linmem.validation import check_fields
 
 PRECISIONS = ("float32", "bfloat16")
-INTEGERS = ("batch_size", "max_epochs", "patience", "truncate", "transpose", "seed")
 SCHEDULES = ("constant", "cosine")
 WARM_UP, LAST = 30, 0.02  # of the cosine schedule: steps, and the last learning rate relative to the first
 
@@ -78,10 +78,7 @@ class TrainingOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            kind = Integral if name in INTEGERS else Real
-            if name not in ("precision", "schedule") and (not isinstance(value, kind) or isinstance(value, bool)):
-                raise ValueError(f"{name} must be {'an integer' if kind is Integral else 'a number'}, got {value!r}.")
+        check_fields(self, infinite=("clip",))
         for name in ("learning_rate", "batch_size", "max_epochs", "patience", "clip"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}.")

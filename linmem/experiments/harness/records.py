@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +13,16 @@ from linmem.experiments.harness.test_reads import readings_text
 from linmem.storage.atomic import write_text
 
 REQUIRED = {"grid", "seed", "finished", "seconds", "versions", "commit", "threads", "result"}
-_TYPES = {"result": dict, "versions": dict, "seconds": int | float, "finished": str}
+_TYPES = {
+    "result": dict,
+    "versions": dict,
+    "seconds": int | float,
+    "finished": str,
+    "grid": str,
+    "seed": int | None,
+    "commit": str | None,
+    "threads": int,
+}
 Record = dict[str, Any]
 
 
@@ -60,6 +71,19 @@ def require_records(name: str, folder: Path) -> list[Record]:
     return records.valid
 
 
+def bad_record(results: Sequence[Mapping[str, Any]], show: Callable[[Sequence[Mapping[str, Any]]], object]) -> int:
+    """Return the number, from 1, of the first record with which `show` raises; the records before it can be shown."""
+
+    def raises(count: int) -> bool:
+        try:
+            show(results[:count])
+        except Exception:
+            return True
+        return False
+
+    return 1 + bisect.bisect_left(range(1, len(results)), True, key=raises)
+
+
 def write_records(name: str, folder: Path, records: Sequence[Mapping[str, Any]]) -> None:
     """Replace the records of an experiment."""
     write_text(folder / f"{name}.jsonl", "".join(json.dumps(record) + "\n" for record in records))
@@ -99,8 +123,9 @@ def _parse(line: str) -> Record | None:
     """Return a line as a record, None if it is none."""
     try:
         record = None if "\ufffd" in line else json.loads(line)  # json writes ASCII: this was no UTF-8
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, nested too deeply, or a number of thousands of digits
         return None
     if not isinstance(record, dict) or not record.keys() >= REQUIRED:
         return None
-    return record if all(isinstance(record[name], kind) for name, kind in _TYPES.items()) else None
+    fits = all(isinstance(record[name], kind) and record[name] is not True for name, kind in _TYPES.items())
+    return record if fits and record["result"] and math.isfinite(record["seconds"]) else None

@@ -23,6 +23,7 @@ from linmem.experiments.harness.fingerprint import code_fingerprint
 from linmem.experiments.harness.records import (
     Record,
     Records,
+    bad_record,
     caveat,
     is_complete,
     provenance_text,
@@ -35,6 +36,7 @@ from linmem.experiments.harness.training import WORK
 from linmem.reporting import tables
 from linmem.runs.directory import provenance
 from linmem.storage.atomic import write_text
+from linmem.storage.messages import reason_of
 
 OTHER_CODE = "Measured by other code than this version of linmem; --force measures again."
 
@@ -108,11 +110,21 @@ def show(name: str, folder: Path) -> str:
     Raises
     ------
     ValueError
-        The name is unknown, or there are no valid records.
+        The name is unknown, there are no valid records, or a record cannot be shown.
     """
     experiment, records = load_experiment(name), Records(require_records(name, folder), "")
-    parts = [experiment.TITLE, experiment.show(records.results, folder)]
-    if stated := experiment.targets(records.results):
+    try:
+        parts = [experiment.TITLE, experiment.show(records.results, folder)]
+        stated = experiment.targets(records.results)
+    except ImportError:
+        raise
+    except Exception as error:  # records of another version, or altered ones
+        line = bad_record(records.results, lambda results: experiment.show(results, folder))
+        raise ValueError(
+            f"{folder / name}.jsonl, line {line} must be a record of this version of {name}, got one that cannot be "
+            f"shown ({type(error).__name__}: {reason_of(error, 40)}). Remove the line or run again (--force)."
+        ) from error
+    if stated:
         parts.append(f"Targets:\n\n{targets.target_table(stated, caveat(records))}")
     parts += [epoch_limit_text(records.valid), provenance_text(records.valid, name, folder)]
     text = "\n\n".join(part for part in parts if part)
@@ -155,7 +167,7 @@ def _check_same_run(
             f"{path} must hold grid {grid} with seed {seed}, got grid {records[0]['grid']} with seed"
             f" {records[0]['seed']}. Use another folder (--out) or run again (--force)."
         )
-    if not is_complete(records) and records[-1]["config"] != config_record(experiment.GRIDS[grid]):
+    if not is_complete(records) and records[-1].get("config") != config_record(experiment.GRIDS[grid]):
         raise ValueError(
             f"{path} must have the configuration of the current grid {grid}, got an earlier one. Run again (--force;"
             " intermediate work is used again) or use another folder (--out)."

@@ -11,7 +11,7 @@ import json
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -22,11 +22,12 @@ from tqdm import tqdm
 
 from linmem.experiments.harness import catalog, targets
 from linmem.experiments.harness.catalog import config_record, default_grid, load_experiment
-from linmem.experiments.harness.records import Record, Records, caveat, is_complete, read_records
+from linmem.experiments.harness.records import Record, Records, bad_record, caveat, is_complete, read_records
 from linmem.experiments.harness.reproduce import is_current
 from linmem.experiments.report.markup import Picture, html, picture
 from linmem.reporting.output import output_paths
 from linmem.storage.atomic import write_text
+from linmem.storage.messages import reason_of
 
 PAGE = "index.html"
 MADE_BY = '<meta name="generator" content="linmem report">'
@@ -139,7 +140,7 @@ def _targets(module: catalog.Experiment, records: Records) -> tuple[list[dict[st
     try:
         return targets.target_rows(module.targets(records.results), caveat(records)), ""
     except Exception as error:  # records of another version of the module
-        return [], f"its targets cannot be computed ({type(error).__name__}: {error})"
+        return [], f"its targets cannot be computed ({_where(records, module.targets, error)})"
 
 
 def _body(module: catalog.Experiment, records: Records) -> tuple[str, list[Picture], str]:
@@ -153,8 +154,16 @@ def _body(module: catalog.Experiment, records: Records) -> tuple[str, list[Pictu
     except ImportError:
         raise
     except Exception as error:
-        problem = f"its records cannot be shown ({type(error).__name__}: {error})"
+        with TemporaryDirectory() as drawn:
+            where = _where(records, lambda results: module.show(results, Path(drawn)), error)
+        problem = f"its records cannot be shown ({where})"
         return "<pre>" + escape("\n".join(map(json.dumps, records.results))) + "</pre>", [], problem
+
+
+def _where(records: Records, show: Callable[[Sequence[Mapping[str, Any]]], object], error: Exception) -> str:
+    """Name the record that cannot be shown, and the reason."""
+    number = bad_record(records.results, show)
+    return f"record {number} of {len(records.results)}, {type(error).__name__}: {reason_of(error)}"
 
 
 def _facts(name: str, records: Sequence[Record]) -> dict[str, str]:

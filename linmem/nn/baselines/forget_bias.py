@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from linmem.validation import check_number
+
 
 @torch.no_grad()
 def forget_bias_(lstm: nn.LSTM, value: float = 1.0) -> nn.LSTM:
@@ -25,7 +27,9 @@ def forget_bias_(lstm: nn.LSTM, value: float = 1.0) -> nn.LSTM:
     Raises
     ------
     ValueError
-        The LSTM has no biases.
+        The LSTM has no biases, or `value` is not a finite number.
+    TypeError
+        `lstm` is another layer.
 
     Examples
     --------
@@ -33,6 +37,9 @@ def forget_bias_(lstm: nn.LSTM, value: float = 1.0) -> nn.LSTM:
     >>> lstm.bias_ih_l0[2:4]  # torch's order of gates: input, forget, cell, output
     tensor([1., 1.], grad_fn=<SliceBackward0>)
     """
+    check_number("value", value)
+    if not isinstance(lstm, nn.LSTM):
+        raise TypeError(f"lstm must be a torch.nn.LSTM, got {type(lstm).__name__}.")
     if not lstm.bias:
         raise ValueError("lstm must have biases, got bias=False. Build it with bias=True.")
     n = lstm.hidden_size

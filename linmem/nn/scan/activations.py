@@ -33,6 +33,6 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 
 
-def activation(name: str) -> Activation:
-    """The activation called `name`; ``ValueError`` with the known names if there is none."""
-    return ACTIVATIONS[check_choice("nonlinearity", name, ACTIVATIONS)]
+def activation(name: str, option: str = "nonlinearity") -> Activation:
+    """The activation called `name`; ``ValueError`` with the option and the known names if there is none."""
+    return ACTIVATIONS[check_choice(option, name, ACTIVATIONS)]

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
+from linmem.validation import LARGEST_COUNT, shown
+
 
 def check_choice(name: str, value: str, known: Iterable[str]) -> str:
     """Return `value`; ``ValueError`` with the known ones if it is not one of them."""
     known = tuple(known)
-    if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}.")
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {shown(value)}.")
     return value
 
 
@@ -23,6 +25,8 @@ def check_positive(**sizes: int) -> None:
             raise TypeError(f"{name} must be an int, got a {type(size).__name__}.")
         if size <= 0:
             raise ValueError(f"{name} must be greater than 0, got {size}.")
+        if size > LARGEST_COUNT:
+            raise ValueError(f"{name} must be at most {LARGEST_COUNT}, got {shown(size)}.")
 
 
 def functional_sizes(hidden_size: int | Sequence[int]) -> tuple[int, ...]:
@@ -63,6 +67,8 @@ def check_tensor(name: str, value: object) -> None:
 
 def check_single_layer(layer: nn.Module) -> None:
     """Raise ``ValueError`` unless a recurrent layer has one layer, one direction and one functional layer."""
+    if not isinstance(layer, nn.Module) or not hasattr(layer, "num_layers"):
+        raise TypeError(f"layer must be a recurrent layer such as linmem.LMN, got {type(layer).__name__}.")
     layers, bidirectional = layer.num_layers, bool(layer.bidirectional)
     functional = len(getattr(layer, "hidden_sizes", (0,)))
     if layers != 1 or bidirectional or functional != 1:

@@ -6,6 +6,7 @@ Symbols: a inputs, f functional units, p memory units.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from linmem.nn.scan.batch import Weights
 from linmem.nn.scan.checks import check_dtype_and_device, check_float_dtype
 from linmem.nn.scan.memory import diagonal_blocks
+from linmem.storage.limits import require_memory
 
 MEMORIES = ("dense", "diagonal")
 LEAST_DECAY = 1e-3  # of a new diagonal memory, whose decays cannot be zero
@@ -113,3 +115,13 @@ class RecurrentParameters(nn.Module):
         changed = {name: getattr(self, name) for name, default in defaults.items() if getattr(self, name) != default}
         sizes = f"{self.input_size}, {hidden}, {self.memory_size}"
         return ", ".join([sizes, *(f"{name}={value!r}" for name, value in changed.items())])
+
+
+def check_weights(
+    hidden_sizes: Sequence[int], memory_size: int, layers: int, memory: str, dtype: torch.dtype | None
+) -> None:
+    """Raise unless `dtype` is floating and the weights of all layers fit into memory, before any is created."""
+    check_float_dtype(dtype)
+    f, p = hidden_sizes[-1], memory_size
+    own = f * p + hidden_sizes[0] * p + p * p * (memory == "dense")
+    require_memory(4 * layers * own, "the LMN's weights")

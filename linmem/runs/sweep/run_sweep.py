@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from linmem.reporting import tables
 from linmem.runs import runner
-from linmem.runs.directory import SCORES, read_scores
+from linmem.runs.directory import SCORES, check_summary, read_scores
 from linmem.runs.locks import lock
 from linmem.runs.options import RunOptions, flatten
 from linmem.runs.queue import LOCKS, work_through
@@ -133,8 +133,13 @@ def table(outcomes: Sequence[Outcome]) -> str:
     lines = [tables.markdown(rows, dict.fromkeys(rows[0], 4)), ""] if rows else []
     counts = {state: sum(one.state == state for one in outcomes) for state in STATES}
     lines.append(f"{len(outcomes)} runs: " + ", ".join(f"{n} {state}" for state, n in counts.items() if n))
-    lines += [f"{one.name} failed: {one.error.strip().splitlines()[-1]}" for one in outcomes if one.error]
+    lines += [f"{one.name} failed: {_last_line(one.error)}" for one in outcomes if one.error]
     return "\n".join(lines)
+
+
+def _last_line(error: str) -> str:
+    """The last line of a traceback: the exception and its message."""
+    return (error.strip() or "unknown error").splitlines()[-1]
 
 
 def _run(shared: Study, name: str, options: RunOptions, folder: Path, device: str) -> None:
@@ -165,8 +170,9 @@ def _outcome(name: str, options: RunOptions, trial: Any) -> Outcome:
         return Outcome(name, options, "running", None, {}, "", False)
     if trial.value is None:
         diverged = trial.user_attrs.get(ERROR_TYPE) == DivergenceError.__name__
-        return Outcome(name, options, "failed", None, {}, trial.user_attrs[ERROR], diverged)
-    return Outcome(name, options, "complete", trial.value, trial.user_attrs[RESULT], "", False)
+        return Outcome(name, options, "failed", None, {}, str(trial.user_attrs[ERROR]), diverged)
+    result = check_summary(trial.user_attrs.get(RESULT), f"the result of run {name} in the study")
+    return Outcome(name, options, "complete", trial.value, result, "", False)
 
 
 def _row(one: Outcome) -> dict[str, Any]:

@@ -18,8 +18,11 @@ from typing import Any
 
 from linmem.nn.registry import MODELS
 from linmem.runs.options import FIELDS, RunOptions, with_options
+from linmem.storage.documents import read_yaml
+from linmem.storage.messages import shortened
 
 Space = Mapping[str, Any]  # "name" or "name, name" → values, or one value
+Axis = list[tuple[tuple[str, Any], ...]]  # every value as pairs (option, value)
 LARGEST = 100_000  # runs of a full grid
 
 
@@ -64,7 +67,12 @@ def plan(data: str, spaces: Space | Sequence[Space], *, trials: int | None = Non
     listed = [spaces] if isinstance(spaces, Mapping) else list(spaces)
     if not listed or not all(isinstance(space, Mapping) and space for space in listed):
         raise ValueError("a search space must map option names to lists of values, got an empty one or another type.")
-    runs = list(dict.fromkeys(run for space in listed for run in _grid(data, space)))
+    axes = [[_axis(names, values) for names, values in space.items()] for space in listed]
+    if (count := sum(math.prod(map(len, one)) for one in axes)) > LARGEST:  # before any run is built
+        raise ValueError(
+            f"a search space must have at most {LARGEST} runs, got {shortened(count, 20)}. Shorten its lists."
+        )
+    runs = list(dict.fromkeys(run for one in axes for run in _grid(data, one)))
     if trials is None:
         return runs
     if trials < 1:
@@ -80,38 +88,32 @@ def read(path: Path) -> Space | list[Space]:
     ValueError
         The file is neither, or holds no search space.
     """
-    import yaml
-
-    try:
-        content: Space | list[Space] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} must be YAML or JSON, got: {' '.join(str(error).split())}.") from None
+    content: Space | list[Space] = read_yaml(path, "Correct the file.")
     if not isinstance(content, list | dict):
         raise ValueError(f"{path} must map option names to lists of values, got {type(content).__name__}.")
     return content
 
 
-def _grid(data: str, space: Space) -> list[RunOptions]:
-    axes = [_axis(names, values) for names, values in space.items()]
-    if (count := math.prod(map(len, axes))) > LARGEST:
-        raise ValueError(f"a search space must have at most {LARGEST} runs, got {count}. Shorten its lists.")
+def _grid(data: str, axes: Sequence[Axis]) -> list[RunOptions]:
     default = RunOptions(data)
     return [with_options(default, dict(pair for point in points for pair in point)) for points in product(*axes)]
 
 
-def _axis(names: str, values: Any) -> list[tuple[tuple[str, Any], ...]]:
+def _axis(names: str, values: Any) -> Axis:
     """Every value of an axis as pairs (option, value)."""
     joint = [name.strip() for name in str(names).split(",")]
     for name in joint:
         if name not in FIELDS:
-            raise ValueError(f"options must be among {', '.join(FIELDS)}, got {name!r}.")
+            raise ValueError(
+                f"a search space must name options of `linmem train`, got {shortened(name)!r}. Correct it."
+            )
     listed = list(values) if isinstance(values, list | tuple) else [values]
     if not listed:
         raise ValueError(f"{names} must have at least one value, got none.")
     points = [[value] for value in listed] if len(joint) == 1 else listed
     for point in points:
         if not isinstance(point, list | tuple) or len(point) != len(joint):
-            raise ValueError(f"{names} must have lists of {len(joint)} values, got {point!r}.")
+            raise ValueError(f"{names} must have lists of {len(joint)} values, got {shortened(repr(point))}.")
     return [tuple((name, _checked(name, v)) for name, v in zip(joint, point, strict=True)) for point in points]
 
 
@@ -121,8 +123,8 @@ def _checked(name: str, value: Any) -> Any:
     if kind is tuple and isinstance(value, list | float | int):
         return tuple(value) if isinstance(value, list) else (float(value),)
     known = MODELS if name == "model" else None
-    if known and value not in known:
-        raise ValueError(f"model must be one of {', '.join(known)}, got {value!r}.")
+    if known and (not isinstance(value, str) or value not in known):
+        raise ValueError(f"model must be one of {', '.join(known)}, got {shortened(repr(value), 30)}.")
     try:
         if kind is float and not isinstance(value, bool):
             return float(value)
@@ -131,5 +133,5 @@ def _checked(name: str, value: Any) -> Any:
     if FIELDS[name].default is None and type(value) is int:
         return value
     if type(value) is not kind:
-        raise ValueError(f"{name} must be of type {kind.__name__}, got {value!r}.")
+        raise ValueError(f"{name} must be of type {kind.__name__}, got {shortened(repr(value), 40)}.")
     return value

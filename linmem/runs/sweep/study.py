@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linmem.runs.locks import lock
+from linmem.storage.parsing import parsing
 
 if TYPE_CHECKING:
     import optuna
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
 NAME, OWNER, RESULT, ERROR, ERROR_TYPE = "run", "folder", "result", "error", "error_type"
+
+_JOURNAL, _OTHER = "a readable study of Optuna", "Use another storage (--storage)."
 
 
 class Study:
@@ -50,13 +53,15 @@ class Study:
 
     def __init__(self, storage: str, name: str, owner: str) -> None:
         self.owner, self._lock = owner, _lock_path(storage)
-        self._study = _open(storage, name)
+        self._study, self._storage = _open(storage, name), storage
         self._started: dict[str, Trial] = {}
 
     def trials(self) -> dict[str, FrozenTrial]:
         """The latest trial of every name."""
-        trials = self._study.get_trials(deepcopy=False)
-        return {trial.user_attrs[NAME]: trial for trial in trials if trial.user_attrs.get(NAME)}
+        with parsing(self._storage, _JOURNAL, _OTHER):
+            trials = self._study.get_trials(deepcopy=False)
+        named = [(trial.user_attrs.get(NAME), trial) for trial in trials]
+        return {name: trial for name, trial in named if name and isinstance(name, str)}
 
     def finished(self) -> set[str]:
         """Names of the runs that are complete or failed."""
@@ -70,7 +75,7 @@ class Study:
         """
         from optuna.trial import TrialState
 
-        with self._locked():
+        with self._locked(), parsing(self._storage, _JOURNAL, _OTHER):
             before = self.trials().get(name)
             if is_finished(before):
                 return False
@@ -161,13 +166,10 @@ def _open(storage: str, name: str) -> optuna.Study:
         ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     journal = "://" not in storage
-    try:
-        opened = _open_journal(storage) if journal else _open_database(storage)
-        return optuna.create_study(storage=opened, study_name=name, load_if_exists=True)
-    except (ValueError, LookupError, TypeError) as error:
-        if not journal:
-            raise
-        raise ValueError(f"storage must be a journal of Optuna, got {storage}: {error}. Use another file.") from None
+    if not journal:
+        return optuna.create_study(storage=_open_database(storage), study_name=name, load_if_exists=True)
+    with parsing(storage, _JOURNAL, _OTHER):
+        return optuna.create_study(storage=_open_journal(storage), study_name=name, load_if_exists=True)
 
 
 def _open_journal(storage: str) -> BaseStorage:
@@ -182,6 +184,8 @@ def _open_journal(storage: str) -> BaseStorage:
 def _open_database(storage: str) -> BaseStorage:
     from optuna.storages import RDBStorage
 
+    if storage.startswith("sqlite") and not storage.partition(":///")[2]:
+        raise ValueError(f"storage must name the file of the database, got {storage!r}. Use sqlite:///PATH.")
     options = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {}  # seconds a writer waits
     for delay in (0.1, 0.4, 1.6, None):  # of two processes that create the tables at once, one fails
         try:

@@ -1,0 +1,362 @@
+"""Bad input that was once accepted, or ended in a traceback: one clear line each."""
+
+import json
+
+import numpy as np
+import pytest
+import scipy.io
+import torch
+from torch import nn
+
+import linmem
+from linmem import cli
+from linmem.data.mat_file import read_cells
+from linmem.data.poly_music import read_pieces
+from linmem.experiments.harness import records, reproduce
+from linmem.experiments.report import page
+from linmem.nn import initialize
+from linmem.nn.baselines import forget_bias_
+from linmem.nn.registry import ModelOptions, build_model
+from linmem.runs.options import PretrainingOptions
+from linmem.runs.sweep import space
+from linmem.storage.documents import count_values, read_yaml
+from linmem.storage.parsing import parsing
+from linmem.training.metrics import count_classes, count_frames
+from linmem.training.metrics import count_values as count_numbers
+from linmem.training.options import TrainingOptions
+from linmem.training.tasks import NextValue
+from linmem.validation import check_fields
+
+SERIES = np.random.default_rng(0).normal(size=(30, 2)).astype("f4")
+ROLL = {"traindata": 3, "validdata": 2, "testdata": 1}
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capsys):
+    """Run a command that must exit with status 2 and one line; returns the line."""
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", SERIES)
+
+    def run(*arguments):
+        try:
+            status = cli.main(list(arguments))
+        except SystemExit as error:
+            status = error.code
+        printed = capsys.readouterr()
+        assert status == 2, printed
+        assert printed.err.count("\n") == 1
+        assert len(printed.err) <= 301
+        return printed.err
+
+    return run
+
+
+# (j) records of experiments
+
+
+def copied(tmp_path, change):
+    """The records of table 1 with one changed line."""
+    lines = (page.Path(__file__).parents[1] / "results" / "table1.jsonl").read_text().splitlines()
+    lines[1] = change(json.loads(lines[1]))
+    (tmp_path / "table1.jsonl").write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: "[" * 100_000,
+        lambda record: json.dumps(record | {"result": {}}),
+        lambda record: json.dumps(record | {"seed": 0}).replace('"seed": 0', '"seed": ' + "9" * 5000),
+        lambda record: json.dumps(record | {"threads": "x"}),
+        lambda record: json.dumps(record | {"seconds": float("nan")}),
+    ],
+)
+def test_invalid_records_are_named_by_their_line_and_the_others_are_read(tmp_path, change):
+    copied(tmp_path, change)
+    assert "invalid lines 2 of" in records.read_records("table1", tmp_path).problem
+    assert "invalid lines 2 of" in page.part("table1", tmp_path).problem
+    assert "invalid lines 2 of" in reproduce.list_experiments(tmp_path)
+    with pytest.raises(ValueError, match="invalid lines 2 of"):
+        reproduce.show("table1", tmp_path)
+
+
+def test_records_that_cannot_be_shown_are_named(tmp_path):
+    copied(tmp_path, lambda record: json.dumps(record | {"result": {"x": 1}}))
+    with pytest.raises(ValueError, match=r"table1.jsonl, line 2 must be a record of this version"):
+        reproduce.show("table1", tmp_path)
+    assert "record 2 of" in page.part("table1", tmp_path).problem
+
+
+def test_records_without_a_configuration_are_those_of_another_one(tmp_path):
+    def change(record):
+        return json.dumps({name: value for name, value in record.items() if name != "config"})
+
+    copied(tmp_path, change)
+    lines = (tmp_path / "table1.jsonl").read_text().splitlines()[:2]
+    (tmp_path / "table1.jsonl").write_text("\n".join(lines) + "\n")
+    with pytest.raises(ValueError, match="configuration of the current grid"):
+        reproduce.reproduce("table1", tmp_path)
+
+
+# (k) configurations, search spaces and sizes
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"seed: \xff\xfe", "can't decode byte"),
+        (b"[" * 5000, "nested values"),
+        (b"seed: " + b"9" * 5001, "4300 digits"),
+        (b"a: [1, 2", "in line 1"),
+        (b"- 1", "must be a JSON object, got list"),
+        (b"a: &a [x, x]\nb: &b [" + b"*a, " * 300 + b"]\nc: [" + b"*b, " * 300 + b"]", "at most 20,000 values"),
+    ],
+)
+def test_configurations_are_checked(refused, content, reason):
+    with open("c.yaml", "wb") as file:
+        file.write(content)
+    line = refused("fit", "a.npy", "--config", "c.yaml")
+    assert reason in line
+    assert "c.yaml" in line
+
+
+def test_configurations_must_be_files(refused):
+    assert "must be an existing file" in refused("fit", "a.npy", "--config", "{seed: 1}")
+
+
+def test_values_of_a_document_are_counted_with_their_repetitions():
+    ten = [0] * 9
+    assert count_values({"a": [ten, ten], "b": ten}) == 1 + 2 + (1 + 2 * 10) + 10
+    itself = []
+    itself.append(itself)
+    assert count_values(itself) > 20_000
+
+
+def test_spaces_are_refused_before_any_run_is_built(monkeypatch):
+    monkeypatch.setattr(space, "with_options", lambda *_: pytest.fail("a run was built"))
+    wide = {name: list(range(1, 60)) for name in ("hidden_size", "memory_size", "lags", "scales", "channels", "seed")}
+    with pytest.raises(ValueError, match="at most 100000 runs, got 42180533641"):
+        space.plan("chorales", wide)
+    with pytest.raises(ValueError, match="at most 100000 runs, got 118000"):
+        space.plan("chorales", [{"hidden_size": list(range(1, 60)), "seed": list(range(1000))}] * 2)
+
+
+def test_deeply_nested_documents_are_refused_quickly(tmp_path):
+    for text in ("[" * 100_000, "a:\n" + "\n".join(" " * n + "a:" for n in range(1, 1000))):
+        (tmp_path / "a.yaml").write_text(text)
+        with pytest.raises(ValueError, match="nested values"):
+            read_yaml(tmp_path / "a.yaml", "Correct it.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "a.npy", "--truncate", "1" + "0" * 30], "truncate must be at most"),
+        (["train", "a.npy", "--hidden_size", "2000000000"], "the weights of model lmn-b must need at most"),
+        (["train", "a.npy", "--model", "lmn-multiscale", "--scales", "100000"], "the weights of model lmn-multiscale"),
+        (["fit", "~no-such-user/x"], "data must be an existing folder or file"),
+        (["fit", "a.npy", "--device", "meta"], "device must be one that this machine has"),
+        (["fit", "a.npy", "--threads", "100000"], "threads must be at most 1024"),
+        (["fit", "a.npy", "--seed", "1" + "0" * 30], "seed must be at most"),
+        (["train", "a.npy", "--unfolded_nonlinearity", "nonsense"], "unfolded_nonlinearity must be one of"),
+        (["train", "a.npy", "--model", "lstm", "--forget_bias", ".nan"], "forget_bias must be a finite number"),
+    ],
+)
+def test_absurd_options_are_refused(refused, arguments, message):
+    assert message in refused(*arguments)
+
+
+def test_a_database_must_have_a_name(refused):
+    with open("s.yaml", "w") as file:
+        file.write("{model: [lstm]}")
+    assert "storage must name the file" in refused("sweep", "a.npy", "--space", "s.yaml", "--storage", "sqlite:///")
+
+
+def test_layers_are_refused_before_their_weights_are_created():
+    with pytest.raises(ValueError, match="num_layers must be at most 2147483647"):
+        linmem.LMN(2, 3, 3, num_layers=10**30)
+    with pytest.raises(ValueError, match="weights must need at most"):
+        linmem.LMN(2, 3, 3, num_layers=2**31 - 1)
+    with pytest.raises(ValueError, match="weights must need at most"):
+        linmem.UnfoldedNetwork(2, 10**6, 2, lags=10**6)
+    with pytest.raises(ValueError, match="input_size must be at most"):
+        build_model(ModelOptions("lstm"), 10**30, 2)
+
+
+# (l) accepted nonsense
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (ModelOptions, {"lags": float("inf")}),
+        (ModelOptions, {"forget_bias": "x"}),
+        (ModelOptions, {"forget_bias": float("nan")}),
+        (ModelOptions, {"hidden_size": True}),
+        (ModelOptions, {"skip_connection": "yes"}),
+        (ModelOptions, {"lag_decay": 3}),
+        (TrainingOptions, {"learning_rate": float("inf")}),
+        (TrainingOptions, {"clip": float("nan")}),
+        (TrainingOptions, {"batch_size": 2.5}),
+        (PretrainingOptions, {"unfolded_nonlinearity": "nonsense"}),
+        (PretrainingOptions, {"memory_decay": float("nan")}),
+        (PretrainingOptions, {"pretrain_epochs": 0}),
+    ],
+)
+def test_options_of_a_wrong_type_or_value_are_refused(kind, values):
+    (name,) = values
+    with pytest.raises(ValueError, match=name):
+        kind(**values)
+
+
+def test_valid_options_pass_the_check_of_their_types():
+    check_fields(TrainingOptions(learning_rate=1, clip=float("inf"), batch_size=np.int64(3)), infinite=("clip",))
+    assert ModelOptions(lag_decay=[0.5]).lag_decay == (0.5,)
+
+
+@pytest.mark.parametrize("value", ["x", float("nan"), None])
+def test_forget_biases_are_numbers(value):
+    with pytest.raises(ValueError, match="value must be a finite number"):
+        forget_bias_(nn.LSTM(2, 3), value)
+    with pytest.raises(TypeError, match="lstm must be"):
+        forget_bias_(nn.GRU(2, 3), 1.0)
+
+
+def test_files_are_saved_to_paths_only(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fitted = linmem.LinearAutoencoder(2).fit([SERIES])
+    for path in (None, 3, b"x"):
+        with pytest.raises(TypeError, match="path must be a str or a path"):
+            fitted.save(path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_masked_values_are_refused_and_masks_without_any_are_not():
+    masked = np.ma.masked_array(SERIES, mask=np.arange(SERIES.size).reshape(SERIES.shape) == 7)
+    with pytest.raises(ValueError, match="sequence 0 must have no masked values, got 1"):
+        linmem.LinearAutoencoder(2).fit([masked])
+    linmem.LinearAutoencoder(2).fit([np.ma.masked_array(SERIES, mask=False)])
+
+
+def test_readouts_are_fitted_to_finite_values_only():
+    readout, states, targets = nn.Linear(3, 2), torch.eye(3), torch.ones(3, 2)
+    for wrong in (states * float("nan"), states + float("inf")):
+        with pytest.raises(ValueError, match="features must be finite"):
+            initialize.fit_readout_(readout, wrong, targets)
+    with pytest.raises(ValueError, match="same number of rows"):
+        initialize.fit_readout_(readout, states, targets[:2])
+    with pytest.raises(TypeError, match="readout must be a torch.nn.Linear"):
+        initialize.fit_readout_(nn.ReLU(), states, targets)
+    initialize.fit_readout_(readout, states, targets)
+
+
+# (m) wrong types and shapes
+
+
+def test_metrics_name_wrong_types_and_shapes_and_never_count_nan_as_correct():
+    logits, roll = torch.zeros(4, 3), torch.ones(4, 3)
+    for count in (count_frames, count_classes, count_numbers):
+        with pytest.raises(TypeError, match="must be a torch.Tensor"):
+            count(None, roll)
+        with pytest.raises(ValueError, match="dimension"):
+            count(torch.zeros(3), roll)
+    with pytest.raises(ValueError, match="targets must have the shape"):
+        count_numbers(logits, roll[:, :2])
+    with pytest.raises(ValueError, match="targets must be finite"):
+        count_frames(logits, roll * float("nan"))
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        count_frames(logits, 2 * roll)
+    with pytest.raises(ValueError, match="int64"):
+        count_classes(logits, torch.ones(4))
+    with pytest.raises(ValueError, match="classes from 0 to 2"):
+        count_classes(logits, torch.tensor([0, 1, 2, 3]))
+    nothing = logits * float("nan")
+    assert count_classes(nothing, torch.zeros(4).long()).correct == 0
+    assert count_frames(nothing, roll).accuracy().max() == 0
+    assert np.isnan(count_frames(nothing, roll).nll)
+
+
+def test_transfers_name_wrong_types():
+    unfolded, fitted = linmem.UnfoldedNetwork(2, 2, 2, lags=2), linmem.LinearAutoencoder(3).fit([SERIES])
+    lmn, readout = linmem.LMN(2, 2, 3), nn.Linear(3, 2)
+    initialize.from_unfolded_(lmn, readout, unfolded, fitted)
+    for name, arguments in {
+        "layer": (None, readout, unfolded, fitted),
+        "readout": (lmn, nn.ReLU(), unfolded, fitted),
+        "unfolded": (lmn, readout, None, fitted),
+        "autoencoder": (lmn, readout, unfolded, None),
+    }.items():
+        with pytest.raises(TypeError, match=f"{name} must be"):
+            initialize.from_unfolded_(*arguments)
+    with pytest.raises(ValueError, match="memory_decay must be a finite number"):
+        initialize.from_unfolded_(lmn, readout, unfolded, fitted, float("nan"))
+
+
+def test_training_names_wrong_types():
+    class Splits:
+        train = valid = (torch.from_numpy(SERIES),)
+
+    model = build_model(ModelOptions("lstm", hidden_size=2), 2, 2)
+    for name, arguments in {
+        "model": (None, Splits, NextValue()),
+        "splits": (model, None, NextValue()),
+        "task": (model, Splits, None),
+        "options": (model, Splits, NextValue(), "x"),
+    }.items():
+        with pytest.raises(TypeError, match=f"{name} must"):
+            linmem.train(*arguments)
+
+
+# Readers
+
+
+def test_parsers_errors_become_one_line_with_the_file_and_those_of_the_system_are_kept():
+    for error, reason in (
+        (KeyError("size"), "KeyError: 'size'"),
+        (ValueError("two\nlines"), "two lines"),
+        (OSError("x"), "x"),
+    ):
+        with (
+            pytest.raises(ValueError, match=f"a.bin must be whole, got: {reason}. Restore it.") as caught,
+            parsing("a.bin", "whole", "Restore it."),
+        ):
+            raise error
+        assert type(caught.value) is ValueError
+    with pytest.raises(PermissionError), parsing("a.bin", "whole", "Restore it."):
+        raise PermissionError(13, "denied", "a.bin")
+    with pytest.raises(ValueError, match=r"^a.bin is too large$"), parsing("a.bin", "whole", "Restore it."):
+        raise ValueError("a.bin is too large")
+
+
+def write_mat(path, compressed=False, kind="u1", order="rolls"):
+    cells = {name: np.empty((1, count), dtype=object) for name, count in ROLL.items()}
+    random = np.random.default_rng(0)
+    for array in cells.values():
+        for index in range(array.size):
+            array[0, index] = (random.random((4 + index, 88)) < 0.1).astype(kind)
+    scipy.io.savemat(path, cells | {"other": np.eye(2)}, do_compression=compressed)
+    return cells
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i4", "f4", "f8"])
+def test_mat_files_are_read_like_scipy_reads_them(tmp_path, compressed, kind):
+    written = write_mat(tmp_path / "a.mat", compressed, kind)
+    found = read_cells(tmp_path / "a.mat")
+    assert found.keys() == ROLL.keys()
+    for name, cells in found.items():
+        assert all(np.array_equal(one, other) for one, other in zip(cells, written[name].ravel(), strict=True))
+    pieces = read_pieces(tmp_path / "a.mat")
+    assert {split: len(rolls) for split, rolls in pieces.items()} == {"train": 3, "valid": 2, "test": 1}
+
+
+def test_mat_files_of_absurd_sizes_are_refused_before_allocation(tmp_path, monkeypatch):
+    write_mat(tmp_path / "a.mat")
+    content = (tmp_path / "a.mat").read_bytes()
+    (tmp_path / "a.mat").write_bytes(content.replace((88).to_bytes(4, "little"), (2**31 - 1).to_bytes(4, "little"), 1))
+    with pytest.raises(ValueError, match="a.mat must be a MAT file of version 5, got: .* values in a matrix"):
+        read_cells(tmp_path / "a.mat")
+    scipy.io.savemat(tmp_path / "b.mat", {"x": np.zeros(10**6)}, do_compression=True)
+    monkeypatch.setenv("LINMEM_MAX_BYTES", "1000000")
+    with pytest.raises(ValueError, match="LINMEM_MAX_BYTES"):
+        read_cells(tmp_path / "b.mat")
