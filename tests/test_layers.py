@@ -14,14 +14,10 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequen
 
 from linmem.nn.lmn import LMN
 from linmem.nn.lmn_cell import LMNCell
-from linmem.nn.scan import cuda
+from tests.needs_triton import needs_triton
 from tests.rounding import assert_equal_but_for_rounding
 
 # The columns of the table: every test below runs for every backend that supports it.
-needs_triton = pytest.mark.skipif(
-    cuda.unsupported_reason(torch.device("cpu"), torch.float64) is not None,
-    reason="Triton, or its interpreter, is not there",
-)
 TRITON = pytest.param("triton", marks=needs_triton)
 BACKENDS = ["reference", "fused", "recompute", "parallel", TRITON]  # "parallel" with W_mh = 0, as it requires
 SHAPES = {  # constructor arguments that change what the layer computes

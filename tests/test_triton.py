@@ -14,12 +14,10 @@ from linmem.nn.lmn import LMN
 from linmem.nn.scan import cuda, fused
 from linmem.nn.scan.backends import BACKENDS
 from linmem.nn.scan.libraries import Libraries
+from tests.needs_triton import needs_triton
 from tests.rounding import assert_equal_but_for_rounding
 
-pytestmark = pytest.mark.skipif(
-    cuda.unsupported_reason(torch.device("cpu"), torch.float64) is not None,
-    reason="Triton, or its interpreter, is not there",
-)
+pytestmark = needs_triton
 # T, B, f, p and what else: sizes below, at and above those of a tile
 SIZES = {
     "one of all": (1, 1, 1, 1, {"bias": False, "nonlinearity": "relu"}),
