@@ -26,7 +26,10 @@ extensions = [
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "examples", "capabilities_table.md", "gallery/**/*.ipynb", "**/README.md"]
-suppress_warnings = ["config.cache", "toc.empty_glob"]  # functions in sphinx_gallery_conf cannot be cached
+suppress_warnings = [
+    "config.cache",  # functions in sphinx_gallery_conf cannot be cached
+    "toc.not_included",  # a new page without a place in a toctree does not stop the build
+]
 
 smartquotes = False  # quotes in prose are often those of code
 default_role = "code"
