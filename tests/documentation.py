@@ -60,7 +60,8 @@ def shell_lines(path: Path) -> list[str]:
     fenced = [block.code for block in blocks(path) if block.language in ("", "console", "bash", "sh")]
     rest = BLOCK.sub("", path.read_text("utf-8"))
     indented = re.findall(r"(?:^    .*\n)+", rest, re.M)
-    lines = [line.strip().removeprefix("$ ") for code in fenced + indented for line in code.splitlines()]
+    joined = [re.sub(r"\\\n\s*", "", code) for code in fenced + indented]  # a backslash continues a line
+    lines = [line.strip().removeprefix("$ ") for code in joined for line in code.splitlines()]
     return [line for line in lines if COMMANDS.match(line)]
 
 
