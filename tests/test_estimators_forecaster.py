@@ -182,7 +182,7 @@ def test_steps_of_a_stream_are_checked():
     with pytest.raises(ValueError, match="x_t must be finite"):
         model.update(np.nan)
     several = MemoryForecaster(season=None, **QUICK).fit([seasonal(), seasonal(seed=1)])
-    with pytest.raises(ValueError, match="update needs one fitted series, got 2"):
+    with pytest.raises(ValueError, match="update must have one fitted series, got 2"):
         several.update(1.0)
 
 

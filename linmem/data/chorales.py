@@ -39,7 +39,7 @@ def load_chorales(root: str | os.PathLike[str] | None = None) -> Splits:
     """
     remedy = "Install linear-memory-networks again."
     if not FILE.exists():
-        raise ValueError(f"{FILE} must exist, but it is missing. {remedy}")
+        raise ValueError(f"{FILE} must exist, got no such file. {remedy}")
     require_checksum(FILE, SHA256, remedy)
     with np.load(FILE, allow_pickle=False) as stored:
         rolls = torch.split(roll_of(torch.from_numpy(stored["voices"])), stored["lengths"].tolist())

@@ -107,11 +107,10 @@ def download(file: RemoteFile, path: Path, *, timeout: float = 30.0) -> None:
         pooch.retrieve(file.url, f"sha256:{file.sha256}", fname=path.name, path=path.parent, downloader=get)
     except ValueError as error:
         raise ValueError(
-            f"{file.url} must have SHA-256 {file.sha256}, but other content was downloaded. "
-            "Nothing was kept; try again later."
+            f"{file.url} must have SHA-256 {file.sha256}, got other content. Nothing was kept; try again later."
         ) from error
     except OSError as error:  # requests' exceptions are OSErrors
         raise ConnectionError(
-            f"{path} is missing and {file.url} cannot be downloaded ({reason_of(error)}). "
+            f"{path} must exist or be downloaded from {file.url}, got neither ({reason_of(error)}). "
             f"Connect to the network, copy the file there, or set LINMEM_DATA to a folder that holds {file.place}."
         ) from error

@@ -72,7 +72,7 @@ def read_list(folder: Path, split: str) -> list[str]:
     path = folder / LISTS[split]
     if not path.is_file():
         raise ValueError(
-            f"{path} must exist, but it is missing. Put your copy of IAM-OnDB ({SOURCE}) there, "
+            f"{path} must exist, got no such file. Put your copy of IAM-OnDB ({SOURCE}) there, "
             "or set LINMEM_DATA to a folder that has iam_ondb/trainset.txt."
         )
     forms = path.read_text(encoding="ascii", errors="replace").split()

@@ -144,5 +144,7 @@ def from_files(paths: Sequence[PurePosixPath], root: Path, complete: bool = True
         if name not in found:
             raise ValueError(f"{FILE} must hold a label for every file, got none for {shortened(name)!r}. Add a row.")
     if len({len(label) for label in found.values()}) > 1 or len(set(kinds)) > 1:
-        raise ValueError(f"The files {FILE} of {root} must have the same columns and kind of label. Make them alike.")
+        raise ValueError(
+            f"{FILE} must have the same columns and kind of label in all of {root}, got others. Make them alike."
+        )
     return Labels([found[name] for name in paths], all(kinds))

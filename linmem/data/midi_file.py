@@ -155,6 +155,6 @@ def require_mido() -> ModuleType:
         import mido
     except ImportError as error:
         raise ImportError(
-            "MIDI files require the package mido. Install it: pip install 'linear-memory-networks[music]'."
+            "mido must be installed for MIDI files, got none. Run pip install 'linear-memory-networks[music]'."
         ) from error
     return mido

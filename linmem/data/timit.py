@@ -119,7 +119,7 @@ def read_phones(sound: Path) -> tuple[np.ndarray, np.ndarray]:
     beside = [path for path in sound.parent.iterdir() if path.name.lower() == f"{sound.stem.lower()}.phn"]
     if not beside:
         raise ValueError(
-            f"{sound.with_suffix('.PHN')} must exist, but it is missing. Put the phones of {sound.name} there."
+            f"{sound.with_suffix('.PHN')} must exist, got no such file. Put the phones of {sound.name} there."
         )
     starts, phones = [], []
     for number, line in enumerate(beside[0].read_text(encoding="ascii", errors="replace").splitlines(), start=1):

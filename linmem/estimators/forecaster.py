@@ -167,7 +167,7 @@ class MemoryForecaster(Saved, BaseEstimator):
         """
         check_is_fitted(self, "model_")
         if not self.single_:
-            raise ValueError(f"update needs one fitted series, got {len(self.series_)}. Pass series to predict.")
+            raise ValueError(f"update must have one fitted series, got {len(self.series_)}. Pass series to predict.")
         (stream,) = self._current()
         stream.update(read_step(x_t, self.n_features_in_))
         following = self.model_.inverse_transform(stream.forecast(1))[0]

@@ -48,7 +48,7 @@ def run_program(code: str, name: str, series: np.ndarray, outputs: int, *, forec
     """
     compiler = find_compiler()
     if compiler is None:
-        raise RuntimeError("a C compiler is needed to check the program, got none. Install gcc or set CC.")
+        raise RuntimeError("a C compiler must be installed to check the program, got none. Install gcc or set CC.")
     with TemporaryDirectory() as folder:
         source, library = Path(folder) / f"{name}.c", Path(folder) / f"{name}.so"
         source.write_text(code, encoding="utf-8")

@@ -234,7 +234,9 @@ def _packages() -> Any:
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise ImportError(f"ONNX needs {error.name}. Install it: pip install onnx onnxscript onnxruntime.") from None
+        raise ImportError(
+            f"{error.name} must be installed for ONNX, got none. Run pip install onnx onnxscript onnxruntime."
+        ) from None
     return onnxruntime
 
 

@@ -307,7 +307,9 @@ def _lag_decoders(autoencoder: LinearAutoencoder, count: int) -> Tensor:
 def _fill(module: nn.Module, **values: Tensor) -> None:
     for name, value in values.items():
         if parametrize.is_parametrized(module, name):
-            raise ValueError(f"{name} must not be parametrized. Fill the layer first, then parametrize it.")
+            raise ValueError(
+                f"{name} must not be parametrized, got a parametrized one. Fill the layer before parametrizing it."
+            )
         if (parameter := getattr(module, name, None)) is not None:
             parameter.copy_(value)
         elif value.any():

@@ -97,7 +97,7 @@ class MultiScaleLMN(SequenceLayer):
         super().__init__()
         self._check_sizes(input_size=input_size, hidden_size=hidden_size, memory_size=memory_size, scales=scales)
         if output not in OUTPUTS:
-            raise ValueError(f"output is {output!r}, but it must be one of {', '.join(map(repr, OUTPUTS))}")
+            raise ValueError(f"output must be one of {', '.join(map(repr, OUTPUTS))}, got {output!r}.")
         activation(nonlinearity)
         self.input_size, self.hidden_size, self.memory_size, self.scales = input_size, hidden_size, memory_size, 0
         self.output, self.nonlinearity, self.batch_first = output, nonlinearity, batch_first

@@ -80,7 +80,7 @@ def figure(path: Path, panels: int, width: float = 6.0, height: float = 4.0) -> 
         from matplotlib.figure import Figure
     except ImportError:
         raise ImportError(
-            "Figures require the package matplotlib. Install it: pip install 'linear-memory-networks[plots]'."
+            "matplotlib must be installed for figures, got none. Run pip install 'linear-memory-networks[plots]'."
         ) from None
     with rc_context(STYLE):
         drawing = Figure(figsize=(width * panels, height), layout="constrained")

@@ -162,7 +162,7 @@ def _open(storage: str, name: str) -> optuna.Study:
         import optuna
     except ImportError:
         raise ImportError(
-            "A sweep requires the package optuna. Install it: pip install 'linear-memory-networks[sweep]'."
+            "optuna must be installed for a sweep, got none. Run pip install 'linear-memory-networks[sweep]'."
         ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     journal = "://" not in storage
