@@ -13,7 +13,7 @@ EXAMPLES = Path(__file__).parent / "examples"
 ORDER = (
     *("chorale_memory", "memory_animation", "error_by_lag", "eigenvalues"),
     *("classify_vowels", "forecast", "anomaly_ecg"),
-    *("swap_lstm", "pretrain", "continue_chorale", "data_parallel"),
+    *("swap_lstm", "pretrain", "continue_chorale", "data_parallel", "deploy_c"),
 )
 
 
