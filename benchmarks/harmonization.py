@@ -3,13 +3,13 @@
     python benchmarks/harmonization.py RUN                   # validation split
     python benchmarks/harmonization.py RUN --split test --pieces 20
 
-RUN is a run with a descending NADE. A chord is found if all notes of the frame are correct. With the true past,
-every frame is harmonized given the true previous frames; with its own past, given the frames chosen before. The
-figures with the true past exclude the first frame of a piece and rests.
+RUN is a run with a NADE in descending order, or in two orders; --beam adds a beam search, given its own past. A chord
+is found if all notes of the frame are correct. With the true past, every frame is harmonized given the true previous
+frames; with its own past, given the frames chosen before. The figures with the true past exclude the first frame of a
+piece and rests.
 
 The baseline takes the most frequent chord of the training set among those with the same soprano and the same chord
-before; otherwise, the same soprano and the same soprano before; else the same soprano; else the soprano
-alone.
+before; otherwise, the same soprano and the same soprano before; else the same soprano; else the soprano alone.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from linmem import data
 from linmem.music.harmonize import harmonize_melody
 from linmem.music.sampling import SamplingOptions
 from linmem.nn.nade import Voices
+from linmem.nn.registry import build_model
 from linmem.nn.sequence_model import SequenceModel
 from linmem.reporting import tables
 from linmem.runs.directory import load_run
@@ -79,7 +80,11 @@ def with_true_past(model: SequenceModel, piece: Tensor, temperature: float, gene
     outputs, _ = model(piece[None, :-1])
     index, soprano = torch.arange(piece.shape[1]), melody_of(piece)[1:].argmax(1, keepdim=True)
     given = torch.where(index < soprano, torch.nan, (index == soprano).float())
-    return outputs[0].sample(given, Voices(temperature=temperature), generator)
+    voices = Voices(temperature=temperature)
+    if len(outputs.chains) == 1:
+        return outputs[0].sample(given, voices, generator)
+    rows = range(len(soprano))
+    return torch.stack([outputs[0, row].sample_below(given[row], voices, generator) for row in rows])
 
 
 def share(found: Sequence[Tensor], truth: Sequence[Tensor]) -> float:
@@ -97,7 +102,9 @@ def rolls(frames: Sequence[Chord], like: Tensor) -> Tensor:
     return roll
 
 
-def rows(model: SequenceModel, training: Sequence[Tensor], pieces: Sequence[Tensor]) -> list[dict[str, object]]:
+def rows(
+    model: SequenceModel, training: Sequence[Tensor], pieces: Sequence[Tensor], beam: int = 0
+) -> list[dict[str, object]]:
     """One row per method."""
     bigrams, truth = Bigrams(training), [piece[1:] for piece in pieces]
     true_past, own_past = [], []
@@ -127,22 +134,41 @@ def rows(model: SequenceModel, training: Sequence[Tensor], pieces: Sequence[Tens
                 ),
             }
         )
+    if beam:
+        found = [harmonize_melody(model, melody_of(piece), SamplingOptions(), beam) for piece in pieces]
+        result.append({"method": f"NADE, beam of {beam}", "true past %": None, "own past %": share(found, pieces)})
     return result
+
+
+def load(path: Path) -> tuple[str, SequenceModel]:
+    """Name of the data set and model of a run folder, or of a folder SET-solved-seedN with weights.pt."""
+    if path.is_dir():
+        options, model = load_run(path)
+        name = options.data
+    else:
+        from joint_records import options_of
+
+        name = path.parent.name.split("-")[0]
+        model = build_model(options_of(name, "solved", 0, None)[0], 88, 88)
+        model.load_state_dict(torch.load(path, weights_only=True))
+    assert isinstance(model, SequenceModel)
+    return name, model
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("run", type=Path, help="run folder, or weights.pt of benchmarks/joint_records.py")
     parser.add_argument("--split", default="valid", choices=["valid", "test"])
     parser.add_argument("--pieces", type=int, default=None, help="only the first pieces of the split")
+    parser.add_argument("--beam", type=int, default=0, help="width of a beam search; 0 for none")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    options, model = load_run(arguments.run)
-    assert isinstance(model, SequenceModel)
-    splits = data.load(options.data)
+    name, model = load(arguments.run)
+    splits = data.load(name)
     pieces = list(getattr(splits, arguments.split))[: arguments.pieces]
-    print(tables.markdown(rows(model.eval(), list(splits.train), pieces), {"true past %": 1, "own past %": 1}))
+    table = rows(model.eval(), list(splits.train), pieces, arguments.beam)
+    print(tables.markdown(table, {"true past %": 1, "own past %": 1}))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -57,9 +57,10 @@ class FrameDistribution:
     def cpu(self) -> FrameDistribution:
         """Return the distributions with parameters on the CPU."""
         chains = self._convert(lambda x: x.cpu()).chains
-        for chain in chains:
-            object.__setattr__(chain, "order", None if chain.order is None else chain.order.cpu())
-        return FrameDistribution(chains)
+        orders = (None if chain.order is None else chain.order.cpu() for chain in chains)
+        return FrameDistribution(
+            tuple(replace(chain, order=order) for chain, order in zip(chains, orders, strict=True))
+        )
 
     def nll(self, frames: Tensor) -> Tensor:
         """Exact negative log-likelihood (…,) of frames (…, D) in nats."""
