@@ -109,12 +109,18 @@ def main():
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--interrupt", action="store_true", help="send SIGINT, as Ctrl-C does, instead of SIGKILL")
+    parser.add_argument("--forked", action="store_true", help="fork processes, which saves the start of interpreters")
     parser.add_argument("--only", choices=NAMES, action="append")
     given = parser.parse_args()
     kind = signal.SIGINT if given.interrupt else signal.SIGKILL
     with tempfile.TemporaryDirectory() as folder:
         counts, problems = kill_and_compare(
-            given.kills, given.seed, Path(folder), names=tuple(given.only or NAMES), signal_number=kind
+            given.kills,
+            given.seed,
+            Path(folder),
+            names=tuple(given.only or NAMES),
+            fresh=not given.forked,
+            signal_number=kind,
         )
     killed = ", ".join(f"{name} {counts[name]}" for name in NAMES if counts[name])
     total = sum(counts[name] for name in NAMES)
