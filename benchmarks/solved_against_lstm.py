@@ -74,8 +74,8 @@ def curve(epochs: list[Epoch], before: float = 0.0) -> dict[str, list[float]]:
     return {"nll": [epoch.valid_loss for epoch in epochs], "seconds": seconds}
 
 
-def lstm(name: str, max_epochs: int, seed: int) -> dict[str, Any]:
-    """Train the LSTM."""
+def lstm(name: str, max_epochs: int, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """Train the LSTM, from the checkpoint if it exists."""
     splits, task = data.load(name), NextFrame()
     training, valid = task.examples(splits, "train"), task.examples(splits, "valid")
     model_options, options, bias = LSTMS[name]
@@ -83,7 +83,8 @@ def lstm(name: str, max_epochs: int, seed: int) -> dict[str, Any]:
     if bias == "marginal":
         set_output_bias_(model, task.constant(torch.cat(training.targets), 88))
     options = replace(options, max_epochs=max_epochs, seed=seed)
-    return curve(train_on_examples(model, task, training, valid, options).epochs)
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    return curve(train_on_examples(model, task, training, valid, options, checkpoint=checkpoint).epochs)
 
 
 def solved(name: str, setting: Setting, max_epochs: int, seed: int) -> dict[str, Any]:
@@ -152,7 +153,9 @@ def compare(options: argparse.Namespace) -> None:
     kind = options.setting.replace(" ", "_").replace(",", "")
     jobs: dict[str, Any] = {}
     for seed in range(options.seeds):
-        jobs[f"{options.set}_lstm_{seed}"] = partial(lstm, options.set, epochs, seed)
+        jobs[f"{options.set}_lstm_{seed}"] = partial(
+            lstm, options.set, epochs, seed, options.out / f"{options.set}_lstm_{seed}.safetensors"
+        )
         jobs[f"{options.set}_solved_{kind}_{seed}"] = partial(solved, options.set, setting, options.max_epochs, seed)
     found = run_jobs(options.out, jobs, progress=True)
     rows = []
