@@ -15,9 +15,9 @@ import torch
 
 from linmem import data
 from linmem.data.splits import SPLITS
+from linmem.experiments.harness.sealed import read_test
 from linmem.experiments.harness.summarize import Result, Results, group_by
 from linmem.experiments.harness.targets import Target
-from linmem.experiments.harness.test_reads import read_test
 from linmem.reporting import tables
 from linmem.runs.runner import baseline_scores
 from linmem.training.metrics import FrameScores

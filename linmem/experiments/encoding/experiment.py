@@ -19,8 +19,8 @@ from pathlib import Path
 from linmem.experiments.encoding.grids import Config, TaskPlan
 from linmem.experiments.encoding.models import ROWS, train_row
 from linmem.experiments.harness.jobs import run_cases
+from linmem.experiments.harness.sealed import read_test
 from linmem.experiments.harness.summarize import Result
-from linmem.experiments.harness.test_reads import read_test
 from linmem.experiments.static.memories import KINDS, RANDOM_KINDS, candidates, generators
 from linmem.experiments.static.readouts import choose, score
 from linmem.training.loop import evaluate

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from linmem.experiments.harness.test_reads import readings_text
+from linmem.experiments.harness.sealed import readings_text
 from linmem.storage.atomic import write_text
 
 REQUIRED = {"grid", "seed", "finished", "seconds", "versions", "commit", "threads", "result"}

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from linmem.experiments.harness.jobs import run_job
+from linmem.experiments.harness.sealed import read_test
 from linmem.experiments.harness.summarize import Result
-from linmem.experiments.harness.test_reads import read_test
 from linmem.experiments.harness.training import read_history, train_all, with_seed
 from linmem.experiments.pixels.deep import deep_readouts
 from linmem.experiments.pixels.grids import Config, NetworkSearch, ReadoutSearch

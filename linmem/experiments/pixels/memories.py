@@ -15,8 +15,8 @@ from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.data import LabelledSplits
 from linmem.data.sealed import readable_splits
 from linmem.experiments.harness.jobs import run_job
+from linmem.experiments.harness.sealed import read_test
 from linmem.experiments.harness.summarize import Result
-from linmem.experiments.harness.test_reads import read_test
 from linmem.experiments.static import last_state
 from linmem.experiments.static.last_state import States
 

@@ -30,8 +30,8 @@ from linmem.data import Splits
 from linmem.data.sealed import seal
 from linmem.data.synthetic import mackey_glass
 from linmem.experiments.harness.jobs import run_cases
+from linmem.experiments.harness.sealed import read_test
 from linmem.experiments.harness.summarize import Result
-from linmem.experiments.harness.test_reads import read_test
 from linmem.experiments.harness.training import train_until_divergence
 from linmem.nn.registry import ModelOptions, build_model
 from linmem.nn.sequence_model import parameter_count

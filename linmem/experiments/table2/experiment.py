@@ -30,8 +30,8 @@ from typing import Any, cast
 
 from linmem import data
 from linmem.experiments.harness.jobs import job_name, run_job
+from linmem.experiments.harness.sealed import read_test
 from linmem.experiments.harness.summarize import Result
-from linmem.experiments.harness.test_reads import read_test
 from linmem.experiments.harness.training import shared_runs, train_all
 from linmem.experiments.table2.grids import SMALL_LMN, Config, Part, search_spaces
 from linmem.nn.sequence_model import parameter_count
@@ -85,7 +85,10 @@ def evaluate_chosen(
         return
     done = train_runs(final.values(), folder)  # two rows may have chosen the same run
     outcomes = {case: done[options] for case, options in final.items()}
-    jobs = {one.name: partial(test_run, row, one.options.data, folder / one.name) for (row, _), one in outcomes.items()}
+    jobs = {
+        one.name: partial(evaluate_on_test, row, one.options.data, folder / one.name)
+        for (row, _), one in outcomes.items()
+    }
     tested = run_jobs(work, jobs)
     for (row, _), one in outcomes.items():
         yield describe_run(row, trials[row], one, folder) | {"test": tested[one.name]}
@@ -159,7 +162,7 @@ def _adapt(options: RunOptions, part: Part, seed: int) -> RunOptions:
     return replace(options, data=part.data, training=training)
 
 
-def test_run(row: str, name: str, folder: Path) -> Result:
+def evaluate_on_test(row: str, name: str, folder: Path) -> Result:
     """Return a run's test scores at its epoch of best NLL on valid, and its accuracy at its epoch of best accuracy."""
 
     def evaluate(best_by: str) -> FrameScores:
