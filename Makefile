@@ -7,13 +7,19 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --con
 # Small matrix products gain nothing from a thread pool, and two pools on one machine fight for its cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test crash test-minimum test-python lint audit lock docs bench clean
+.PHONY: demo test fuzz crash test-minimum test-python lint audit lock docs bench clean
 
 demo: $(VENV)/.installed-all
 	$(BIN)/linmem demo --out demo $(ARGS)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+# Mutated and generated inputs through every door; docs/reliability.md has the figures: make fuzz CASES=20000 PROCESSES=2
+CASES ?= 2000
+PROCESSES ?= 2
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.fuzz --cases $(CASES) --processes $(PROCESSES) $(ARGS)
 
 # 50 kills and 20 interrupts at random moments, and the slow tests of the crash suite; docs/reliability.md has the figures.
 crash: $(VENV)/.installed-dev

@@ -1,6 +1,7 @@
 """Bad input that was once accepted, or ended in a traceback: one clear line each."""
 
 import json
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from linmem.experiments.report import page
 from linmem.nn import initialize
 from linmem.nn.baselines import forget_bias_
 from linmem.nn.registry import ModelOptions, build_model
+from linmem.reporting.output import check_free, unfinished
 from linmem.runs.options import PretrainingOptions
 from linmem.runs.sweep import space
 from linmem.storage.documents import count_values, read_yaml
@@ -360,3 +362,42 @@ def test_mat_files_of_absurd_sizes_are_refused_before_allocation(tmp_path, monke
     monkeypatch.setenv("LINMEM_MAX_BYTES", "1000000")
     with pytest.raises(ValueError, match="LINMEM_MAX_BYTES"):
         read_cells(tmp_path / "b.mat")
+
+
+# (o, p) output folders
+
+
+def test_links_to_missing_files_are_not_written_through(refused, tmp_path):
+    target = tmp_path / "target"
+    for index, name in enumerate(("autoencoder.safetensors", "run.lock", "config.json", "scree.png")):
+        out = tmp_path / f"out{index}"
+        out.mkdir()
+        (out / name).symlink_to(target)
+        line = refused("fit", "a.npy", "--memory_size", "2", "--force", "--out", str(out))
+        assert "must not be a symbolic link to a missing file" in line
+        line = refused("train", "a.npy", "--force", "--out", str(out)) if name in ("run.lock", "config.json") else line
+        assert "must not be a symbolic link" in line
+    (tmp_path / "folder").symlink_to(target)
+    assert "must not be a symbolic link" in refused("fit", "a.npy", "--memory_size", "2", "--out", "folder")
+    with open("s.yaml", "w") as file:
+        file.write("{model: [lstm], hidden_size: [2], max_epochs: [1]}")
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "study.journal").symlink_to(target)
+    assert "must not be a symbolic link" in refused("sweep", "a.npy", "--space", "s.yaml", "--out", "sweep")
+    assert not target.exists()
+
+
+def test_a_killed_fit_runs_again_without_force(refused, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    with suppress(KeyboardInterrupt), unfinished(out, ["autoencoder.safetensors", "scree.png"], force=False):
+        (out / "autoencoder.safetensors").write_text("half of a fit")
+        raise KeyboardInterrupt
+    check_free(out, ["autoencoder.safetensors", "scree.png"], force=False)
+    (out / "memory_curve.md").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"memory_curve.md"):
+        check_free(out, ["autoencoder.safetensors", "memory_curve.md"], force=False)
+    with unfinished(out, ["scree.png"], force=False):
+        (out / "scree.png").write_text("whole")
+    with pytest.raises(FileExistsError, match=r"scree.png"):
+        check_free(out, ["scree.png"], force=False)

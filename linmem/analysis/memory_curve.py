@@ -22,7 +22,7 @@ from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.autoencoder.solvers import Remembered
 from linmem.data import FolderOptions
 from linmem.reporting import figures, tables
-from linmem.reporting.output import check_free, figure, output_paths
+from linmem.reporting.output import check_free, figure, output_paths, unfinished
 from linmem.runs.locks import sole_writer
 from linmem.storage.atomic import write_json, write_text
 
@@ -130,7 +130,7 @@ def fit(
     fitted = clone(autoencoder).fit(train)
     sizes = sorted({max(1, round(share * fitted.memory_size_)) for share in SHARES})
     points = curve(train, valid, sizes, autoencoder, progress=True)
-    with sole_writer(folder, names):
+    with sole_writer(folder, names), unfinished(folder, names, force):
         weights, numbers, text, curves, values, by_lag, config = output_paths(folder, names, force)
         fitted.save(weights)
         write_json(

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from linmem.reporting.style import STYLE
-from linmem.storage.atomic import replacing, write_json, write_text
+from linmem.storage.atomic import replacing, require_no_dangling_link, write_json, write_text
+
+UNFINISHED = ".unfinished"
 
 
 def output_paths(folder: Path, names: Sequence[str], force: bool) -> list[Path]:
@@ -34,11 +36,32 @@ def output_paths(folder: Path, names: Sequence[str], force: bool) -> list[Path]:
 
 
 def check_free(folder: Path, names: Sequence[str], force: bool) -> None:
-    """Raise FileExistsError if `folder` holds one of `names` and `force` is false; nothing is written."""
-    if not force and (existing := [folder / name for name in names if (folder / name).exists()]):
+    """Raise FileExistsError if `folder` holds one of `names` and `force` is false; nothing is written.
+
+    Files of a command that was killed while it wrote them do not count: see `unfinished`.
+    """
+    for path in (folder, *(folder / name for name in names)):
+        require_no_dangling_link(path)
+    mark = folder / UNFINISHED
+    incomplete = mark.read_text(encoding="utf-8", errors="replace").split("\n") if mark.is_file() else []
+    paths = [folder / name for name in names if name not in incomplete]
+    if not force and (existing := [path for path in paths if path.exists()]):
         raise FileExistsError(
             f"out must not hold earlier output, got {existing[0]}. Use another folder (--out) or replace it (--force)."
         )
+
+
+@contextmanager
+def unfinished(folder: Path, names: Sequence[str], force: bool) -> Iterator[None]:
+    """Mark the files `names` as incomplete until the end of the block, so that after a kill the command can run again.
+
+    The mark is a file in `folder`; it stays if the process is killed or interrupted in the block. Raises like
+    `check_free` before it writes the mark.
+    """
+    check_free(folder, names, force)
+    write_text(folder / UNFINISHED, "\n".join(names))
+    yield
+    (folder / UNFINISHED).unlink(missing_ok=True)
 
 
 def write_table(folder: Path, name: str, text: str, numbers: Any, force: bool = False) -> None:

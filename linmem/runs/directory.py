@@ -30,10 +30,11 @@ from linmem.data import FolderOptions, Splits
 from linmem.nn.registry import ModelOptions, build_model
 from linmem.runs.locks import sole_writer
 from linmem.runs.options import ESTIMATOR, EstimatorOptions, PretrainingOptions, RunOptions, flatten
-from linmem.storage.atomic import write_json
+from linmem.storage.atomic import require_no_dangling_link, write_json
 from linmem.storage.documents import check_object, read_json_object
 from linmem.training.checkpoint import MAY_CHANGE, best_weights
 from linmem.training.options import TrainingOptions
+from linmem.validation import check_number
 
 CONFIG, STATE, HISTORY, SCORES = "config.json", "state.safetensors", "history.jsonl", "scores.json"
 UNFOLDED, PRETRAINING = "unfolded.safetensors", "pretraining.json"
@@ -179,7 +180,9 @@ def read_pretraining(folder: Path) -> dict[str, Any]:
     path = folder / PRETRAINING
     if not path.exists():
         return {"seconds": 0.0, "cpu_seconds": 0.0, "epochs": 0}
-    return read_json_object(path, _RESUME, {"seconds": int | float})
+    content = read_json_object(path, _RESUME, {"seconds": int | float})
+    check_number(f"seconds in {path}", content["seconds"], least=0)
+    return content
 
 
 def check_summary(content: Any, source: str) -> dict[str, Any]:
@@ -192,6 +195,8 @@ def check_summary(content: Any, source: str) -> dict[str, Any]:
 
 
 def _check_free(folder: Path, *, resume: bool, force: bool) -> None:
+    for path in (folder, *(folder / name for name in FILES)):
+        require_no_dangling_link(path)
     held = [name for name in TRAINED if (folder / name).exists()]
     if held and not resume and not force:
         raise FileExistsError(

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from linmem.storage.atomic import require_no_dangling_link
+
 LOCK = "run.lock"
 
 
@@ -18,6 +20,7 @@ LOCK = "run.lock"
 def lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
     """Hold the lock `path` during the block; yields whether it was acquired, which `wait` guarantees."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    require_no_dangling_link(path)
     held = FileLock(path, timeout=-1 if wait else 0)
     try:
         held.acquire()

@@ -34,11 +34,19 @@ def replacing(path: str | Path) -> Iterator[Path]:
     if (path.exists() or path.is_symlink()) and not path.is_file():
         raise ValueError(f"path must be a regular file or a new one, got {path}, which is neither. Use another path.")
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    if partial.is_symlink():  # writing would follow it
+        partial.unlink()
     try:
         yield partial
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def require_no_dangling_link(path: Path) -> None:
+    """Raise ValueError if `path` is a symbolic link to nothing, where writing would create a file somewhere else."""
+    if path.is_symlink() and not path.exists():
+        raise ValueError(f"path must not be a symbolic link to a missing file, got {path}. Remove the link.")
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

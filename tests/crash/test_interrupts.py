@@ -28,7 +28,11 @@ def test_an_interrupt_of_the_start_gives_one_line(tmp_path, seconds):
 
 
 @pytest.mark.parametrize(
-    ("name", "remedy"), [("train", "; continue with --resume"), pytest.param("sweep", "", marks=pytest.mark.slow)]
+    ("name", "remedy"),
+    [
+        ("train", "; continue with --resume"),
+        pytest.param("sweep", "; the same command continues", marks=pytest.mark.slow),
+    ],
 )
 def test_an_interrupt_of_the_work_gives_one_line(commands: Commands, tmp_path, name, remedy):
     command = Command(commands.arguments(name, tmp_path / "out"), tmp_path / "log", fresh=False)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linmem.runs.locks import lock
+from linmem.storage.atomic import require_no_dangling_link
 from linmem.storage.parsing import parsing
 
 if TYPE_CHECKING:
@@ -177,6 +178,7 @@ def _open_journal(storage: str) -> BaseStorage:
     from optuna.storages.journal import JournalFileBackend
 
     path = Path(storage)
+    require_no_dangling_link(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     return JournalStorage(JournalFileBackend(storage, _JournalLock(path)))  # type: ignore[arg-type]
 
@@ -186,6 +188,8 @@ def _open_database(storage: str) -> BaseStorage:
 
     if storage.startswith("sqlite") and not storage.partition(":///")[2]:
         raise ValueError(f"storage must name the file of the database, got {storage!r}. Use sqlite:///PATH.")
+    if storage.startswith("sqlite"):
+        require_no_dangling_link(Path(storage.partition(":///")[2]))
     options = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {}  # seconds a writer waits
     for delay in (0.1, 0.4, 1.6, None):  # of two processes that create the tables at once, one fails
         try:
