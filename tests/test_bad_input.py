@@ -12,6 +12,7 @@ from torch import nn
 import linmem
 from linmem import cli
 from linmem.data.mat_file import read_cells
+from linmem.data.npy_file import read_npy
 from linmem.data.poly_music import read_pieces
 from linmem.experiments.harness import records, reproduce
 from linmem.experiments.report import page
@@ -338,6 +339,13 @@ def write_mat(path, compressed=False, kind="u1", order="rolls"):
             array[0, index] = (random.random((4 + index, 88)) < 0.1).astype(kind)
     scipy.io.savemat(path, cells | {"other": np.eye(2)}, do_compression=compressed)
     return cells
+
+
+def test_sizes_in_npy_headers_may_be_true_as_numpy_reads_them(tmp_path):
+    np.save(tmp_path / "a.npy", SERIES[:1])
+    content = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(content.replace(b"(1, 2)   ", b"(True, 2)", 1))
+    assert np.array_equal(read_npy(tmp_path / "a.npy"), SERIES[:1])
 
 
 @pytest.mark.parametrize("compressed", [False, True])

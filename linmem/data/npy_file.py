@@ -46,7 +46,8 @@ def read_npy(path: Path) -> np.ndarray:
         expected = "a readable NPY file of numbers"
         with parsing(path, expected, "Save it with numpy.save."), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # headers of Python 2
-            shape, fortran, dtype = _header(stream)
+            sizes, fortran, dtype = _header(stream)
+            shape = tuple(map(int, sizes))  # NumPy accepts True as a size, and then fails on it
         if dtype.kind not in "fiub":
             raise ValueError(f"{path} must hold real numbers, got {shortened(dtype)}. Convert the array.")
         if any(size < 0 for size in shape):
