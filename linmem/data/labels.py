@@ -138,11 +138,13 @@ def from_files(paths: Sequence[PurePosixPath], root: Path, complete: bool = True
     for name in found:
         if complete and name not in known:
             raise ValueError(
-                f"{FILE} must name data files of {root}, got {shortened(name)!r}. Remove the row or add the file."
+                f"{FILE} must name data files of {root}, got {shortened(repr(str(name)))}. Remove the row or add the file."
             )
     for name in paths:
         if name not in found:
-            raise ValueError(f"{FILE} must hold a label for every file, got none for {shortened(name)!r}. Add a row.")
+            raise ValueError(
+                f"{FILE} must hold a label for every file, got none for {shortened(repr(str(name)))}. Add a row."
+            )
     if len({len(label) for label in found.values()}) > 1 or len(set(kinds)) > 1:
         raise ValueError(
             f"{FILE} must have the same columns and kind of label in all of {root}, got others. Make them alike."
