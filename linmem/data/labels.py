@@ -138,7 +138,7 @@ def from_files(paths: Sequence[PurePosixPath], root: Path, complete: bool = True
     for name in found:
         if complete and name not in known:
             raise ValueError(
-                f"{FILE} must name data files of {root}, got {shortened(repr(str(name)))}. Remove the row or add the file."
+                f"{FILE} must name data files of {root}, got {shortened(repr(str(name)))}. Remove the row."
             )
     for name in paths:
         if name not in found:
