@@ -30,6 +30,7 @@ from linmem.autoencoder.solution import DECODERS, REFINEMENTS, ClosedForm, solve
 from linmem.autoencoder.solvers import Slices, choose_solver, precompute_gram
 from linmem.autoencoder.solvers.memory_size import RankError, check_memory_size
 from linmem.sequences import check_sequences
+from linmem.storage.parsing import parsing
 
 CHUNK_NUMBERS = 4_000_000  # numbers in one chunk of a generator: 32 MB in float64
 
@@ -307,7 +308,9 @@ class LinearAutoencoder(FittedAutoencoder, ClassNamePrefixFeaturesOutMixin, Tran
     def load(cls, path: str | PathLike[str]) -> "LinearAutoencoder":
         """Read a fit from the file it was saved to, onto the CPU."""
         stored = autoencoder_file.read(path)
-        autoencoder = cls(**stored.parameters)
+        with parsing(path, "a complete fit", "Fit and save the autoencoder again."):
+            autoencoder = cls(**stored.parameters)
+            autoencoder._check_parameters()
         autoencoder._input_type, autoencoder.solver_ = stored.input_type, stored.solver
         autoencoder.n_features_in_ = stored.solution.A.shape[1]
         autoencoder._set_solution(stored.solution, stored.mean)

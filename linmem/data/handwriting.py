@@ -78,7 +78,7 @@ def read_list(folder: Path, split: str) -> list[str]:
     forms = path.read_text(encoding="ascii", errors="replace").split()
     for form in forms:
         if not FORM.fullmatch(form):
-            raise ValueError(f"{path} must list forms such as a01-000u, got {shortened(form)!r}. Restore the file.")
+            raise ValueError(f"{path} must list forms such as a01-000u, got {shortened(repr(form))}. Restore the file.")
     if not forms:
         raise ValueError(f"{path} must list at least one form, got none. Restore the file.")
     return forms

@@ -128,7 +128,7 @@ def read_phones(sound: Path) -> tuple[np.ndarray, np.ndarray]:
         if len(parts) != 3 or not SAMPLES.fullmatch(" ".join(parts[:2])) or phone not in PHONES:
             raise ValueError(
                 f"{beside[0]}, line {number} must be `first_sample last_sample phone`, "
-                f"got {shortened(line)!r}. Restore the file."
+                f"got {shortened(repr(line))}. Restore the file."
             )
         starts.append(int(parts[0]))
         phones.append(PHONES.index(phone))

@@ -105,7 +105,7 @@ def _axis(names: str, values: Any) -> Axis:
     for name in joint:
         if name not in FIELDS:
             raise ValueError(
-                f"a search space must name options of `linmem train`, got {shortened(name)!r}. Correct it."
+                f"a search space must name options of `linmem train`, got {shortened(repr(name))}. Correct it."
             )
     listed = list(values) if isinstance(values, list | tuple) else [values]
     if not listed:
