@@ -52,7 +52,6 @@ def harmonize(
     ::
 
         linmem harmonize runs/chorales-lmn-b-seed0 melody.mid --temperature 0.7
-        linmem harmonize runs/chorales-lmn-b-seed0 melody.mid --beam 8
     """
     from linmem.music.harmonize import FOUR_VOICES
     from linmem.music.harmonize import harmonize as run_harmonize
