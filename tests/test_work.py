@@ -9,8 +9,9 @@ import pytest
 
 from linmem.experiments.harness import reproduce
 from linmem.runs import queue
+from tests.crash.processes import FORKSERVER
 
-from .test_sweep import FRESH, PATIENCE
+from .test_sweep import PATIENCE
 
 
 def job(log, value):
@@ -29,8 +30,8 @@ def work_on(folder, log, start):
 
 
 def test_processes_share_jobs_and_all_get_everything(tmp_path):
-    log, start = tmp_path / "log", FRESH.Barrier(3)
-    processes = [FRESH.Process(target=work_on, args=(tmp_path / "work", log, start)) for _ in range(3)]
+    log, start = tmp_path / "log", FORKSERVER.Barrier(3)
+    processes = [FORKSERVER.Process(target=work_on, args=(tmp_path / "work", log, start)) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:
