@@ -40,7 +40,6 @@ def export(
     ::
 
         linmem export runs/chorales-lmn-b-seed0 --format onnx
-        linmem export runs/gestures --format c --name gestures
     """
     from linmem.runs import export_run
 
