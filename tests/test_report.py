@@ -215,8 +215,10 @@ def test_lines_that_the_module_cannot_show_are_given_as_they_are(results, monkey
     monkeypatch.setattr(capacity, "targets", lambda *_: {}["gone, too"])
     one = page.part("capacity", results)
     assert one.state == "damaged"
+    first = f"record 1 of {len(require_records('capacity', results))}"
     assert one.problem == (
-        "its targets cannot be computed (KeyError: 'gone, too'); its records cannot be shown (KeyError: 'gone')"
+        f"its targets cannot be computed ({first}, KeyError: 'gone, too'); "
+        f"its records cannot be shown ({first}, KeyError: 'gone')"
     )
     assert one.body.count("&quot;capacity&quot;") == len(require_records("capacity", results))
     assert "resonant noise" in page.rendered(results)

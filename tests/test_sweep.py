@@ -221,7 +221,7 @@ def test_an_incomplete_last_line_of_the_journal_is_removed(pieces, tmp_path):
 
 def test_a_file_that_is_no_journal_is_refused_and_left_alone(pieces, tmp_path):
     (tmp_path / "poem").write_text("Tyger Tyger, burning bright,\nIn the forests of the night;\n")
-    with pytest.raises(ValueError, match="storage must be a journal of Optuna"):
+    with pytest.raises(ValueError, match="poem must be a journal of Optuna"):
         sweep(plan(pieces, 1), tmp_path / "out", storage=str(tmp_path / "poem"))
     assert (tmp_path / "poem").read_text().startswith("Tyger")
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NAME, OWNER, RESULT, ERROR, ERROR_TYPE = "run", "folder", "result", "error", "error_type"
 
-_JOURNAL, _OTHER = "a readable study of Optuna", "Use another storage (--storage)."
+_JOURNAL, _OTHER = "a journal of Optuna", "Use another storage (--storage)."
 
 
 class Study:
