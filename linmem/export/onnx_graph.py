@@ -26,6 +26,7 @@ from linmem.nn.baselines import StochasticDetach
 from linmem.nn.lmn import LMN
 from linmem.nn.sequence_model import SequenceModel
 from linmem.nn.solved_memory import SolvedMemory, SolvedMemoryModel
+from linmem.storage.atomic import replacing
 
 OPSET = 18
 
@@ -178,7 +179,7 @@ def export_graph(graph: Graph, path: Path, series: Sequence[Tensor]) -> Exported
     x = torch.zeros(2, a) if graph.one_step else torch.zeros(2, 5, a)
     names = [f"state_{i}" for i in range(len(state))]
     outputs = ["outputs", *(f"next_{name}" for name in names)]
-    with torch.no_grad(), _quiet():
+    with replacing(path) as partial, torch.no_grad(), _quiet():
         if isinstance(graph.layer, LMN):
             batch = torch.export.Dim("batch", min=1)
             dynamic = {0: batch} if graph.one_step else {0: batch, 1: torch.export.Dim("steps", min=1)}
@@ -192,25 +193,26 @@ def export_graph(graph: Graph, path: Path, series: Sequence[Tensor]) -> Exported
                 verbose=False,
             )
             assert program is not None
-            program.save(path)
+            program.save(partial)
         else:  # torch's own layers become ONNX's LSTM, GRU and RNN only by this exporter
             axes = {name: {1: "batch"} for name in (*names, *outputs[1:])}
             steps = {0: "batch"} if graph.one_step else {0: "batch", 1: "steps"}
             torch.onnx.export(
                 graph,
                 (x, *state),
-                path,
+                partial,
                 dynamo=False,
                 opset_version=OPSET,
                 dynamic_axes=axes | {"x": steps, "outputs": steps},
                 input_names=["x", *names],
                 output_names=outputs,
             )
-    return _compare(graph, path, series, runtime)
+        difference, largest = _compare(graph, partial, series, runtime)
+    return Exported(path, difference, largest)
 
 
 @torch.no_grad()
-def _compare(graph: Graph, path: Path, series: Sequence[Tensor], runtime: Any) -> Exported:
+def _compare(graph: Graph, path: Path, series: Sequence[Tensor], runtime: Any) -> tuple[float, float]:
     session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     difference = largest = 0.0
     for one in series:
@@ -223,9 +225,8 @@ def _compare(graph: Graph, path: Path, series: Sequence[Tensor], runtime: Any) -
             difference = max(difference, float((mine - torch.from_numpy(theirs)).abs().max()))
             largest = max(largest, float(mine.abs().max()))
     if not difference <= 1e-4 * max(1.0, largest):
-        path.unlink()
         raise RuntimeError(f"ONNX Runtime must agree with PyTorch, got a difference of {difference:.2g}. Report this.")
-    return Exported(path, difference, largest)
+    return difference, largest
 
 
 def _packages() -> Any:

@@ -63,6 +63,8 @@ def probable_frames(distribution: FrameDistribution, top: int, voices: Voices, w
     state.add(torch.zeros(1, dtype=torch.long, device=order.device), last)
     score, counts = torch.zeros(1, device=order.device, dtype=torch.float64), 1
     limit = notes if voices.maximum is None else voices.maximum
+    if voices.minimum > top + 1:
+        raise ValueError(f"top must leave room for {voices.minimum} notes, got column {top}. Use a higher melody note.")
     complete: list[Tensor] = []
     scores: list[Tensor] = []
     while len(score):

@@ -30,7 +30,7 @@ FORMATS = ("onnx", "c")
 CHECKED_SERIES, CHECKED_STEPS = 3, 200  # what an export is compared on
 
 
-class Model(NamedTuple):
+class Exportable(NamedTuple):
     """What is exported, and what its outputs need."""
 
     model: Any
@@ -59,11 +59,11 @@ def export(
     return (_write_onnx if form == "onnx" else _write_c)(found, folder, name, force)
 
 
-def read_model(run: Path, best_by: str) -> Model:
+def read_model(run: Path, best_by: str) -> Exportable:
     """Load the network or estimator of a run folder or file, with series to compare on."""
     if run.is_file():
         estimator = load_any(run)
-        return Model(estimator, True, None, False, _classes(estimator), [_noise(estimator.n_features_in_, estimator)])
+        return Exportable(estimator, True, None, False, _classes(estimator), [_noise(estimator.n_features_in_, estimator)])
     options, config = read_options(run), read_config(run)
     estimator = load_estimator(run) if options.model.model == ESTIMATOR else None
     try:
@@ -72,13 +72,13 @@ def read_model(run: Path, best_by: str) -> Model:
     except (OSError, ValueError):  # the data are not on this machine
         splits, series = None, [_noise(config["input_size"], estimator)]
     if estimator is not None:
-        return Model(estimator, True, None, False, _classes(estimator), series)
+        return Exportable(estimator, True, None, False, _classes(estimator), series)
     scale = Standardization.of(config["description"])
     if splits is not None and scale:
         series = [scale.invert(x) for x in series]
     model = load_run(run, best_by)[1]
     names = list(config["description"].get("class_names") or [])
-    return Model(model, False, scale, task_name(options, config) == "NextValue", names, series)
+    return Exportable(model, False, scale, task_name(options, config) == "NextValue", names, series)
 
 
 def _noise(features: int, estimator: Any) -> Tensor:
@@ -91,7 +91,7 @@ def _classes(estimator: Any) -> list[str]:
     return [str(one) for one in getattr(estimator, "classes_", [])]
 
 
-def _write_onnx(found: Model, folder: Path, name: str, force: bool) -> list[str]:
+def _write_onnx(found: Exportable, folder: Path, name: str, force: bool) -> list[str]:
     if found.is_estimator:
         raise ValueError(f"model must be a network for ONNX, got {type(found.model).__name__}. Use --format c.")
     scale = found.standardization
@@ -107,7 +107,7 @@ def _write_onnx(found: Model, folder: Path, name: str, force: bool) -> list[str]
     return lines
 
 
-def _write_c(found: Model, folder: Path, name: str, force: bool) -> list[str]:
+def _write_c(found: Exportable, folder: Path, name: str, force: bool) -> list[str]:
     if found.is_estimator:
         program = estimator_program(found.model)
     else:
@@ -131,7 +131,7 @@ def _write_c(found: Model, folder: Path, name: str, force: bool) -> list[str]:
     return [f"{code}: {sizes}; {check}", f"{header}: its functions"]
 
 
-def _compare(code: str, name: str, found: Model, outputs: int) -> str:
+def _compare(code: str, name: str, found: Exportable, outputs: int) -> str:
     difference = largest = 0.0
     for series in found.series:
         expected = python_outputs(found, series)
@@ -144,7 +144,7 @@ def _compare(code: str, name: str, found: Model, outputs: int) -> str:
 
 
 @torch.no_grad()
-def python_outputs(found: Model, series: Tensor) -> np.ndarray:
+def python_outputs(found: Exportable, series: Tensor) -> np.ndarray:
     """Outputs (T, o) of the model in Python, one step after another."""
     if found.is_estimator:
         found.model.reset()

@@ -10,7 +10,7 @@ from linmem.experiments.harness.targets import Target
 from linmem.experiments.table2 import published
 from linmem.experiments.table2.grids import PROTOCOLS, SMALL_LMN
 
-LMNS = ("LMN-A", "LMN-B", "pret-LMN-B")
+LMNS = ("LMN-A", "LMN-B", "pret-LMN-B", "LMN-B, diagonal")
 Rows = Mapping[str, Group]  # results by row
 
 
