@@ -42,6 +42,27 @@ def test_standardized_series_are_predicted_in_their_own_units(tmp_path, capsys):
     np.testing.assert_allclose(rows[:, 2:], expected, rtol=1e-5)
 
 
+def test_all_new_files_are_predicted_and_named(tmp_path, capsys):
+    t = np.arange(40)[:, None]
+    for name, speed in (("slow", 0.2), ("fast", 0.7)):
+        for index in range(6):
+            folder = tmp_path / "waves" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            np.savetxt(folder / f"{index}.csv", np.sin(speed * t + index), delimiter=",")
+    (tmp_path / "new").mkdir()
+    for name, speed in (("a", 0.7), ("b", 0.2)):
+        np.savetxt(tmp_path / "new" / f"{name}.csv", np.sin(speed * t), header="x", comments="", delimiter=",")
+    for model in (["--model=estimator"], SMALL):
+        out = tmp_path / f"run{len(model)}"
+        assert run(capsys, "train", tmp_path / "waves", *model, "--out", out)[0] == 0
+        assert run(capsys, "predict", out, tmp_path / "new")[0] == 0
+        rows = [row.split(",") for row in (out / "predictions-new.csv").read_text().splitlines()]
+        assert rows[0][:3] == ["sequence", "step", "file"]
+        assert [row[:3] for row in rows[1:]] == [["0", "39", "a.csv"], ["1", "39", "b.csv"]]
+        if model != SMALL:
+            assert [row[-1] for row in rows[1:]] == ["fast", "slow"]
+
+
 def test_bad_input_gives_one_line(trained, pieces, capsys):  # noqa: F811
     for arguments, message in (
         ((trained, pieces, "--split=all"), "split must be one of train, valid, test, got 'all'"),

@@ -106,6 +106,26 @@ def load_folder(path: Path, options: FolderOptions = FolderOptions()) -> Splits:
     return assemble(path, cases, given, found, skipped, options)
 
 
+def load_unlabelled(path: Path, options: FolderOptions = FolderOptions()) -> Splits | None:
+    """Load all sequences of a folder or file as the test split, without labels; None where the files name their splits.
+
+    Raises
+    ------
+    ValueError
+        There are no files, several formats, or a file that cannot be read.
+    """
+    files = [path] if path.is_file() else data_files(path)
+    root = path.parent if path.is_file() else path
+    one_format(path, files)
+    cases, names, skipped = read_files(root, files, options.reading, options.skip_bad_files)
+    if any(map(split_named, names)):
+        return None
+    warn_if_transposed(cases, options.layout)
+    titles = {"test": [case.title for case in cases]}
+    kind = "piano_roll" if all(is_roll(case.values) for case in cases) else "series"
+    return Splits(path.resolve().name, [], [], [case.values for case in cases], titles, kind, skipped=tuple(skipped))
+
+
 def split_named(name: PurePosixPath) -> str | None:
     """Return the split that a path names: by its first folder, or by the end of a TS file's name."""
     if len(name.parts) > 1 and name.parts[0] in SPLITS:

@@ -67,7 +67,7 @@ class Splits:
     @property
     def features(self) -> int:
         """Number of columns of every sequence: a."""
-        return self.train[0].shape[1]
+        return next(x for part in (self.train, self.valid, self.test) for x in part).shape[1]
 
     def description(self) -> dict[str, Any]:
         """Return what later data of the same kind need, as JSON content: kind, channels, resolution, statistics."""

@@ -63,7 +63,9 @@ def read_model(run: Path, best_by: str) -> Exportable:
     """Load the network or estimator of a run folder or file, with series to compare on."""
     if run.is_file():
         estimator = load_any(run)
-        return Exportable(estimator, True, None, False, _classes(estimator), [_noise(estimator.n_features_in_, estimator)])
+        return Exportable(
+            estimator, True, None, False, _classes(estimator), [_noise(estimator.n_features_in_, estimator)]
+        )
     options, config = read_options(run), read_config(run)
     estimator = load_estimator(run) if options.model.model == ESTIMATOR else None
     try:

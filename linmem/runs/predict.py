@@ -5,7 +5,7 @@ Symbols: T steps, o outputs.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from linmem import data
 from linmem.data import Splits
+from linmem.data.folder import load_unlabelled
 from linmem.data.splits import SPLITS
 from linmem.data.standardization import Standardization
 from linmem.nn.baselines import RNNRBM
@@ -33,12 +34,15 @@ class Predictions(NamedTuple):
     values: list[Tensor]  # (n_i, o): probabilities of notes or classes, decision values, or numbers; n_i ≤ T_i
     lengths: list[int]  # T_i
     classes: list[str]  # names of the classes, in the order of the columns; empty for other tasks
+    files: list[str]  # names of the n files where all of them were read; empty for a split
 
 
-def predict(folder: Path, name: str, split: str = "test", best_by: str = "loss") -> Predictions:
-    """Apply the model of a run to one split of the data set `name`, which is read with the options of the run.
+def predict(folder: Path, name: str, split: str | None = None, best_by: str = "loss") -> Predictions:
+    """Apply the model of a run to the data set `name`, which is read with the options of the run.
 
-    The probabilities of a model with a joint distribution over notes are its marginals, estimated from samples.
+    Without `split`, other files than those of the run are predicted one and all, where no folders train, valid and
+    test divide them; of all other data the test split is. The
+    probabilities of a model with a joint distribution over notes are its marginals, estimated from samples.
 
     Raises
     ------
@@ -47,10 +51,12 @@ def predict(folder: Path, name: str, split: str = "test", best_by: str = "loss")
     ValueError
         The data do not have the features of the run.
     """
-    if split not in SPLITS:
+    if split is not None and split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
     options, config = read_options(folder), read_config(folder)
-    splits = data.load(name, **asdict(options.files) | {"standardize": False})
+    files = replace(options.files, standardize=False)
+    new = _new_files(name, options) if split is None else None
+    splits, split = new or data.load(name, **asdict(files)), split or "test"
     if splits.features != config["input_size"]:
         raise ValueError(f"{name} must have {config['input_size']} features as in {folder}, got {splits.features}.")
     sequences = getattr(splits, split)
@@ -64,7 +70,16 @@ def predict(folder: Path, name: str, split: str = "test", best_by: str = "loss")
         kind = {"Classes": "class"}.get(task, "note" if is_frame(task) else "output")
     names = [str(one) for one in config["description"].get("class_names") or range(config["output_size"])]
     classes = names if task == "Classes" else []
-    return Predictions([f"{kind}_{one}" for one in names], values, list(map(len, sequences)), classes)
+    read = new.titles["test"] if new else []
+    return Predictions([f"{kind}_{one}" for one in names], values, list(map(len, sequences)), classes, read)
+
+
+def _new_files(name: str, options: RunOptions) -> Splits | None:
+    """All sequences of a folder or file that is not the run's own; None for other data."""
+    path = Path(name).expanduser()
+    if name in data.SETS or not path.exists() or path.resolve() == Path(options.data).resolve():
+        return None
+    return load_unlabelled(path, replace(options.files, standardize=False))
 
 
 def task_name(options: RunOptions, config: dict[str, Any]) -> str:

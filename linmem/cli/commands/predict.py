@@ -12,7 +12,7 @@ def predict(
     data: DataArgument,
     *,
     out: str | None = None,
-    split: str = "test",
+    split: str | None = None,
     best_by: str = "loss",
     every_step: bool = False,
     force: bool = False,
@@ -20,15 +20,16 @@ def predict(
     """Predictions of a trained model as CSV: probabilities of notes or classes, decision values, or numbers.
 
     The data are read with the options of the run. The last column names the predicted class, where there are classes.
+    Of other files than the run's own, all are predicted, and a column names the file.
 
     Parameters
     ----------
     run : str
         Run directory that `linmem train` wrote.
     out : str
-        CSV file; by default RUN/predictions-SPLIT.csv.
+        CSV file; by default RUN/predictions-SPLIT.csv, or RUN/predictions-NAME.csv for a folder NAME of other files.
     split : str
-        train, valid or test.
+        train, valid or test; by default all of other files that no folders divide, else test.
     best_by : str
         Weights of the best epoch by loss or by accuracy, on the validation split.
     every_step : bool
@@ -49,18 +50,20 @@ def predict(
     from linmem.runs import predict as predictions
     from linmem.storage.atomic import write_text
 
-    columns, values, lengths, classes = predictions.predict(Path(run), data, split, best_by)
-    target = Path(out) if out else Path(run) / f"predictions-{split}.csv"
+    columns, values, lengths, classes, files = predictions.predict(Path(run), data, split, best_by)
+    named = Path(data).resolve().stem if files else split or "test"
+    target = Path(out) if out else Path(run) / f"predictions-{named}.csv"
     (target,) = output_paths(target.parent, (target.name,), force)
     text = StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["sequence", "step", *columns, *(["predicted"] if classes else [])])
+    table.writerow(["sequence", "step", *(["file"] if files else []), *columns, *(["predicted"] if classes else [])])
     rows = 0
     for index, (outputs, length) in enumerate(zip(values, lengths, strict=True)):
         kept = outputs if every_step else outputs[-1:]
         for step, row in enumerate(kept, length - len(kept)):
             predicted = [classes[int(row.argmax())]] if classes else []
-            table.writerow([index, step, *(f"{value:.9g}" for value in row.tolist()), *predicted])
+            name = [files[index]] if files else []
+            table.writerow([index, step, *name, *(f"{value:.9g}" for value in row.tolist()), *predicted])
             rows += 1
     write_text(target, text.getvalue())
-    print(f"{rows} predictions of {len(columns)} outputs: {target}")
+    print(f"{rows} predictions of {len(columns)} outputs for {len(values)} sequences: {target}")
