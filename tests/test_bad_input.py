@@ -151,6 +151,16 @@ def test_deeply_nested_documents_are_refused_quickly(tmp_path):
             read_yaml(tmp_path / "a.yaml", "Correct it.")
 
 
+def test_brackets_in_comments_and_strings_do_not_count_as_nesting(tmp_path):
+    text = f"a: '{'[' * 201}'\nb: |\n  {' ' * 201}x\n# {'[' * 201}\nc: {'[' * 150}{']' * 150}\n"
+    (tmp_path / "a.yaml").write_text(text)
+    assert read_yaml(tmp_path / "a.yaml", "Correct it.")["a"] == "[" * 201
+    for text in (f"# {']' * 239}\n{'[' * 239}{']' * 239}", "[" * 150 + f"']]]', # {']' * 99}\n" + "[" * 89 + "]" * 239):
+        (tmp_path / "a.yaml").write_text(text)
+        with pytest.raises(ValueError, match="a.yaml must be YAML or JSON in UTF-8, got: more than 200 nested values"):
+            read_yaml(tmp_path / "a.yaml", "Correct it.")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

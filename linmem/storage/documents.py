@@ -7,7 +7,6 @@ before anything walks through them.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from linmem.storage.limits import require_size
 from linmem.storage.messages import shortened
 from linmem.storage.parsing import parsing
 
-DEEPEST = 200  # nested values of a YAML document: its parser takes seconds and recursion for each hundred
+DEEPEST = 200  # nested values of a YAML document: its parser is recursive
 MOST_VALUES = 20_000  # that a YAML document may stand for
 Schema = Mapping[str, Any]  # name of a key: type, or a union of types
 _BYTES_PER_BYTE = 64  # memory of the parsed values per byte of text
@@ -69,10 +68,8 @@ def read_yaml(path: Path, remedy: str) -> Any:
     require_size(_BYTES_PER_BYTE * path.stat().st_size, path)
     with parsing(path, "YAML or JSON in UTF-8", remedy):
         text = path.read_text(encoding="utf-8")
-        if depth_of(text) > DEEPEST:
-            raise ValueError(f"more than {DEEPEST} nested values")
         try:
-            content = yaml.safe_load(text)
+            content = _load_yaml(text)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark
             raise ValueError(f"{error.problem}" + (f" in line {mark.line + 1}" if mark else "")) from None
@@ -81,25 +78,26 @@ def read_yaml(path: Path, remedy: str) -> Any:
     return content
 
 
-def depth_of(text: str) -> int:
-    """At least the depth of the values in a YAML text, from its brackets, indentation and dashes alone.
+def _load_yaml(text: str) -> Any:
+    """Parse a YAML document with PyYAML's safe loader, and stop where its values are nested too deeply."""
+    import yaml
 
-    Examples
-    --------
-    >>> depth_of("a: [[1, 2], [3]]")
-    2
-    """
-    depth = deepest = 0
-    for letter in text:
-        if letter in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif letter in "]}":
-            depth -= 1
-    for line in text.splitlines():
-        start = re.match(r"[ ?:-]*", line)
-        deepest = max(deepest, len(start[0]) if start else 0)
-    return deepest
+    class Loader(yaml.SafeLoader):
+        depth = 0
+
+        def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+            self.depth += 1
+            if self.depth > DEEPEST:
+                raise ValueError(f"more than {DEEPEST} nested values")
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
+
+    loader = Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def count_values(content: Any) -> int:
