@@ -1,6 +1,8 @@
 """Bad input that was once accepted, or ended in a traceback: one clear line each."""
 
 import json
+import struct
+import zlib
 from contextlib import suppress
 
 import numpy as np
@@ -380,6 +382,46 @@ def test_mat_files_of_absurd_sizes_are_refused_before_allocation(tmp_path, monke
     monkeypatch.setenv("LINMEM_MAX_BYTES", "1000000")
     with pytest.raises(ValueError, match="LINMEM_MAX_BYTES"):
         read_cells(tmp_path / "b.mat")
+
+
+def matrix(flags, *parts):
+    """A matrix element of MAT files; parts are elements as (type, content)."""
+    elements = [(6, struct.pack("<II", flags, 0)), *parts]
+    padded = b"".join(struct.pack("<II", kind, len(part)) + part + bytes(-len(part) % 8) for kind, part in elements)
+    return struct.pack("<II", 14, len(padded)) + padded
+
+
+def cell_array(name, *cells):
+    content = matrix(1, (5, struct.pack("<ii", 1, len(cells))), (1, name))[8:] + b"".join(cells)
+    return struct.pack("<II", 14, len(content)) + content
+
+
+def mat_file(path, *elements):
+    path.write_bytes(b"text".ljust(124) + struct.pack("<H", 0x0100) + b"IM" + b"".join(elements))
+
+
+def test_the_limit_on_mat_files_holds_for_the_sum_of_their_variables_and_elements(tmp_path, monkeypatch):
+    monkeypatch.setenv("LINMEM_MAX_BYTES", str(2**24))
+    packed = zlib.compress(matrix(9, (5, struct.pack("<ii", 1, 10**5)), (1, b"x"), (2, bytes(10**5))))
+    element = struct.pack("<II", 15, len(packed)) + packed
+    mat_file(tmp_path / "one.mat", *[element] * 2)
+    assert read_cells(tmp_path / "one.mat") == {}
+    mat_file(tmp_path / "many.mat", *[element] * 100)
+    empty = cell_array(b"x", *[struct.pack("<II", 14, 0)] * 40_000)
+    mat_file(tmp_path / "empty.mat", empty)
+    packed = zlib.compress(empty)
+    mat_file(tmp_path / "packed.mat", struct.pack("<II", 15, len(packed)) + packed)
+    for name in ("many", "empty", "packed"):
+        with pytest.raises(ValueError, match=rf"{name}.mat must need at most 16,777,216 bytes .* LINMEM_MAX_BYTES"):
+            read_cells(tmp_path / f"{name}.mat")
+
+
+def test_mat_variables_of_other_classes_are_left_out_and_empty_matrices_are_cells(tmp_path):
+    opaque = matrix(17, (1, b"s"), (1, b"MCOS"), (1, b"string"), (14, b""))
+    nothing, two = struct.pack("<II", 14, 0), matrix(9, (5, struct.pack("<ii", 1, 2)), (1, b""), (2, b"\1\2"))
+    mat_file(tmp_path / "a.mat", matrix(17), opaque, nothing, cell_array(b"x", nothing, two))
+    (name,), ((first, second),) = zip(*read_cells(tmp_path / "a.mat").items(), strict=True)
+    assert (name, first.shape, second.tolist()) == ("x", (0, 0), [[1, 2]])
 
 
 # (o, p) output folders

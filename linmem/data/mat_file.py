@@ -25,11 +25,30 @@ CELL, NUMERIC = 1, range(6, 16)  # classes of a matrix
 COMPLEX = 0x08  # a flag
 _HEADER = 128
 _BYTES_PER_BYTE = 16  # memory of the matrices per byte of elements
+_BYTES_PER_ELEMENT = 512  # memory of an element and its array, besides that of its content: 401 bytes measured
+_MOST_DIMENSIONS = 32
 
 
 class _Element(NamedTuple):
     kind: int
     content: memoryview
+
+
+class _Memory:
+    """The memory that one file takes, as a running total over its elements."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.used = 0
+
+    def add(self, size: int) -> None:
+        """Count `size` bytes; raises ValueError where the total exceeds the limit."""
+        self.used += size
+        require_size(self.used, self.path)
+
+    def left(self) -> int:
+        """Bytes below the limit."""
+        return max(0, max_bytes() - self.used)
 
 
 def read_cells(path: Path) -> dict[str, list[np.ndarray]]:
@@ -56,18 +75,18 @@ def read_cells(path: Path) -> dict[str, list[np.ndarray]]:
         order = {b"IM": "<", b"MI": ">"}.get(content[126:_HEADER], "")
         if not order or struct.unpack_from(order + "H", content, 124)[0] != 0x0100:
             raise ValueError("another format or version")
-        found = {}
-        for element in _elements(memoryview(content)[_HEADER:], order):
-            whole = _decompressed(element, order, path) if element.kind == COMPRESSED else element
-            if whole.kind == MATRIX:
-                name, cells = _variable(whole.content, order)
-                if cells is not None:
-                    found[name] = cells
+        memory, found = _Memory(path), {}
+        memory.add(len(content))
+        for element in _elements(memoryview(content)[_HEADER:], order, memory):
+            whole = _decompressed(element, order, memory) if element.kind == COMPRESSED else element
+            if whole.kind == MATRIX and _class_of(whole.content, order, memory) == CELL:
+                name, cells = _cell_array(whole.content, order, memory)
+                found[name] = cells
         return found
 
 
-def _elements(content: memoryview, order: str) -> Iterator[_Element]:
-    """Yield the elements of `content`."""
+def _elements(content: memoryview, order: str, memory: _Memory) -> Iterator[_Element]:
+    """Yield the elements of `content`, each counted in `memory`."""
     place = 0
     while place + 8 <= len(content):
         kind, size = struct.unpack_from(order + "II", content, place)
@@ -78,45 +97,57 @@ def _elements(content: memoryview, order: str) -> Iterator[_Element]:
                 raise ValueError(f"a small element of {size} bytes")
         if start + size > len(content):
             raise ValueError(f"an element of {size} bytes where {len(content) - start} are left")
+        memory.add(_BYTES_PER_ELEMENT)
         yield _Element(kind, content[start : start + size])
         place = max(start + size, place + 8)
         if kind != COMPRESSED:  # all others are padded to 8 bytes
             place += -place % 8
 
 
-def _decompressed(element: _Element, order: str, path: Path) -> _Element:
-    """The element inside a compressed one, of at most the limit on allocations."""
+def _decompressed(element: _Element, order: str, memory: _Memory) -> _Element:
+    """The element inside a compressed one, of at most what is left of the limit on allocations."""
     stream = zlib.decompressobj()
-    content = stream.decompress(element.content, max_bytes() // _BYTES_PER_BYTE)
-    require_size(_BYTES_PER_BYTE * (len(content) + len(stream.unconsumed_tail)), path)
+    content = stream.decompress(element.content, memory.left() // _BYTES_PER_BYTE + 1)
+    memory.add(_BYTES_PER_BYTE * len(content))
     if not stream.eof:
         raise ValueError("a compressed element that does not end")
-    inner = next(_elements(memoryview(content), order), None)
+    inner = next(_elements(memoryview(content), order, memory), None)
     if inner is None:
         raise ValueError("an empty compressed element")
     return inner
 
 
-def _variable(content: memoryview, order: str) -> tuple[str, list[np.ndarray] | None]:
-    """The name of a matrix element, and its cells if it is a cell array."""
-    flags, shape, name, parts = _matrix(content, order)
-    if flags & 0xFF != CELL:
-        return name, None
+def _class_of(content: memoryview, order: str, memory: _Memory) -> int | None:
+    """The class of a matrix element; None if the element is empty. What follows the flags depends on the class."""
+    flags = next(_elements(content, order, memory), None)
+    return None if flags is None else _bits(flags, order) & 0xFF
+
+
+def _bits(flags: _Element, order: str) -> int:
+    if len(flags.content) < 4:
+        raise ValueError("a matrix without flags")
+    bits: int = struct.unpack_from(order + "I", flags.content)[0]
+    return bits
+
+
+def _cell_array(content: memoryview, order: str, memory: _Memory) -> tuple[str, list[np.ndarray]]:
+    """The name and the cells of a cell array."""
+    _, shape, name, parts = _matrix(content, order, memory)
     if math.prod(shape) != len(parts):
         raise ValueError(f"{len(parts)} cells in an array of shape {shortened(shape, 40)}")
-    return name, [_numbers(part, order) for part in parts]
+    return name, [_numbers(part, order, memory) for part in parts]
 
 
-def _matrix(content: memoryview, order: str) -> tuple[int, tuple[int, ...], str, list[_Element]]:
+def _matrix(content: memoryview, order: str, memory: _Memory) -> tuple[int, tuple[int, ...], str, list[_Element]]:
     """Flags, shape, name and the further elements of a matrix."""
-    flags, sizes, name, *parts = _first(_elements(content, order), 3)
-    if len(flags.content) < 4 or len(sizes.content) % 4 or not sizes.content:
-        raise ValueError("a matrix without flags or shape")
-    shape = struct.unpack(f"{order}{len(sizes.content) // 4}i", sizes.content)
+    flags, sizes, name, *parts = _first(_elements(content, order, memory), 3)
+    count, rest = divmod(len(sizes.content), 4)
+    if rest or not 0 < count <= _MOST_DIMENSIONS:
+        raise ValueError(f"a matrix whose shape takes {len(sizes.content)} bytes")
+    shape = struct.unpack(f"{order}{count}i", sizes.content)
     if min(shape) < 0:
         raise ValueError(f"a matrix of shape {shortened(shape, 40)}")
-    (bits,) = struct.unpack_from(order + "I", flags.content)
-    return bits, shape, bytes(name.content).decode("ascii", "replace"), parts
+    return _bits(flags, order), shape, bytes(name.content).decode("ascii", "replace"), parts
 
 
 def _first(elements: Iterator[_Element], count: int) -> list[_Element]:
@@ -126,11 +157,13 @@ def _first(elements: Iterator[_Element], count: int) -> list[_Element]:
     return found
 
 
-def _numbers(cell: _Element, order: str) -> np.ndarray:
-    """A real matrix; its values may be stored in a smaller type than its class."""
+def _numbers(cell: _Element, order: str, memory: _Memory) -> np.ndarray:
+    """A real matrix; its values may be stored in a smaller type than its class, and an element of 0 bytes is empty."""
     if cell.kind != MATRIX:
         raise ValueError(f"a cell of type {cell.kind} instead of a matrix")
-    flags, shape, _, parts = _matrix(cell.content, order)
+    if not cell.content:
+        return np.zeros((0, 0))
+    flags, shape, _, parts = _matrix(cell.content, order, memory)
     if flags & 0xFF not in NUMERIC or flags >> 8 & COMPLEX or len(parts) != 1 or parts[0].kind not in NUMBERS:
         raise ValueError("a cell that is not a real matrix")
     values = np.frombuffer(parts[0].content, np.dtype(order + NUMBERS[parts[0].kind]))
