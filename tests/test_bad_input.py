@@ -4,6 +4,7 @@ import json
 import struct
 import zlib
 from contextlib import suppress
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -341,6 +342,23 @@ def test_parsers_errors_become_one_line_with_the_file_and_those_of_the_system_ar
         raise PermissionError(13, "denied", "a.bin")
     with pytest.raises(ValueError, match=r"^a.bin is too large$"), parsing("a.bin", "whole", "Restore it."):
         raise ValueError("a.bin is too large")
+
+
+def test_exhausted_memory_is_not_reported_as_a_damaged_file(refused, monkeypatch):
+    with (
+        pytest.raises(MemoryError, match=r"^a.bin must fit into memory, got: MemoryError. Split it, or free memory.$"),
+        parsing("a.bin", "whole", "Restore it."),
+        parsing("a.bin", "a part", "Restore it."),
+    ):
+        raise MemoryError
+
+    def exhausted(*_):
+        raise MemoryError("Unable to allocate 8 GiB for an array")
+
+    monkeypatch.setattr(import_module("linmem.cli.main"), "call", exhausted)
+    line = refused("fit", "a.npy")
+    assert line.startswith("linmem fit: data and model must fit into memory, got: Unable to allocate 8 GiB")
+    assert "Lower the sizes of the model" in line
 
 
 def write_mat(path, compressed=False, kind="u1", order="rolls"):

@@ -27,7 +27,7 @@ from linmem.cli.commands import COMMANDS
 from linmem.cli.parse_errors import explain
 from linmem.cli.signature import add_options, call, description
 from linmem.storage.documents import check_object, read_yaml
-from linmem.storage.messages import shortened
+from linmem.storage.messages import reason_of, shortened
 from linmem.training import data_parallel
 from linmem.training.loop import DivergenceError
 from linmem.validation import check_count, shown
@@ -49,17 +49,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             call(command, options | {"device": own_device})
     except BrokenPipeError:  # the reader of the pipe has closed it
         return 0
-    except (*_EXPECTED, RuntimeError) as error:
-        out_of_memory = "allocate" in str(error) or isinstance(error, torch.OutOfMemoryError)
+    except (*_EXPECTED, RuntimeError, MemoryError) as error:
+        out_of_memory = "allocate" in str(error) or isinstance(error, torch.OutOfMemoryError | MemoryError)
         unexpected = isinstance(error, RuntimeError) and not isinstance(error, (*_EXPECTED, RecursionError))
         if os.environ.get("LINMEM_TRACEBACK") or (unexpected and not out_of_memory):
             raise
-        print(f"linmem {name}: {_one_line(str(error))}", file=sys.stderr)
+        print(f"linmem {name}: {_one_line(_message(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"linmem {name}: interrupted; {_how_to_continue(name)}", file=sys.stderr)
         return 130
     return 0
+
+
+def _message(error: Exception) -> str:
+    """The message of an exception; Python's and NumPy's MemoryErrors do not say what to do."""
+    if not isinstance(error, MemoryError) or " must fit into memory" in str(error):
+        return str(error)
+    remedy = "Lower the sizes of the model or of the batches, or split the data."
+    return f"data and model must fit into memory, got: {reason_of(error)}. {remedy}"
 
 
 def _how_to_continue(name: str) -> str:

@@ -1,4 +1,7 @@
-"""The rule of all readers: what damaged content leads to is a ValueError with the file and the reason."""
+"""The rule of all readers: what damaged content leads to is a ValueError with the file and the reason.
+
+Exhausted memory says nothing about the content: it stays a MemoryError, with the file.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from linmem.storage.messages import reason_of
 
 @contextmanager
 def parsing(source: object, expected: str, remedy: str) -> Iterator[None]:
-    """Turn every exception of the block into ValueError, except those of the operating system and our own messages.
+    """Turn every exception of the block into ValueError, except MemoryError, those of the system and our own messages.
 
     Parsers raise whatever damaged bytes lead to: KeyError, RuntimeError, RecursionError, zlib.error, …
 
@@ -27,6 +30,8 @@ def parsing(source: object, expected: str, remedy: str) -> Iterator[None]:
     ------
     ValueError
         The block raised; messages that begin with `source` are kept.
+    MemoryError
+        The block needs more memory than there is.
 
     Examples
     --------
@@ -38,6 +43,11 @@ def parsing(source: object, expected: str, remedy: str) -> Iterator[None]:
     """
     try:
         yield
+    except MemoryError as error:
+        if str(error).startswith(str(source)):
+            raise
+        reason = reason_of(error)
+        raise MemoryError(f"{source} must fit into memory, got: {reason}. Split it, or free memory.") from error
     except Exception as error:
         of_system = isinstance(error, OSError) and error.errno is not None  # gzip and mido raise OSError for content
         if of_system or (isinstance(error, ValueError) and str(error).startswith(str(source))):
