@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from linmem.data import Splits
+from linmem.nn.norm_limits import fixed_limits
 from linmem.nn.registry import ModelOptions, build_model
+from linmem.storage import tensor_file
 from linmem.training.batching import chunks
 from linmem.training.loop import (
     DivergenceError,
@@ -94,6 +96,45 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path, cut_after, ema_decay):
     assert same_weights(whole, resumed)
     first, second = ([replace(row, seconds=0, cpu_seconds=0) for row in one.epochs] for one in (again, history))
     assert first == second
+
+
+def large_model(seed=3):
+    """A dense tanh LMN whose weights start above the constants of the limits and shrink in training."""
+    network = build_model(ModelOptions("lmn-b", 5, 7, limit_norms=True), 6, 6, seed=seed)
+    with torch.no_grad():
+        for name, weight in network.recurrent.named_parameters():
+            if "weight" in name:
+                weight.mul_(4)
+    return network
+
+
+def test_a_resumed_run_keeps_the_limits_on_norms(tmp_path):
+    options, path = (
+        replace(OPTIONS, weight_decay=0.3, max_epochs=30, patience=99, memory_lr_scale=1.0),
+        tmp_path / "state",
+    )
+    whole, seen = large_model(), []
+    train(whole, splits(), NextFrame(), options, after_epoch=lambda state: seen.append(fixed_limits(state.model)))
+    train(large_model(), splits(), NextFrame(), replace(options, max_epochs=20), checkpoint=path)
+    recomputed = build_model(ModelOptions("lmn-b", 5, 7, limit_norms=True), 6, 6)
+    tensors, description = tensor_file.read(path)
+    recomputed.load_state_dict({k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")})
+    recomputed(torch.zeros(2, 1, 6))
+    assert fixed_limits(recomputed) != seen[0]  # the case is one where it matters
+    resumed = large_model(seed=99)
+    train(
+        resumed,
+        splits(),
+        NextFrame(),
+        options,
+        checkpoint=path,
+        after_epoch=lambda s: seen.append(fixed_limits(s.model)),
+    )
+    assert same_weights(whole, resumed)
+    assert all(limits == seen[0] for limits in seen)
+    del description["norm_limits"]  # a file of a version that did not write them
+    tensor_file.write(path, tensors, description)
+    train(large_model(), splits(), NextFrame(), replace(options, max_epochs=31), checkpoint=path)
 
 
 def test_the_same_seed_gives_the_same_run_and_leaves_the_global_generator_alone():

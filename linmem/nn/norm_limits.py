@@ -33,7 +33,7 @@ from linmem.nn.scan.memory import as_matrix
 from linmem.nn.scan.recurrent_parameters import RecurrentParameters
 from linmem.nn.spectral_norm import spectral_norm
 
-GRID = 8  # a limit from the starting norm is a multiple of 1/8, so that a resumed run finds the same one
+GRID = 8  # a limit from the starting norm is the next multiple of 1/8; a checkpoint of a training run keeps it
 SLACK = 1e-3  # relative error of the power method that a limit tolerates
 BOUNDED = ("tanh",)
 
@@ -147,6 +147,15 @@ class NormLimits:
             scale_down_(weights, record.limits)
             self._records[suffix] = _Record(record.limits, _versions(scaled))
 
+    def restore(self, suffix: str, weights: RecurrentWeights, limits: Norms) -> None:
+        """Fix known limits, for weights that respect them already."""
+        self._records[suffix] = _Record(limits, _versions(weights.scaled))
+
+    @property
+    def fixed(self) -> dict[str, Norms]:
+        """The limits that are fixed so far, by suffix."""
+        return {suffix: record.limits for suffix, record in self._records.items()}
+
     @property
     def empty(self) -> bool:
         """Whether no limits are fixed yet."""
@@ -186,11 +195,19 @@ class LimitedParameters(RecurrentParameters):
             return
         with torch.no_grad():
             for suffix in self.suffixes():
-                weights = self._weights(suffix)
-                log_decay = getattr(self, f"log_decay_mm{suffix}") if self.memory == "diagonal" else None
-                deep = tuple(weight for weight, _ in weights.deep)
-                recurrent = RecurrentWeights(weights.mh, weights.hm, weights.mm, deep, log_decay)
-                self.norm_limits.apply(suffix, recurrent, self.nonlinearity, start)
+                self.norm_limits.apply(suffix, self._recurrent_weights(suffix), self.nonlinearity, start)
+
+    def restore_norm_limits(self, limits: dict[str, Norms]) -> None:
+        """Continue with the limits by suffix of an earlier training run whose weights this layer has now."""
+        with torch.no_grad():
+            for suffix in self.suffixes():
+                if suffix in limits:
+                    self.norm_limits.restore(suffix, self._recurrent_weights(suffix), limits[suffix])
+
+    def _recurrent_weights(self, suffix: str) -> RecurrentWeights:
+        weights = self._weights(suffix)
+        log_decay = getattr(self, f"log_decay_mm{suffix}") if self.memory == "diagonal" else None
+        return RecurrentWeights(weights.mh, weights.hm, weights.mm, tuple(one for one, _ in weights.deep), log_decay)
 
     def spectral_radii(self) -> dict[str, float]:
         """Largest modulus of an eigenvalue of each W_mm, by parameter name.
@@ -230,6 +247,22 @@ def apply_norm_limits(model: nn.Module) -> None:
     for layer in model.modules():
         if isinstance(layer, LimitedParameters):
             layer.apply_norm_limits()
+
+
+def fixed_limits(model: nn.Module) -> dict[str, dict[str, Norms]]:
+    """The limits that are fixed so far, by name of the LMN layer and suffix."""
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, LimitedParameters)}
+    return {name: layer.norm_limits.fixed for name, layer in layers.items() if not layer.norm_limits.empty}
+
+
+def restore_limits(model: nn.Module, limits: dict[str, dict[str, Norms]]) -> None:
+    """Continue with the limits of an earlier training run, after its weights are loaded.
+
+    Layers without an entry compute their limits again, as after `load_state_dict`.
+    """
+    for name, layer in model.named_modules():
+        if isinstance(layer, LimitedParameters) and name in limits:
+            layer.restore_norm_limits(limits[name])
 
 
 def _leak(log_decay: Tensor) -> Tensor:

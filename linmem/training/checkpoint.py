@@ -1,7 +1,7 @@
 """Checkpoints: the complete state of a training run in one file.
 
-The file holds the weights, Adam's moments, the best weights by each criterion, and (as JSON in its header) the history
-and the options. It is replaced atomically after every epoch: a killed run resumes after its last complete epoch.
+The file holds the weights, Adam's moments, the best weights by each criterion, and (as JSON in its header) the history,
+the options and the limits on the norms of LMN layers. It is replaced atomically after every epoch: a killed run resumes after its last complete epoch.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from linmem.nn.norm_limits import Norms, fixed_limits, restore_limits
 from linmem.storage import tensor_file
 from linmem.storage.documents import check_object
 from linmem.storage.parsing import parsing
@@ -94,6 +95,7 @@ def save(state: TrainingState, options: dict[str, Any], path: Path) -> None:
         "options": options,
         "history": [asdict(epoch) for epoch in state.history],
         "best": {name: {"epoch": best.epoch, "value": best.value} for name, best in state.best.items()},
+        "norm_limits": fixed_limits(state.model),
     }
     tensor_file.write(path, tensors, description)
 
@@ -130,6 +132,7 @@ def resume(state: TrainingState, options: dict[str, Any], path: Path) -> None:
             for name in state.best
             for weights in [_select(f"best/{name}/", tensors)]
         }
+        restore_limits(state.model, _norm_limits(description))
 
 
 def read_history(path: Path) -> list[Epoch]:
@@ -164,6 +167,16 @@ def _history(path: Path, description: dict[str, Any]) -> list[Epoch]:
         for epoch in history:
             float(epoch.seconds), float(epoch.valid["accuracy"]), float(epoch.valid_loss)
         return history
+
+
+def _norm_limits(description: dict[str, Any]) -> dict[str, dict[str, Norms]]:
+    """Limits by layer and suffix; empty in files of versions that did not write them."""
+    saved = description.get("norm_limits", {})
+    limits = {name: {suffix: Norms(*map(float, one)) for suffix, one in layer.items()} for name, layer in saved.items()}
+    for one in (value for layer in limits.values() for norms in layer.values() for value in norms):
+        if not one > 0:
+            raise ValueError(f"a norm limit of {one}")
+    return limits
 
 
 def _first_line(error: Exception) -> str:
