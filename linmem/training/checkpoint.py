@@ -1,7 +1,8 @@
 """Checkpoints: the complete state of a training run in one file.
 
 The file holds the weights, Adam's moments, the best weights by each criterion, and (as JSON in its header) the history,
-the options and the limits on the norms of LMN layers. It is replaced atomically after every epoch: a killed run resumes after its last complete epoch.
+the options and the limits on the norms of LMN layers. It is replaced atomically after every epoch: a killed run resumes
+after its last complete epoch.
 """
 
 from __future__ import annotations
