@@ -179,6 +179,17 @@ def test_limits_are_fixed_anew_when_weights_are_loaded():
     assert torch.equal(lmn.weight_mm_l0, other.weight_mm_l0)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("memory", ["dense", "diagonal"])
+def test_weights_that_are_not_finite_get_constant_limits(value, memory):
+    lmn = LMN(3, 8, 16, nonlinearity="relu", memory=memory)
+    with torch.no_grad():
+        lmn.weight_hm_l0.fill_(value)
+    assert not lmn(torch.ones(6, 2, 3))[0].isfinite().all()
+    assert lmn.norm_limits.fixed["_l0"] == (1.0, 3.0, 1.0, 0.5, 1.0)
+
+
 def test_frozen_and_parametrized_weights_stay_as_they_are():
     frozen, parametrized = LMN(3, 8, 8), LMN(3, 8, 8)
     frozen.weight_mm_l0.requires_grad_(False).mul_(2)

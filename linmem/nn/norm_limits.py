@@ -105,13 +105,16 @@ def scale_down_(weights: RecurrentWeights, limits: Norms) -> None:
 def limits_of(norms: Norms, nonlinearity: str) -> Norms:
     """Limits for weights that start with the given norms: constants, or the next multiple of 1/8 above the norm.
 
+    A norm that is NaN or infinite gets the constant: the loss then shows that the weights are not finite.
+
     Examples
     --------
     >>> limits_of(Norms(0.99, 1.2, 1.3, 0.2), "relu")
     Norms(memory=1.0, write=3.0, loop=1.375, feedback=0.5, gain=1.0)
     """
     constants = Norms(1.0, 3.0, 1.0, *((math.inf, math.inf) if nonlinearity in BOUNDED else (0.5, 1.0)))
-    starts = (math.ceil(norm * (1 - SLACK) * GRID) / GRID for norm in norms)
+    finite = (norm if math.isfinite(norm * GRID) else 0.0 for norm in norms)
+    starts = (math.ceil(norm * (1 - SLACK) * GRID) / GRID for norm in finite)
     return Norms(*map(max, constants, starts))
 
 
