@@ -10,7 +10,13 @@ import torch
 import linmem
 from linmem import MemoryForecaster, data
 from linmem.estimators.intervals import conformal_widths
+from linmem.nn.registry import ModelOptions
+from linmem.runs import runner
+from linmem.runs.fitted_estimator import build, fit, load_estimator, scores
 from linmem.runs.forecast import network_errors
+from linmem.runs.options import RunOptions
+from linmem.training.prepared import PreparedTask
+from linmem.training.tasks import task_of
 
 from .test_cli import SMALL, pieces, run, trained  # noqa: F401
 
@@ -56,6 +62,25 @@ def test_an_estimator_run_continues_the_whole_series(series, tmp_path, capsys):
     assert np.abs(column(table, "level") - truth).max() < 0.6
     assert run(capsys, "predict", folder, series, "--every_step")[0] == 0
     assert len(rows(folder / "predictions-test.csv")) == 24  # train and valid come before them
+
+
+def test_validation_scores_are_those_of_the_fit_to_train_alone(tmp_path):
+    walk, folder = tmp_path / "walk.csv", tmp_path / "run"
+    np.savetxt(walk, np.cumsum(np.random.default_rng(0).standard_normal(300)), header="level", comments="")
+    options = RunOptions(str(walk), ModelOptions("estimator"))
+    summary = runner.run(options, folder)
+    splits = options.load_data()
+    prepared = PreparedTask(splits, task_of(splits))
+    training_error = scores(load_estimator(folder), prepared, "valid")
+    assert scores(fit(build(options, splits), splits), prepared, "valid") == summary.scores != training_error
+    written = (folder / "scores.json").read_bytes()
+    assert runner.run(options, folder, resume=True) == summary
+    assert (folder / "scores.json").read_bytes() == written
+    assert runner.evaluate_run(folder, "valid")["MemoryForecaster"] == summary.scores
+    (folder / "scores.json").unlink()  # killed before it was written
+    with pytest.raises(FileNotFoundError, match=r"must hold a finished run, got one without scores.json"):
+        runner.evaluate_run(folder, "valid")
+    assert runner.run(options, folder, resume=True).scores == summary.scores
 
 
 def test_a_network_feeds_its_predictions_back_in_the_units_of_the_data(series, tmp_path, capsys):

@@ -29,12 +29,14 @@ from linmem.runs.directory import (
     load_run,
     read_options,
     read_pretraining,
+    read_scores,
     run_directory,
     write_config,
 )
 from linmem.runs.initialization import fit_memory_size, pretrain_model
 from linmem.runs.options import ESTIMATOR, RunOptions, check_pretraining
 from linmem.storage.atomic import write_json, write_lines
+from linmem.storage.parsing import parsing
 from linmem.training import data_parallel
 from linmem.training.checkpoint import TrainingState
 from linmem.training.joint_task import JointNextFrame
@@ -122,27 +124,48 @@ def run(
 
 
 def _run_estimator(options: RunOptions, prepared: PreparedTask, folder: Path, resume: bool, force: bool) -> Summary:
-    """Fit an estimator, or load it with `resume`, and measure it on the validation split."""
+    """Fit an estimator and measure it on the validation split; with `resume`, do what an interrupted run has not done.
+
+    A forecaster of one series split in time is measured before its second fit, to train and valid: afterwards its
+    error on valid is a training error. scores.json is written last and marks a finished run.
+    """
     from linmem.runs import fitted_estimator as estimators  # imports scikit-learn
 
     estimator, splits = estimators.build(options, prepared.splits), prepared.splits
     started = time.perf_counter()
     with run_directory(folder, resume=resume, force=force):
-        if resume and (folder / FITTED).exists():
-            estimator = estimators.load_estimator(folder)
-        else:
+        fitted = estimators.load_estimator(folder) if resume and (folder / FITTED).exists() else None
+        if fitted is not None and (folder / SCORES).exists():
+            return _read_summary(folder)
+        if fitted is None:
             write_config(folder, options, splits, prepared.output_size, type(prepared.task).__name__)
+        if fitted is None or splits.consecutive:
             estimators.fit(estimator, splits)
+        else:
+            estimator = fitted
         scores = estimators.scores(estimator, prepared, "valid")
-        if not (folder / FITTED).exists():
+        if fitted is None:
             if splits.consecutive:
                 estimators.fit(estimator, splits, valid=True)
             estimator.save(folder / FITTED)
+        else:
+            estimator = fitted
         seconds = time.perf_counter() - started
         name, baseline = _baseline(prepared, "valid")
         summary = Summary(scores, baseline, name, estimators.size(estimator), 1, 1, seconds, 0.0)
         write_json(folder / SCORES, asdict(summary))
     return summary
+
+
+def _read_summary(folder: Path) -> Summary:
+    """The summary of the finished run in `folder`, as scores.json holds it."""
+    path, remedy = folder / SCORES, "Delete it and resume the run."
+    if not path.exists():
+        raise FileNotFoundError(f"{folder} must hold a finished run, got one without {SCORES}. Continue it (--resume).")
+    content = read_scores(folder)
+    with parsing(path, "the scores of a run of this version", remedy):
+        scores, baseline = scores_from_dict(content["scores"]), scores_from_dict(content["baseline"])
+        return Summary(**content | {"scores": scores, "baseline": baseline})
 
 
 def _train(
@@ -234,6 +257,9 @@ def _evaluate_estimator(folder: Path, split: str) -> dict[str, Scores]:
 
     splits, estimator = read_options(folder).load_data(), estimators.load_estimator(folder)
     estimators.check_features(estimator, splits, folder)
+    if split == "valid" and splits.consecutive:  # the saved estimator is fitted to valid, too
+        summary = _read_summary(folder)
+        return {summary.baseline_name: summary.baseline, type(estimator).__name__: summary.scores}
     prepared = PreparedTask(splits, task_of(splits))
     name, baseline = _baseline(prepared, split)
     return {name: baseline, type(estimator).__name__: estimators.scores(estimator, prepared, split)}
