@@ -15,6 +15,7 @@ from linmem.runs import runner
 from linmem.runs.fitted_estimator import build, fit, load_estimator, scores
 from linmem.runs.forecast import network_errors
 from linmem.runs.options import RunOptions
+from linmem.storage import tensor_file
 from linmem.training.prepared import PreparedTask
 from linmem.training.tasks import task_of
 
@@ -126,6 +127,28 @@ def test_a_saved_forecaster_is_continued(series, tmp_path, capsys):
     assert run(capsys, "forecast", tmp_path / "one.safetensors", "--steps=4", "--out", tmp_path / "new")[0] == 0
     table = rows(tmp_path / "new" / "forecast.csv")
     assert column(table, "channel_0") == pytest.approx(forecaster.predict(4), rel=1e-6)
+
+
+@pytest.mark.parametrize("missing", ["state", "series_", "choice_", "horizon_", "lags", "n_features_in_", "0"])
+def test_an_incomplete_forecaster_is_refused_with_one_line(missing, series, tmp_path, capsys):
+    path = tmp_path / "one.safetensors"
+    MemoryForecaster(season=8, lag_decays=(0.9,)).fit(np.loadtxt(series, delimiter=",", skiprows=1)).save(path)
+    tensors, description = tensor_file.read(path)
+    tensors.pop(missing, None)
+    tensor_file.write(path, tensors, without(description, missing))
+    status, _, error = run(capsys, "forecast", path)
+    assert status == 2
+    assert f"{path} must be a complete estimator, got: " in error
+    assert error.count("\n") == 1
+
+
+def without(content, name):
+    """Saved content without the values of this name."""
+    if isinstance(content, dict):
+        return {key: without(value, name) for key, value in content.items() if key != name}
+    if isinstance(content, list):
+        return [without(one, name) for one in content if not (isinstance(one, list) and one and one[0] == name)]
+    return content
 
 
 def test_bad_input_gives_one_line(trained, series, tmp_path, capsys):  # noqa: F811

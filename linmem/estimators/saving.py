@@ -39,27 +39,7 @@ class Saved:
         ValueError
             The file is damaged or holds an estimator of another class.
         """
-        tensors, description = tensor_file.read(path)
-        kind = str(description.get("object", "another kind of file")).rpartition(".")[2]
-        if kind != cls.__name__:
-            raise ValueError(f"{path} must hold a {cls.__name__}, got {kind}.")
-        with parsing(path, f"a complete {cls.__name__}", "Fit and save the estimator again."):
-            restored = unpack(description, tensors)
-            _apply(restored)
-            return restored
-
-
-def _apply(estimator: Any) -> None:
-    """Apply a restored estimator to zeros, so that arrays that do not fit together are noticed when they are read."""
-    if hasattr(estimator, "predict_interval"):
-        estimator.predict(1)
-        return
-    zeros = np.zeros((8, estimator.n_features_in_), dtype=np.float32)
-    case = zeros.T if getattr(estimator, "layout", "tc") == "ct" else zeros
-    if hasattr(estimator, "score_samples"):
-        estimator.score_samples(case)
-    else:
-        (estimator.predict if hasattr(estimator, "predict") else estimator.transform)([case])
+        return _load(path, cls.__name__)
 
 
 def load_any(path: str | PathLike[str]) -> Any:
@@ -70,10 +50,42 @@ def load_any(path: str | PathLike[str]) -> Any:
     ValueError
         The file is damaged or holds something else.
     """
-    tensors, description = tensor_file.read(str(path))
-    if "object" not in description:
-        raise ValueError(f"{path} must hold an estimator that `save` wrote, got another kind of file.")
-    return unpack(description, tensors)
+    return _load(path, None)
+
+
+def _load(path: str | PathLike[str], expected: str | None) -> Any:
+    """Read an estimator of the class named `expected`, or of any class, and apply it once."""
+    tensors, description = tensor_file.read(path)
+    kind = str(description.get("object", "another kind of file")).rpartition(".")[2]
+    if kind != expected and (expected is not None or "object" not in description):
+        raise ValueError(
+            f"{path} must hold {f'a {expected}' if expected else 'an estimator'}, got {kind}. Give another file."
+        )
+    with parsing(path, f"a complete {expected or 'estimator'}", "Fit and save the estimator again."):
+        restored = unpack(description, tensors)
+        if not isinstance(restored, Saved):
+            raise TypeError(f"a {type(restored).__name__}")
+        _apply(restored)
+        return restored
+
+
+def _apply(estimator: Any) -> None:
+    """Apply a restored estimator, so that missing attributes and arrays that do not fit are noticed when it is read."""
+    for kind in type(estimator).__mro__:
+        for name in vars(kind).get("__annotations__", {}):
+            if name.endswith("_") and not hasattr(estimator, name):
+                raise ValueError(f"no {name}")
+    if hasattr(estimator, "predict_interval"):
+        last = estimator.series_[-1]
+        estimator.predict(1)
+        estimator.predict_interval(1, series=last.T if estimator.layout == "ct" else last)
+        return
+    zeros = np.zeros((8, estimator.n_features_in_), dtype=np.float32)
+    case = zeros.T if getattr(estimator, "layout", "tc") == "ct" else zeros
+    if hasattr(estimator, "score_samples"):
+        estimator.score_samples(case)
+    else:
+        (estimator.predict if hasattr(estimator, "predict") else estimator.transform)([case])
 
 
 def pack(value: Any, tensors: dict[str, Tensor]) -> Any:
