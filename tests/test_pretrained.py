@@ -54,6 +54,28 @@ def test_files_are_those_of_the_mixin(tmp_path):
     assert torch.equal(LMN.from_pretrained(tmp_path / "theirs")(x)[0], hosted(x)[0])
 
 
+@pytest.mark.parametrize(
+    ("kind", "config", "message"),
+    [
+        (SequenceModel, {}, "must be a JSON object with 'model', got one without it"),
+        (SequenceModel, {"model": 3}, "model in .* must be a str, got 3"),
+        (SequenceModel, {"model": "gru", "input_size": 3, "output_size": 2, "x": 1}, "must be the configuration of a "),
+        (SequenceModel, {"model": "gru", "input_size": -3, "output_size": 2}, "got: input_size must be at least 1"),
+        (SequenceModel, [], "must be a JSON object, got list"),
+        (LMN, {}, "must be a JSON object with 'input_size', got one without it"),
+        (LMN, {"input_size": 3, "hidden_size": ["4"], "memory_size": 5}, "must be the configuration of a LMN, got: "),
+    ],
+)
+def test_a_configuration_that_does_not_fit_is_refused_with_file_and_reason(kind, config, message, tmp_path):
+    build_model(ModelOptions("gru", hidden_size=4), 3, 2).save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=message) as caught:
+        kind.from_pretrained(tmp_path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_bad_folders_are_refused(tmp_path, monkeypatch):
     layer = LMN(3, 4, 5)
     with pytest.raises(ValueError, match="got no config.json"):
@@ -63,7 +85,7 @@ def test_bad_folders_are_refused(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="must hold a LMN, got another model"):
         LMN.from_pretrained(tmp_path)
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ValueError, match="must hold whole files"):
+    with pytest.raises(ValueError, match="config.json must be JSON, got: "):
         LMN.from_pretrained(tmp_path)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ImportError, match="must be a folder, got 'no/such'"):

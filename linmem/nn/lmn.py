@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ from linmem.nn.scan.checks import check_choice, check_dtype_and_device, check_po
 from linmem.nn.scan.packing import Rows, to_rows
 from linmem.nn.scan.recurrent_parameters import MEMORIES, check_weights
 from linmem.nn.scan.reference import step as scan_step
+from linmem.storage.documents import Schema
 
 OUTPUTS = ("memory", "functional")
 
@@ -139,6 +140,8 @@ class LMN(Pretrained, LimitedParameters):
             for suffix in self._suffixes(layer):
                 self._add_parameters(suffix, input_size if layer == 0 else self.output_size, device, dtype)
         self.reset_parameters()
+
+    configuration_schema: ClassVar[Schema] = {"input_size": int, "hidden_size": int | list, "memory_size": int}
 
     def configuration(self) -> dict[str, Any]:
         """Arguments of the constructor, as JSON content."""

@@ -6,23 +6,26 @@ mixin. No pickle. A name that is no folder is downloaded, where the package hugg
 
 from __future__ import annotations
 
-import json
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
 from linmem.storage.atomic import write_bytes, write_json
+from linmem.storage.documents import Schema, read_json_object
+from linmem.storage.messages import reason_of
+from linmem.storage.parsing import parsing
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 class Pretrained:
     """Gives a module `save_pretrained` and `from_pretrained`; it defines `configuration` and `from_configuration`."""
+
+    configuration_schema: ClassVar[Schema] = {}  # keys that the configuration must have, with their types
 
     def configuration(self) -> dict[str, Any]:
         """JSON content that `from_configuration` builds the model from."""
@@ -60,7 +63,7 @@ class Pretrained:
         Raises
         ------
         ValueError
-            A file is missing or damaged, or the weights do not fit the configuration.
+            A file is missing or damaged, config.json lacks a key, or the weights do not fit the configuration.
         ImportError
             The name is no folder, and huggingface_hub is not installed.
         """
@@ -68,17 +71,17 @@ class Pretrained:
         for name in (CONFIG, WEIGHTS):
             if not (folder / name).is_file():
                 raise ValueError(f"{folder} must hold {CONFIG} and {WEIGHTS}, got no {name}. Save the model again.")
-        try:
-            configuration = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        remedy = "Save the model again."
+        configuration = read_json_object(folder / CONFIG, remedy, cls.configuration_schema)
+        with parsing(folder / WEIGHTS, "a whole safetensors file", remedy):
             tensors = load_tensors((folder / WEIGHTS).read_bytes())
-        except (ValueError, SafetensorError) as error:
-            raise ValueError(f"{folder} must hold whole files, got: {error}. Save the model again.") from None
-        try:
+        with parsing(folder / CONFIG, f"the configuration of a {cls.__name__}", remedy):
             model = cls.from_configuration(configuration)
+        try:
             model.load_state_dict(tensors)
-        except (TypeError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"{folder} must hold a {cls.__name__}, got another model: {reason}") from None
+        except RuntimeError as error:
+            reason = reason_of(error)
+            raise ValueError(f"{folder} must hold a {cls.__name__}, got another model: {reason}. {remedy}") from None
         return model.eval()
 
 

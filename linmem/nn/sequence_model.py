@@ -13,13 +13,14 @@ Symbols: B sequences, T steps, a inputs, o outputs.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from linmem.nn.nade import NADE, FrameDistribution
 from linmem.nn.pretrained import Pretrained
 from linmem.nn.recent_frames import recent_frames
+from linmem.storage.documents import Schema
 
 
 class SequenceModel(Pretrained, nn.Module):
@@ -84,6 +85,7 @@ class SequenceModel(Pretrained, nn.Module):
             )
             nn.init.zeros_(self.skip.weight)
 
+    configuration_schema: ClassVar[Schema] = {"model": str, "input_size": int, "output_size": int}
     recipe: dict[str, Any] | None = None  # what `linmem.nn.registry.build_model` was called with
 
     def configuration(self) -> dict[str, Any]:
