@@ -378,6 +378,12 @@ def test_sizes_in_npy_headers_may_be_true_as_numpy_reads_them(tmp_path):
     assert np.array_equal(read_npy(tmp_path / "a.npy"), SERIES[:1])
 
 
+def test_sizes_of_npy_headers_are_checked_before_allocation(tmp_path):
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x02\x00" + b"\xff" * 4 + b"{}")
+    with pytest.raises(ValueError, match="a.npy must be .*, got: a header of 4294967295 bytes where 6 are left"):
+        read_npy(tmp_path / "a.npy")
+
+
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i4", "f4", "f8"])
 def test_mat_files_are_read_like_scipy_reads_them(tmp_path, compressed, kind):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from pathlib import Path
 from typing import BinaryIO
@@ -63,6 +64,12 @@ def read_npy(path: Path) -> np.ndarray:
 
 def _header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = npy_format.read_magic(stream)
+    start = stream.tell()
+    size = int.from_bytes(stream.read(2 if version == (1, 0) else 4), "little")
+    left = stream.seek(0, os.SEEK_END) - start
+    if size > left:  # NumPy allocates the size before it reads
+        raise ValueError(f"a header of {size} bytes where {left} are left")
+    stream.seek(start)
     if version == (1, 0):
         return npy_format.read_array_header_1_0(stream)
     return npy_format.read_array_header_2_0(stream)
