@@ -1,6 +1,7 @@
 """C programs: compiled without warnings, their outputs are those of the model in Python, in float32."""
 
 import doctest
+import re
 import subprocess
 
 import numpy as np
@@ -138,6 +139,39 @@ def test_outputs_of_pooled_features_are_those_of_python(kind):
         source = estimator_program(estimator).write("model")
         found = run_program(source.code, "model", x, expected.shape[1])
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@needs_compiler
+def test_a_stream_counts_beyond_the_integers_of_float32():
+    """47 hours at 100 Hz: 2²⁴ + 1 is no float32."""
+    many, rng = 2**24, np.random.default_rng(0)
+    series, labels = [rng.standard_normal((30, 2)) for _ in range(18)], np.arange(18) % 3
+    views = ["scaled", "scaled differences"]
+    regressor = MemoryRegressor(n_projections=60, memory_size=6, views=views, decays=(0.5,)).fit(series, labels)
+    features = regressor.features_
+    regressor.update(series[0][0])
+    stream = features._stream
+    stream._steps, stream._last = many, np.zeros_like(stream._last)
+    for pool, window in zip(stream._pools, stream._windows, strict=True):
+        window.fill(0)
+        pool._signs = [np.zeros_like(signs) for signs in pool._signs]
+        for sums in (*pool.counts, *pool.parts, pool.sum):
+            sums.fill(many)
+    expected = np.array([np.atleast_1d(regressor.update(one)) for one in series[1]])
+    assert stream._steps == many + 30
+    for pool in stream._pools:
+        assert all((counts > many).any() and counts.max() <= many + 30 for counts in pool.counts)
+        assert all(((parts > many) & (parts % 1 != 0)).any() for parts in (*pool.parts, pool.sum))
+        positive = pool.counts[0][0, 0]
+        assert np.unique(positive).size > 16  # float32 has no odd number here
+    source = estimator_program(regressor).write("model")
+    code, count = re.subn(r"((?:steps|counts_\d|parts_\d|sums_\d)\[i\]) = 0;", rf"\1 = {many};", source.code)
+    assert count == 1 + 3 * 2
+    found = run_program(code, "model", series[1], 1)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    sizes = {"float": 4, "unsigned char": 1, "uint32_t": 4, "double": 8}
+    arrays = re.findall(r"^static ([a-z0-9_ ]+) \w+\[(\d+)\];", source.code, re.MULTILINE)
+    assert source.ram_bytes == sum(sizes[kind] * int(size) for kind, size in arrays)
 
 
 @needs_compiler

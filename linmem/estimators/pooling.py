@@ -35,14 +35,19 @@ def pieces(lengths: Sequence[int], size: int) -> Iterator[list[Piece]]:
 
 
 class Pool:
-    """Running sums over the steps of n series that one encoder reads."""
+    """Running sums over the steps of n series that one encoder reads.
+
+    Float32 would stop counting at 2²⁴ steps, 47 hours at 100 Hz; counts are integers and sums are float64.
+    """
 
     def __init__(self, encoder: Encoder, count: int) -> None:
         p = encoder.filters.shape[1]
-        self.totals = [np.zeros((count, 3, one.directions.shape[1]), np.float32) for one in encoder.projections]
-        self.last, self.sum = np.zeros((count, p), np.float32), np.zeros((count, p), np.float32)
+        sizes = [one.directions.shape[1] for one in encoder.projections]
+        self.counts = [np.zeros((count, 2, m), np.int64) for m in sizes]  # positive steps, sign changes
+        self.parts = [np.zeros((count, m)) for m in sizes]  # sums of the positive part
+        self.last, self.sum = np.zeros((count, p), np.float32), np.zeros((count, p))
         self._encoder = encoder
-        self._signs: list[np.ndarray | None] = [None] * len(self.totals)
+        self._signs: list[np.ndarray | None] = [None] * len(sizes)
 
     def add(self, states: np.ndarray, batch: list[Piece]) -> None:
         """Add the states (steps, p) of a batch of pieces, in order."""
@@ -59,19 +64,21 @@ class Pool:
             if batch[0][1] > 0 and signs is not None:  # the first piece continues a series
                 changed[0] = positive[0] != signs
             self._signs[k] = positive[-1].copy()
-            for row, values in enumerate((positive, z, changed)):
-                self.totals[k][ids, row] += segment_sums(values, starts)
+            self.parts[k][ids] += segment_sums(z, starts)
+            for row, values in enumerate((positive, changed)):
+                self.counts[k][ids, row] += segment_sums(values, starts)
         self.sum[ids] += np.add.reduceat(states, starts, axis=0)
         self.last[ids] = states[np.append(starts[1:], len(states)) - 1]
 
     def features(self, lengths: np.ndarray, share: bool) -> list[np.ndarray]:
         """One block (n, 3 m + 2 p_b) per memory; with `share` false the number of positive steps, not the share."""
-        steps, blocks = lengths.astype(np.float32)[:, None], []
-        for projections, total in zip(self._encoder.projections, self.totals, strict=True):
-            units = slice(projections.start, projections.stop)
-            positive = total[:, 0] / steps if share else total[:, 0]
-            means = [positive, total[:, 1] / np.maximum(total[:, 0], 1), total[:, 2] / np.maximum(steps - 1, 1)]
-            blocks.append(np.concatenate([*means, self.last[:, units], self.sum[:, units] / steps], 1))
+        steps, blocks = lengths[:, None], []
+        for projections, counts, part in zip(self._encoder.projections, self.counts, self.parts, strict=True):
+            units, positive = slice(projections.start, projections.stop), counts[:, 0]
+            means = [part / np.maximum(positive, 1), counts[:, 1] / np.maximum(steps - 1, 1)]
+            first = positive / steps if share else positive
+            parts = [first, *means, self.last[:, units], self.sum[:, units] / steps]
+            blocks.append(np.concatenate(parts, 1, dtype=np.float32))
         return blocks
 
 

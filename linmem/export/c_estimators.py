@@ -117,15 +117,15 @@ def _predictor(estimator: MemoryClassifier | MemoryRegressor) -> Program:
     a, outputs = len(views.mean), len(estimator.map_.intercept)
     program = Program(a, outputs)
     _scaled(program, "scaled", views.mean, views.scale)
-    steps = program.keep("steps", 1)
+    program.counters["steps"] = 1
     if any(name.endswith("differences") for name in views.names):
         before, change = program.keep("before", a), program.buffer("change", a)
         program.add(
-            f"for (int i = 0; i < {a}; i++)\n        {change}[i] = {steps}[0] > 0.0f ? scaled[i] - {before}[i] : 0.0f;"
+            f"for (int i = 0; i < {a}; i++)\n        {change}[i] = steps[0] > 0 ? scaled[i] - {before}[i] : 0.0f;"
         )
         program.copy(before, "scaled", a)
     intercept = program.array("intercept", estimator.map_.intercept)
-    program.add(f"{steps}[0] += 1.0f;", f"if (y)\n        copy(y, {intercept}, {outputs});")
+    program.add("steps[0] += 1;", f"if (y)\n        copy(y, {intercept}, {outputs});")
     block = 0
     for view, (name, encoder) in enumerate(zip(views.names, encoders, strict=True)):
         window = program.keep(f"window_{view}", encoder.lags * a)
@@ -145,8 +145,9 @@ def _pooled(program: Program, estimator: Any, encoder: Encoder, window: str, blo
         key = f"_{block}"
         state, z = program.buffer(f"state{key}", p), "projected"
         program.buffer(z, max(m, program.buffers.get(z, 0)))
-        totals, sums = program.keep(f"totals{key}", 3 * m), program.keep(f"sums{key}", p)
-        program.flags[f"signs{key}"] = m
+        counts, parts, sums = f"counts{key}", f"parts{key}", f"sums{key}"
+        program.flags[f"signs{key}"], program.counters[counts] = m, 2 * m
+        program.sums |= {parts: m, sums: p}
         program.affine(state, program.array(f"filters{key}", filters[:used].T), None, window, (p, used))
         directions = program.array(f"directions{key}", one.directions.T)
         program.affine(z, directions, program.array(f"thresholds{key}", -one.thresholds), state, (m, p))
@@ -154,11 +155,11 @@ def _pooled(program: Program, estimator: Any, encoder: Encoder, window: str, blo
         program.array(f"means{key}", estimator.standardizer_.means[block])
         program.array(f"rates{key}", estimator.standardizer_.inverse_scales[block])
         program.array(f"weights{key}", estimator.map_.coefficients[block])
-        program.add(f"pool({totals}, signs{key}, {z}, {m}, steps[0]);")
+        program.add(f"pool({counts}, {parts}, signs{key}, {z}, {m}, steps[0]);")
         program.add(f"for (int i = 0; i < {p}; i++)\n        {sums}[i] += {state}[i];")
         program.add(
             f"if (y)\n        for (int i = 0; i < {width}; i++) {{\n"
-            f"            float v = feature({totals}, {state}, {sums}, i, {m}, {p}, steps[0]);\n"
+            f"            float v = feature({counts}, {parts}, {state}, {sums}, i, {m}, {p}, steps[0]);\n"
             f"            v = (v - means{key}[i]) * rates{key}[i];\n"
             f"            v = v > {CLIP:.1f}f ? {CLIP:.1f}f : v < -{CLIP:.1f}f ? -{CLIP:.1f}f : v;\n"
             f"            for (int j = 0; j < {outputs}; j++)\n"

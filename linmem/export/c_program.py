@@ -1,7 +1,7 @@
 """A C99 program of one model: constant arrays, state and statements, written as one self-contained file.
 
-The file has no dependency besides math.h and allocates no memory. All state is static, so that its size is known; one
-program runs one stream.
+The file has no dependency besides math.h and stdint.h and allocates no memory. All state is static, so that its size is
+known; one program runs one stream.
 
 Symbols: a inputs, o outputs.
 """
@@ -60,26 +60,28 @@ static void add_product(float *y, const float *w, const float *x, int rows, int 
     return 1.0f / (1.0f + expf(-x));
 }""",
     "pool": """/* counts of positive values, sums of the positive part, counts of sign changes */
-static void pool(float *totals, unsigned char *signs, const float *z, int m, float steps)
+static void pool(uint32_t *counts, double *parts, unsigned char *signs, const float *z, int m,
+                 uint32_t steps)
 {
     for (int i = 0; i < m; i++) {
         unsigned char positive = z[i] > 0.0f;
-        totals[i] += positive;
-        totals[m + i] += positive ? z[i] : 0.0f;
-        totals[2 * m + i] += steps > 1.0f && positive != signs[i];
+        counts[i] += positive;
+        parts[i] += positive ? z[i] : 0.0f;
+        counts[m + i] += steps > 1 && positive != signs[i];
         signs[i] = positive;
     }
 }""",
     "feature": """/* share of positive steps, mean of the positive part, share of sign changes; last and mean state */
-static float feature(const float *totals, const float *state, const float *sums, int i, int m, int p, float steps)
+static float feature(const uint32_t *counts, const double *parts, const float *state, const double *sums, int i,
+                     int m, int p, uint32_t steps)
 {
     if (i < m)
-        return totals[i] / steps;
+        return (float)((double)counts[i] / steps);
     if (i < 2 * m)
-        return totals[i] / (totals[i - m] > 1.0f ? totals[i - m] : 1.0f);
+        return (float)(parts[i - m] / (counts[i - m] > 1 ? counts[i - m] : 1));
     if (i < 3 * m)
-        return totals[i] / (steps > 2.0f ? steps - 1.0f : 1.0f);
-    return i < 3 * m + p ? state[i - 3 * m] : sums[i - 3 * m - p] / steps;
+        return (float)((double)counts[i - m] / (steps > 2 ? steps - 1 : 1));
+    return i < 3 * m + p ? state[i - 3 * m] : (float)(sums[i - 3 * m - p] / steps);
 }""",
     "quadratic": """/* x' P x */
 static float quadratic(const float *x, const float *p, int n)
@@ -119,8 +121,8 @@ class Program:
         Static float arrays that keep their values between steps, with the values after `reset`.
     buffers : dict from name to int
         Static float arrays that do not, with their sizes.
-    flags : dict from name to int
-        Static arrays of unsigned char, zero after `reset`.
+    flags, counters, sums : dict from name to int
+        Static arrays of unsigned char, uint32_t and double, zero after `reset`. A float stops counting at 2²⁴.
     body : list of str
         Statements of one step: they read x (a floats) and write y (o floats).
     feeds_back : bool
@@ -133,6 +135,8 @@ class Program:
     state: dict[str, np.ndarray] = field(default_factory=dict)
     buffers: dict[str, int] = field(default_factory=dict)
     flags: dict[str, int] = field(default_factory=dict)
+    counters: dict[str, int] = field(default_factory=dict)
+    sums: dict[str, int] = field(default_factory=dict)
     body: list[str] = field(default_factory=list)
     feeds_back: bool = False
 
@@ -187,6 +191,7 @@ class Program:
         flash += 4 * sum(len(x) for x in self.state.values() if x.any())
         saved = sum(map(len, self.state.values())) + self.outputs if self.feeds_back else 0
         ram = 4 * (sum(map(len, self.state.values())) + sum(self.buffers.values()) + saved) + sum(self.flags.values())
+        ram += 4 * sum(self.counters.values()) + 8 * sum(self.sums.values())
         functions = [self._reset(name), self._step(name), *([self._forecast(name)] if self.feeds_back else [])]
         prototypes = [self._prototype(name, part) for part in ("reset", "step", *(["forecast"] * self.feeds_back))]
         statements = "\n".join(functions)
@@ -196,12 +201,15 @@ class Program:
             f"Flash: {flash} bytes of constants. RAM: {ram} bytes, all static.",
             f"{name}_reset() starts a stream; {name}_step(x, y) reads {self.inputs} floats, writes {self.outputs}.",
         ]
+        if self.counters:
+            comment.append("One stream may have up to 4294967295 steps.")
         if self.feeds_back:
             comment.append(
                 f"{name}_forecast(y, steps) writes the next steps, {self.outputs} floats each; no step is read."
             )
         top = "/* " + "\n * ".join(line.replace("*/", "* /") for line in comment) + "\n */"
-        parts = [top, "#include <math.h>", "\n".join(prototypes), *self._declarations(), *used, *functions]
+        includes = "#include <math.h>\n#include <stdint.h>" if self.counters else "#include <math.h>"
+        parts = [top, includes, "\n".join(prototypes), *self._declarations(), *used, *functions]
         guard = f"{name.upper()}_H"
         header = f"{top}\n#ifndef {guard}\n#define {guard}\n" + "\n".join(prototypes) + "\n#endif\n"
         return Source("\n\n".join(parts) + "\n", header, flash, ram)
@@ -215,18 +223,24 @@ class Program:
         lines += [_constant(f"{name}_start", values) for name, values in self.state.items() if values.any()]
         sizes = {name: len(values) for name, values in self.state.items()} | self.buffers
         static = [f"static float {name}[{size}];" for name, size in sizes.items()]
-        static += [f"static unsigned char {name}[{size}];" for name, size in self.flags.items()]
+        for kind, arrays in self._zeroed().items():
+            static += [f"static {kind} {name}[{size}];" for name, size in arrays.items()]
         if self.feeds_back:
             static += [f"static float {name}_saved[{len(values)}];" for name, values in self.state.items()]
             static.append(f"static float output[{self.outputs}];")
         return [*lines, "\n".join(static)]
+
+    def _zeroed(self) -> dict[str, dict[str, int]]:
+        """State that is zero after `reset`, by C type."""
+        return {"unsigned char": self.flags, "uint32_t": self.counters, "double": self.sums}
 
     def _reset(self, name: str) -> str:
         lines = []
         for one, values in self.state.items():
             value = f"{one}_start[i]" if values.any() else "0.0f"
             lines.append(f"for (int i = 0; i < {len(values)}; i++)\n        {one}[i] = {value};")
-        lines += [f"for (int i = 0; i < {size}; i++)\n        {one}[i] = 0;" for one, size in self.flags.items()]
+        for arrays in self._zeroed().values():
+            lines += [f"for (int i = 0; i < {size}; i++)\n        {one}[i] = 0;" for one, size in arrays.items()]
         return _function(f"void {name}_reset(void)", lines)
 
     def _step(self, name: str) -> str:
