@@ -178,6 +178,7 @@ def test_labelled_folders_are_classified_by_the_estimator(tmp_path, capsys):
     folder, out = labelled(tmp_path / "data"), tmp_path / "run"
     options = ("--model=estimator", "--n_projections=300", "--memory_size=8", "--streaming")
     assert run(capsys, "train", folder, *options, "--out", out)[0] == 0
+    assert run(capsys, "train", folder, *options, "--resume", "--out", out)[0] == 0
     classifier = linmem.load(out)
     assert (classifier.memory_size, classifier.n_projections) == (8, 300)
     assert classifier.features_.views_.names == ("scaled", "scaled differences")

@@ -135,7 +135,7 @@ def _run_estimator(options: RunOptions, prepared: PreparedTask, folder: Path, re
     started = time.perf_counter()
     with run_directory(folder, resume=resume, force=force):
         fitted = estimators.load_estimator(folder) if resume and (folder / FITTED).exists() else None
-        if fitted is not None and (folder / SCORES).exists():
+        if fitted is not None and splits.consecutive and (folder / SCORES).exists():
             return _read_summary(folder)
         if fitted is None:
             write_config(folder, options, splits, prepared.output_size, type(prepared.task).__name__)
