@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def demo(*, out: str = "demo", seed: int = 0, quick: bool = False, force: bool = False) -> None:
-    """Train an LSTM, an LMN, a pretrained LMN and a joint model on the chorales; a table, figures and music in one folder.
+    """Train an LSTM, an LMN, a pretrained LMN and a joint model on the chorales; one folder of results.
 
     Parameters
     ----------
