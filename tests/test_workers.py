@@ -76,7 +76,12 @@ def test_a_chunk_that_holds_everything_changes_no_bit():
 
 @pytest.mark.parametrize("name", ["lmn-b", "lstm"])
 def test_bfloat16_keeps_float32_weights_and_comes_close(name):
-    model, history = trained(name, precision="bfloat16")
+    try:
+        model, history = trained(name, precision="bfloat16")
+    except RuntimeError as error:
+        if "could not create a primitive descriptor" not in str(error):
+            raise
+        pytest.skip("oneDNN has no LSTM in bfloat16 for this processor")
     assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
     _, exact = trained(name)
     losses = [e.train_loss for e in exact.epochs]
