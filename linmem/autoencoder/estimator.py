@@ -15,7 +15,7 @@ from os import PathLike
 from typing import Any
 
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils import check_random_state
 from torch import Tensor
@@ -35,7 +35,7 @@ from linmem.storage.parsing import parsing
 CHUNK_NUMBERS = 4_000_000  # numbers in one chunk of a generator: 32 MB in float64
 
 
-class LinearAutoencoder(FittedAutoencoder, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class LinearAutoencoder(FittedAutoencoder, BaseEstimator):
     """Linear autoencoder for sequences, solved in closed form.
 
     Parameters

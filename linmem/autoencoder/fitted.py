@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from torch import Tensor
 
 from linmem.autoencoder import coding
@@ -21,7 +22,7 @@ from linmem.storage.parsing import parsing
 from linmem.validation import check_count
 
 
-class FittedAutoencoder(ABC):
+class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
     """The part of `LinearAutoencoder` that comes after fitting."""
 
     center: bool
