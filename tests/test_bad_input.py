@@ -164,12 +164,30 @@ def test_brackets_in_comments_and_strings_do_not_count_as_nesting(tmp_path):
             read_yaml(tmp_path / "a.yaml", "Correct it.")
 
 
+def test_merged_keys_are_counted_before_they_are_copied(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("a: &a {x: 1}\nb: &b {<<: *a, y: 2}\nc: {<<: [*a, *b], x: 3}\n")
+    assert read_yaml(path, "Correct it.") == {"a": {"x": 1}, "b": {"x": 1, "y": 2}, "c": {"x": 3, "y": 2}}
+    twice = (f"a{n + 1}: &a{n + 1} {{<<: [*a{n}, *a{n}]}}\n" for n in range(40))  # 2**40 keys
+    wide = (f"b: &b {{{', '.join(f'k{n}: 1' for n in range(500))}}}\n", f"c: {{<<: [{'*b, ' * 50}]}}\n")
+    for text in ("a0: &a0 {x: 1}\n" + "".join(twice), "".join(wide)):
+        path.write_text(text)
+        with pytest.raises(ValueError, match="a.yaml must be YAML .* more than 20,000 keys"):
+            read_yaml(path, "Correct it.")
+    deep = (f"a{n + 1}: &a{n + 1} {{<<: *a{n}}}\n" for n in range(2000))
+    path.write_text("a0: &a0 {x: 1}\n" + "".join(deep) + "<<: *a2000\n")  # merged before the mappings it names
+    with pytest.raises(ValueError, match="a.yaml must be YAML .* RecursionError"):
+        read_yaml(path, "Correct it.")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["train", "a.npy", "--truncate", "1" + "0" * 30], "truncate must be at most"),
         (["train", "a.npy", "--hidden_size", "2000000000"], "the weights of model lmn-b must need at most"),
         (["train", "a.npy", "--model", "lmn-multiscale", "--scales", "100000"], "the weights of model lmn-multiscale"),
+        (["generate", "run", "--voices", "1" + "0" * 30], "voices must be at most 2147483647"),
+        (["harmonize", "run", "a.mid", "--voices", "1" + "0" * 30], "voices must be at most 2147483647"),
         (["fit", "~no-such-user/x"], "data must be an existing folder or file"),
         (["fit", "a.npy", "--device", "meta"], "device must be one that this machine has"),
         (["fit", "a.npy", "--threads", "100000"], "threads must be at most 1024"),

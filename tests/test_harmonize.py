@@ -131,6 +131,18 @@ def test_the_commands_write_music(trained, tmp_path, capsys):
     assert main([*generate, "--voices=4", "--temperature=0.8", "--top_p=0.9"]) == 0
 
 
+@pytest.mark.parametrize("command", ["generate", "harmonize"])
+@pytest.mark.parametrize("option", ["--voices=89", "--voices=-1", "--voices=2147483647", "--max_voices=89"])
+def test_absurd_numbers_of_voices_are_refused(trained, tmp_path, capsys, command, option):
+    midi.write_midi(melody_of(72, 72, 74, 76), tmp_path / "melody.mid")
+    given = {"generate": [], "harmonize": [str(tmp_path / "melody.mid")]}[command]
+    assert main([command, str(trained), *given, "--out", str(tmp_path / "out"), option]) == 2
+    name, value = option.removeprefix("--").split("=")
+    expected = f"linmem {command}: {name} must be from 1 to the number of notes (88), got {value}. Change {name}.\n"
+    assert capsys.readouterr().err == expected
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
 @pytest.mark.parametrize(
     ("pitches", "message"),
     [

@@ -1,7 +1,7 @@
 """JSON and YAML files of the user: limited in size, depth and numbers, with keys and types that are checked.
 
-YAML's aliases can stand for exponentially many values in a few lines: the values that a document stands for are counted
-before anything walks through them.
+YAML's aliases and merge keys (`<<`) can stand for exponentially many values in a few lines: merged keys are counted
+before they are copied, and the values that a document stands for before anything walks through them.
 """
 
 from __future__ import annotations
@@ -79,11 +79,19 @@ def read_yaml(path: Path, remedy: str) -> Any:
 
 
 def _load_yaml(text: str) -> Any:
-    """Parse a YAML document with PyYAML's safe loader, and stop where its values are nested too deeply."""
+    """Parse a YAML document with PyYAML's safe loader, and stop where values are nested too deeply or merges grow."""
     import yaml
 
     class Loader(yaml.SafeLoader):
         depth = 0
+        keys = 0  # of all mappings, once for the mapping itself and once for each merge of it
+
+        def flatten_mapping(self, node: yaml.MappingNode) -> None:
+            # Called for every mapping that a merge names, before the keys of these mappings are copied.
+            super().flatten_mapping(node)
+            self.keys += len(node.value)
+            if self.keys > MOST_VALUES:
+                raise ValueError(f"mappings with more than {MOST_VALUES:,} keys, those of merges counted each time")
 
         def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
             self.depth += 1
