@@ -156,7 +156,10 @@ def altered(run_folder, tmp_path):
         (["fit", "{pieces}", "--memory_size=5000"], "memory_size must be at most the rank of the history matrix"),
         (["fit", "{pieces}", "--solver=magic"], "solver must be one of 'auto', 'exact'"),
         (["train", "{pieces}", "--model=transformer"], "model must be one of lmn-a, lmn-b"),
-        (["train", "{pieces}", "--pretrain=wishes"], "pretrain must be one of none, unfolded, inputs, got 'wishes'"),
+        (
+            ["train", "{pieces}", "--pretrain=wishes"],
+            "pretrain must be one of none, unfolded, inputs, incremental, got 'wishes'",
+        ),
         (
             ["train", "{pieces}", "--output_bias_init=zero"],
             "output_bias_init must be one of marginal, default, got 'zero'",

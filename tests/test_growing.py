@@ -1,5 +1,7 @@
 """Incremental training: a stage begins where the one before ended, and a slower module helps with what is slow."""
 
+import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -9,13 +11,18 @@ from torch import nn
 from linmem.data import Splits
 from linmem.nn.lmn import LMN
 from linmem.nn.multiscale import MultiScaleLMN
+from linmem.nn.registry import ModelOptions, build_model
 from linmem.nn.sequence_model import SequenceModel
+from linmem.runs import runner
+from linmem.runs.directory import HISTORY, PRETRAINING, load_run
+from linmem.runs.initialization import pretrain_model
+from linmem.runs.options import PretrainingOptions, RunOptions, check_pretraining
+from linmem.storage.atomic import read_lines
 from linmem.training import incremental
-from linmem.training.incremental import train_growing
-from linmem.training.loop import (
-    evaluate,
-)
+from linmem.training.incremental import add_modules, train_growing
+from linmem.training.loop import evaluate
 from linmem.training.options import TrainingOptions
+from linmem.training.prepared import PreparedTask
 from linmem.training.tasks import NextFrame
 
 
@@ -70,3 +77,41 @@ def test_each_stage_starts_from_the_best_weights_of_the_previous_one(output, mon
 def test_models_that_cannot_grow_raise(model, arguments, message):
     with pytest.raises(ValueError, match=message):
         train_growing(model(), None, NextFrame(), **arguments)
+
+
+GROWING = RunOptions(
+    "chorales:8:4:4",
+    ModelOptions("lmn-multiscale", 6, 5, scales=3),
+    TrainingOptions(max_epochs=2),
+    PretrainingOptions("incremental", pretrain_epochs=1, pretrain_learning_rate=1e-2),
+)
+
+
+def test_pretraining_of_a_run_gives_the_model_that_grew_module_by_module(tmp_path):
+    prepared = PreparedTask(GROWING.load_data(), NextFrame())
+    model, expected = (build_model(replace(GROWING.model, scales=g), 88, 88) for g in (3, 1))
+    expected.readout.load_state_dict({"weight": expected.readout.weight, "bias": model.readout.bias})
+    stage = replace(GROWING.training, max_epochs=1, learning_rate=1e-2)
+    add_modules(expected, prepared.splits, NextFrame(), stage, scales=3)
+    pretrain_model(model, GROWING, prepared, tmp_path, progress=False)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), expected.parameters(), strict=True))
+
+
+def test_a_run_trains_all_modules_after_its_pretraining(tmp_path):
+    runner.run(GROWING, tmp_path / "run")
+    assert json.loads((tmp_path / "run" / PRETRAINING).read_text())["epochs"] == 2
+    assert len(read_lines(tmp_path / "run" / HISTORY)) == 2
+    assert load_run(tmp_path / "run")[1].recurrent.scales == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "lmn-b"}, "model must be one of lmn-multiscale with pretrain=incremental, got 'lmn-b'"),
+        ({"scales": 1}, "scales must be at least 2 with pretrain=incremental, got 1"),
+        ({"readout": "nade"}, "readout must be linear with pretrain=incremental, got 'nade'"),
+    ],
+)
+def test_runs_that_cannot_grow_raise(changes, message):
+    with pytest.raises(ValueError, match=message):
+        check_pretraining(replace(GROWING, model=replace(GROWING.model, **changes)))

@@ -11,6 +11,7 @@ from linmem.autoencoder.history.in_memory import InMemoryHistory
 from linmem.nn.initialize import fit_readout_, from_autoencoder_, from_unfolded_, set_output_bias_
 from linmem.nn.lmn import LMN
 from linmem.nn.registry import MODELS, ModelOptions, build_model
+from linmem.nn.sequence_model import parameter_count
 from linmem.nn.unfolded import UnfoldedNetwork
 from linmem.training.options import TrainingOptions
 from linmem.training.pretraining import hidden_states, pretrain, pretrain_on_inputs
@@ -239,3 +240,14 @@ def test_pretraining_with_truncation_equals_pretraining_on_the_pieces():
     states = [piece for whole in hidden_states(unfolded, x) for piece in whole.split(10)]
     wanted = LinearAutoencoder(6, decoder="tied", random_state=0).fit(states)
     torch.testing.assert_close(torch.as_tensor(found[0].autoencoder.A_), torch.as_tensor(wanted.A_))
+
+
+def test_functional_layers_build_a_deep_functional_part():
+    model = build_model(ModelOptions("lmn-b", 7, 5, functional_layers=3), 4, 2)
+    assert model.recurrent.hidden_sizes == (7, 7, 7)
+    single = build_model(ModelOptions("lmn-b", 7, 5), 4, 2)
+    assert parameter_count(model) == parameter_count(single) + 2 * (7 * 7 + 7)
+    with pytest.raises(ValueError, match="functional_layers must be 1 for gru, got 2"):
+        ModelOptions("gru", functional_layers=2)
+    with pytest.raises(ValueError, match="functional_layers must be greater than 0, got 0"):
+        ModelOptions("lmn-b", functional_layers=0)

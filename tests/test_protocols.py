@@ -18,6 +18,7 @@ from linmem.nn.options import ModelOptions
 from linmem.nn.registry import build_model
 from linmem.runs.options import RunOptions
 from linmem.storage.atomic import read_lines
+from linmem.training.loop import DivergenceError
 from linmem.training.options import TrainingOptions
 
 UNITS = (50, 100, 250, 500, 750)
@@ -152,8 +153,27 @@ def test_the_plan_counts_runs_and_states_their_cost(capsys, monkeypatch):
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()[4:]]
     assert [row[1] for row in rows] == [*table2_fair.SMOKE_ROWS, ""]
     assert len(measured) == len(table2_fair.SMOKE_ROWS)
-    assert all(row[2:] == ["2", "360.00", "36.00", "2.20", "0.22"] for row in rows[:-1])  # 2 runs of 100 or of 1 epoch
-    assert rows[-1][2:] == ["8", "–", "–", "8.80", "0.88"]
+    assert all(
+        row[2:] == ["2", "0", "360.00", "36.00", "2.20", "0.22"] for row in rows[:-1]
+    )  # 2 runs of 100 or of 1 epoch
+    assert rows[-1][2:] == ["8", "–", "–", "–", "8.80", "0.88"]
+
+
+def test_a_run_that_diverges_is_counted_and_another_one_measured(monkeypatch):
+    measured = []
+
+    def measure(options):
+        measured.append(options.model.model)
+        if measured[-1] == "lstm" or measured.count("lmn-b") == 1:
+            raise DivergenceError
+        return plan.Cost(360.0, 36.0)
+
+    monkeypatch.setattr(plan, "measure_epoch", measure)
+    lines = plan.plan_table("table2_fair", "smoke").splitlines()[4:]
+    found = {row[1]: row[3:] for row in ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)}
+    assert found["LSTM"] == ["2", "–", "–", "–", "–"]  # every run diverges
+    assert found["LMN-B"] == ["1", "360.00", "36.00", "2.20", "0.22"]  # the first one
+    assert found[""][-2:] == ["6.60", "0.66"]
 
 
 def test_the_cost_of_an_epoch_is_measured():

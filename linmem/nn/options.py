@@ -83,6 +83,8 @@ class ModelOptions:
     weight_init : str
         Initialization of lmn-a and lmn-b: default, that of `LMN`, or uniform, every weight and bias of the layer in
         ±1/√(number of inputs) like those of `torch.nn.Linear`.
+    functional_layers : int
+        Layers of `hidden_size` units of the functional part of lmn-a and lmn-b.
 
     Raises
     ------
@@ -115,12 +117,14 @@ class ModelOptions:
     nade_kind: str = "plain"
     limit_norms: bool = False
     weight_init: str = "default"
+    functional_layers: int = 1
 
     def __post_init__(self) -> None:
         if isinstance(self.lag_decay, list | tuple):
             object.__setattr__(self, "lag_decay", tuple(self.lag_decay))  # JSON and YAML give a list
         check_fields(self)
-        for name in ("hidden_size", "memory_size", "lags", "scales", "window", "channels", "nade_size"):
+        sizes = ("hidden_size", "memory_size", "lags", "scales", "window", "channels", "nade_size", "functional_layers")
+        for name in sizes:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be greater than 0, got {getattr(self, name)}.")
         for name in ("detach", "input_dropout", "readout_dropout"):
@@ -155,7 +159,7 @@ class ModelOptions:
 
         if self.weight_init not in WEIGHT_INITS:
             raise ValueError(f"weight_init must be one of {', '.join(WEIGHT_INITS)}, got {self.weight_init!r}.")
-        for name in ("limit_norms", "weight_init"):
+        for name in ("limit_norms", "weight_init", "functional_layers"):
             if self.model not in ("lmn-a", "lmn-b") and getattr(self, name) != getattr(ModelOptions, name):
                 raise ValueError(
                     f"{name} must be {getattr(ModelOptions, name)!r} for {self.model}, got {getattr(self, name)!r}."
@@ -168,7 +172,7 @@ class ModelOptions:
         lags = self.lags if kind in ("unfolded", "explicit") else 0
         scales = self.scales if kind == "lmn-multiscale" else 1
         blocks = scales * (scales + 1) // 2
-        weights = f * (inputs + outputs) + lags * f * (f + outputs)
+        weights = f * (inputs + outputs) + lags * f * (f + outputs) + (self.functional_layers - 1) * f * f
         if kind in ("lstm", "gru", "rnn"):
             weights += f * f
         elif kind not in ("unfolded", "explicit", "rnn-rbm", "clockwork", "echo-state", "rnn-orthogonal"):

@@ -49,10 +49,10 @@ def _lmn(modify: Callable[[LMN], object] | None = None, output: str = "memory", 
     """Build an LMN whose memory is set or constrained by `modify`."""
 
     def build(options: ModelOptions, inputs: int) -> tuple[nn.Module, int]:
-        f, p, sigma = options.hidden_size, options.memory_size, options.nonlinearity
+        f, p, sigma, layers = options.hidden_size, options.memory_size, options.nonlinearity, options.functional_layers
         layer = LMN(
             inputs,
-            f,
+            f if layers == 1 else (f,) * layers,
             p,
             output=output,
             nonlinearity=sigma,

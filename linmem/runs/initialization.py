@@ -13,13 +13,15 @@ from typing import Any
 from torch import nn
 
 from linmem.nn.baselines import StochasticDetach
-from linmem.nn.registry import ModelOptions
+from linmem.nn.registry import ModelOptions, build_model
 from linmem.nn.sequence_model import SequenceModel
 from linmem.runs.directory import PRETRAINING, UNFOLDED
 from linmem.runs.options import RunOptions
 from linmem.storage.atomic import write_json
 from linmem.training import data_parallel
 from linmem.training.checkpoint import read_history
+from linmem.training.incremental import add_modules
+from linmem.training.options import TrainingOptions
 from linmem.training.prepared import PreparedTask
 from linmem.training.pretraining import pretrain, pretrain_on_inputs
 from linmem.training.solved import solvable_memory_size
@@ -48,6 +50,8 @@ def pretrain_model(model: nn.Module, options: RunOptions, prepared: PreparedTask
     training, valid = prepared.examples("train"), prepared.examples("valid")
     if options.pretraining.pretrain == "inputs":
         pretrain_on_inputs(layer, readout, *training, task=prepared.task, seed=options.training.seed)
+    elif options.pretraining.pretrain == "incremental":
+        epochs = _add_modules(model, options, prepared, progress)
     else:
         pretrained = pretrain(
             layer,
@@ -59,11 +63,7 @@ def pretrain_model(model: nn.Module, options: RunOptions, prepared: PreparedTask
             dropout=(options.model.input_dropout, options.model.readout_dropout),
             lag_decay=_single_lag_decay(options),
             memory_decay=options.pretraining.memory_decay,
-            options=replace(
-                options.training,
-                max_epochs=options.pretraining.pretrain_epochs,
-                learning_rate=options.pretraining.pretrain_learning_rate,
-            ),
+            options=_pretraining_options(options),
             task=prepared.task,
             checkpoint=folder / UNFOLDED,
             progress=progress,
@@ -75,6 +75,29 @@ def pretrain_model(model: nn.Module, options: RunOptions, prepared: PreparedTask
         seconds = time.perf_counter() - started + sum(row.seconds for row in before)
         cpu_seconds = time.process_time() - cpu_started + sum(row.cpu_seconds or 0.0 for row in before)
         write_json(folder / PRETRAINING, {"seconds": seconds, "cpu_seconds": cpu_seconds, "epochs": epochs})
+
+
+def _pretraining_options(options: RunOptions) -> TrainingOptions:
+    epochs, rate = options.pretraining.pretrain_epochs, options.pretraining.pretrain_learning_rate
+    return replace(options.training, max_epochs=epochs, learning_rate=rate)
+
+
+def _add_modules(model: SequenceModel, options: RunOptions, prepared: PreparedTask, progress: bool) -> int:
+    """Train a multi-scale LMN module by module, give `model` its weights, and return the number of epochs."""
+    one, seed = replace(options.model, scales=1), options.training.seed
+    small = build_model(one, prepared.splits.features, prepared.output_size, seed).to(model.readout.bias.device)
+    assert isinstance(small, SequenceModel)
+    small.readout.load_state_dict({"weight": small.readout.weight, "bias": model.readout.bias})
+    histories = add_modules(
+        small,
+        prepared.splits,
+        prepared.task,
+        _pretraining_options(options),
+        scales=options.model.scales,
+        progress=progress,
+    )
+    model.load_state_dict(small.state_dict())
+    return sum(len(history.epochs) for history in histories)
 
 
 def _single_lag_decay(options: RunOptions) -> float:

@@ -19,7 +19,11 @@ from linmem.validation import check_fields
 
 OUTPUT_BIAS_INITS = ("marginal", "default")
 SKIP_INITS = ("zero", "persistence")
-PRETRAINABLE = {"unfolded": ("lmn-b",), "inputs": ("lmn-b", "lmn-detach", "rnn")}  # models by scheme
+PRETRAINABLE = {  # models by scheme
+    "unfolded": ("lmn-b",),
+    "inputs": ("lmn-b", "lmn-detach", "rnn"),
+    "incremental": ("lmn-multiscale",),
+}
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,12 @@ class PretrainingOptions:
     ----------
     pretrain : str
         none; unfolded: L18's three steps, for lmn-b; inputs: from the autoencoder of the inputs, for rnn [P14] and for
-        lmn-b and lmn-detach with hidden_size = memory_size [S20].
+        lmn-b and lmn-detach with hidden_size = memory_size [S20]; incremental: train lmn-multiscale with one memory
+        module, add a slower one in closed form, and so on up to `scales` modules [E21].
     pretrain_epochs : int
-        Largest number of epochs of the unfolded network.
+        Largest number of epochs of the unfolded network, or before each module is added.
     pretrain_learning_rate : float
-        Adam's learning rate for the unfolded network.
+        Adam's learning rate in these epochs.
     unfolded_nonlinearity : str
         Nonlinearity of the unfolded network: tanh, relu, selu (L18's) or identity.
     memory_decay : float
@@ -167,5 +172,9 @@ def check_pretraining(options: RunOptions) -> None:
         suited = ", ".join(PRETRAINABLE[scheme])
         raise ValueError(f"model must be one of {suited} with pretrain={scheme}, got {model!r}.")
     hidden, memory = options.model.hidden_size, options.model.memory_size
+    if scheme == "incremental" and options.model.scales < 2:
+        raise ValueError("scales must be at least 2 with pretrain=incremental, got 1. Raise scales.")
+    if scheme == "incremental" and options.model.readout == "nade":
+        raise ValueError("readout must be linear with pretrain=incremental, got 'nade'. Omit the option.")
     if scheme == "inputs" and model != "rnn" and hidden != memory:
         raise ValueError(f"hidden_size must be {memory}, got {hidden}. With pretrain=inputs it equals memory_size.")

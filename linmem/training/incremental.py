@@ -1,8 +1,7 @@
 """Incremental training of a multi-scale memory: train, add a slower module in closed form, continue training.
 
 A new module starts as the linear autoencoder of the network's current hidden states at the steps that update it; adding
-it changes no output [Carta, Sperduti & Bacciu, ECML-PKDD
-2020; E21].
+it changes no output [Carta, Sperduti & Bacciu, ECML-PKDD 2020; E21].
 
 Symbols: a inputs, f functional units, p memory units of one module.
 """
@@ -15,12 +14,37 @@ from typing import Any
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.nn.multiscale import MultiScaleLMN, grow_, sampled_hidden_states
 from linmem.nn.sequence_model import SequenceModel
-from linmem.training.loop import (
-    History,
-    train,
-)
+from linmem.training.loop import History, train
 from linmem.training.options import TrainingOptions
 from linmem.training.tasks import Task
+
+
+def add_modules(
+    model: SequenceModel,
+    splits: Any,
+    task: Task,
+    options: TrainingOptions,
+    *,
+    scales: int,
+    progress: bool = False,
+) -> list[History]:
+    """Train a multi-scale LMN and add a module after every training with `options`, until it has `scales` modules.
+
+    The last module is not trained. See `train_growing`; returns one history per module added.
+    """
+    layer = model.recurrent
+    if not isinstance(layer, MultiScaleLMN):
+        raise ValueError(f"model.recurrent must be a MultiScaleLMN, got {type(layer).__name__}.")
+    if scales <= layer.scales:
+        raise ValueError(f"scales must be above the layer's {layer.scales}, got {scales}. Raise scales.")
+    inputs = [x.to(layer.bias_h) for x in task.examples(splits, "train").inputs]
+    histories = []
+    while layer.scales < scales:
+        histories.append(train(model, splits, task, options, progress=progress))
+        autoencoder = LinearAutoencoder(layer.memory_size, decoder="tied", random_state=options.seed)
+        autoencoder.fit(sampled_hidden_states(layer, inputs))
+        grow_(layer, autoencoder, model.readout)
+    return histories
 
 
 def train_growing(
@@ -78,20 +102,9 @@ def train_growing(
     >>> len(histories), model.recurrent.scales
     (2, 2)
     """
-    layer, options = model.recurrent, options or TrainingOptions()
-    if not isinstance(layer, MultiScaleLMN):
-        raise ValueError(f"model.recurrent must be a MultiScaleLMN, got {type(layer).__name__}.")
-    if scales <= layer.scales:
-        raise ValueError(f"scales must be above the layer's {layer.scales}, got {scales}. Raise scales.")
+    options = options or TrainingOptions()
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1, got {epochs}. Raise epochs.")
-    inputs = [x.to(layer.bias_h) for x in task.examples(splits, "train").inputs]
     stage = replace(options, max_epochs=epochs)
-    histories = [train(model, splits, task, stage, progress=progress)]
-    while layer.scales < scales:
-        autoencoder = LinearAutoencoder(layer.memory_size, decoder="tied", random_state=options.seed)
-        autoencoder.fit(sampled_hidden_states(layer, inputs))
-        grow_(layer, autoencoder, model.readout)
-        last = layer.scales == scales
-        histories.append(train(model, splits, task, options if last else stage, progress=progress))
-    return histories
+    histories = add_modules(model, splits, task, stage, scales=scales, progress=progress)
+    return [*histories, train(model, splits, task, options, progress=progress)]

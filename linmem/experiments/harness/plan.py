@@ -14,6 +14,7 @@ from linmem.experiments.harness.training import read_history
 from linmem.reporting import tables
 from linmem.runs import runner
 from linmem.runs.options import RunOptions
+from linmem.training.loop import DivergenceError
 
 HOUR, EPOCHS = 3600.0, 100
 
@@ -21,7 +22,8 @@ HOUR, EPOCHS = 3600.0, 100
 def plan_table(name: str, grid: str | None = None, seed: int = 0) -> str:
     """Return a Markdown table of the training runs of an experiment's searches and of their cost; test is not read.
 
-    One run per data set and model, of the middle size, is trained for one epoch.
+    One run per data set and model, of the middle size, is trained for one epoch; where it diverges, the next ones in
+    order of size that do not. The column "diverged" counts runs that diverged in this epoch.
 
     Raises
     ------
@@ -38,26 +40,39 @@ def plan_table(name: str, grid: str | None = None, seed: int = 0) -> str:
     rows: list[dict[str, Any]] = [
         _row(data, row, runs) for (data, row), runs in plan(experiment.GRIDS[grid], seed).items()
     ]
-    total = {key: sum(row[key] for row in rows) for key in rows[0] if key.startswith(("runs", "core-hours"))}
-    rows.append({"set": "all", "model": "", "runs": 0, "CPU s once": None, "CPU s per epoch": None} | total)
+    total = {key: sum(row[key] or 0 for row in rows) for key in rows[0] if key.startswith(("runs", "core-hours"))}
+    empty = {"set": "all", "model": "", "runs": 0, "diverged": None, "CPU s once": None, "CPU s per epoch": None}
+    rows.append(empty | total)
     text = "Core-hours at this machine's speed now, without the other seeds of the chosen runs:"
     return f"{text}\n\n{tables.markdown(rows, words=('model',))}"
 
 
 def _row(data: str, row: str, runs: Sequence[RunOptions]) -> dict[str, Any]:
-    once, per_epoch = measure_epoch(
-        sorted(runs, key=lambda one: (one.model.hidden_size, one.model.memory_size))[len(runs) // 2]
-    )
+    diverged, cost = 0, None
+    for options in _from_the_middle(runs):
+        try:
+            cost = measure_epoch(options)
+            break
+        except DivergenceError:
+            diverged += 1
     limits = sum(options.training.max_epochs for options in runs)
     return {
         "set": data,
         "model": row,
         "runs": len(runs),
-        "CPU s once": once,
-        "CPU s per epoch": per_epoch,
-        f"core-hours at {EPOCHS} epochs": len(runs) * (once + EPOCHS * per_epoch) / HOUR,
-        "core-hours at the limit of epochs": (len(runs) * once + limits * per_epoch) / HOUR,
+        "diverged": diverged,
+        "CPU s once": cost and cost.once,
+        "CPU s per epoch": cost and cost.per_epoch,
+        f"core-hours at {EPOCHS} epochs": cost and cost.hours(len(runs), len(runs) * EPOCHS),
+        "core-hours at the limit of epochs": cost and cost.hours(len(runs), limits),
     }
+
+
+def _from_the_middle(runs: Sequence[RunOptions]) -> list[RunOptions]:
+    """Return the runs in order of the distance of their size from the middle one."""
+    by_size = sorted(runs, key=lambda one: (one.model.hidden_size, one.model.memory_size))
+    order = sorted(range(len(runs)), key=lambda i: abs(i - len(runs) // 2))
+    return [by_size[i] for i in order]
 
 
 class Cost(NamedTuple):
@@ -66,9 +81,19 @@ class Cost(NamedTuple):
     once: float
     per_epoch: float
 
+    def hours(self, runs: int, epochs: int) -> float:
+        """Return the core-hours of so many runs with so many epochs in all."""
+        return (runs * self.once + epochs * self.per_epoch) / HOUR
+
 
 def measure_epoch(options: RunOptions) -> Cost:
-    """Train a run for one epoch and return its cost."""
+    """Train a run for one epoch and return its cost.
+
+    Raises
+    ------
+    DivergenceError
+        The loss is not finite.
+    """
     short = replace(options.training, max_epochs=1)
     options = replace(options, training=short, pretraining=replace(options.pretraining, pretrain_epochs=1))
     with TemporaryDirectory() as folder:
