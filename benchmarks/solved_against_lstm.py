@@ -5,13 +5,14 @@ has the setting with the lowest validation NLL of seed 0 among `SETTINGS` (`--se
 includes solving the memories and encoding both splits. Times are CPU seconds of one thread, so that other load on the
 machine affects them less; validation after each epoch is not counted for either. The test split is not read.
 
-    python benchmarks/solved_against_lstm.py --search
-    python benchmarks/solved_against_lstm.py --setting "2 memories, 150 units"   # an interrupted run continues
+    python benchmarks/solved_against_lstm.py --set jsb_chorales --search
+    python benchmarks/solved_against_lstm.py --set jsb_chorales    # an interrupted run continues
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import tempfile
 import time
@@ -62,6 +63,7 @@ SETTINGS = {
     "2 memories, 150 units": Setting(150, (0.5, 0.9), 400, (0.2, 0.6)),
     "2 memories, 150 units, nearer": Setting(150, (0.4, 0.7), 600, (0.2, 0.6)),
     "3 memories, 100 units": Setting(100, (0.4, 0.7, 0.9), 600, (0.2, 0.6)),
+    "2 memories, 150 units, less dropout": Setting(150, (0.5, 0.9), 400, (0.05, 0.2)),
 }
 
 
@@ -130,37 +132,48 @@ def solved(name: str, setting: Setting, max_epochs: int, seed: int) -> dict[str,
     return curve(history.epochs, before) | {"before": before}
 
 
+def job_name(options: argparse.Namespace, setting: str, seed: int) -> str:
+    """Name of a solved model's job."""
+    return f"{options.set}_solved_{setting}_{seed}_{options.max_epochs}".replace(" ", "_").replace(",", "")
+
+
 def search(options: argparse.Namespace) -> None:
     """Validation NLL of all settings at seed 0."""
     jobs = {
-        f"{options.set}_solved_{name}_0".replace(" ", "_").replace(",", ""): partial(
-            solved, options.set, setting, options.max_epochs, 0
-        )
-        for name, setting in SETTINGS.items()
+        job_name(options, name, 0): partial(solved, options.set, SETTINGS[name], options.max_epochs, 0)
+        for name in options.settings
     }
     found = run_jobs(options.out, jobs, progress=True).values()
     rows = [
         {"setting": name, "valid NLL": min(run["nll"]), "epoch": run["nll"].index(min(run["nll"])) + 1,
          "CPU s": run["seconds"][-1]}
-        for name, run in zip(SETTINGS, found, strict=True)
+        for name, run in zip(options.settings, found, strict=True)
     ]  # fmt: skip
     print(tables.markdown(sorted(rows, key=lambda row: row["valid NLL"]), {"valid NLL": 3, "epoch": 0, "CPU s": 0}))
 
 
+def best_setting(options: argparse.Namespace) -> str:
+    """The setting with the lowest validation NLL at seed 0 among those that have been run."""
+    paths = {name: options.out / f"{job_name(options, name, 0)}.json" for name in options.settings}
+    losses = {name: min(json.loads(path.read_text())["nll"]) for name, path in paths.items() if path.exists()}
+    if not losses:
+        raise SystemExit(f"{options.out} must hold results of --search for {options.set}, got none. Run --search.")
+    return min(losses, key=lambda name: losses[name])
+
+
 def compare(options: argparse.Namespace) -> None:
     """One row per seed, and their means."""
-    setting, epochs = SETTINGS[options.setting], SETS[options.set]
-    kind = options.setting.replace(" ", "_").replace(",", "")
+    chosen = options.setting or best_setting(options)
+    setting, epochs = SETTINGS[chosen], options.lstm_epochs or SETS[options.set]
     jobs: dict[str, Any] = {}
     for seed in range(options.seeds):
-        jobs[f"{options.set}_lstm_{seed}"] = partial(
-            lstm, options.set, epochs, seed, options.out / f"{options.set}_lstm_{seed}.safetensors"
-        )
-        jobs[f"{options.set}_solved_{kind}_{seed}"] = partial(solved, options.set, setting, options.max_epochs, seed)
+        name = f"{options.set}_lstm_{seed}_{epochs}"
+        jobs[name] = partial(lstm, options.set, epochs, seed, options.out / f"{name}.safetensors")
+        jobs[job_name(options, chosen, seed)] = partial(solved, options.set, setting, options.max_epochs, seed)
     found = run_jobs(options.out, jobs, progress=True)
     rows = []
     for seed in range(options.seeds):
-        theirs, ours = found[f"{options.set}_lstm_{seed}"], found[f"{options.set}_solved_{kind}_{seed}"]
+        theirs, ours = found[f"{options.set}_lstm_{seed}_{epochs}"], found[job_name(options, chosen, seed)]
         target = min(theirs["nll"])
         needed = theirs["seconds"][theirs["nll"].index(target)]
         reached = next((s for s, nll in zip(ours["seconds"], ours["nll"], strict=True) if nll <= target), None)
@@ -178,7 +191,7 @@ def compare(options: argparse.Namespace) -> None:
             }
         )
     means = {what: statistics.mean(row[what] for row in rows) for what in ("LSTM(250)", "solved")}
-    print(f"\n{options.setting}, at most {options.max_epochs} epochs (LSTM {epochs}), torch {torch.__version__}\n")
+    print(f"\n{chosen}, at most {options.max_epochs} epochs (LSTM {epochs}), torch {torch.__version__}\n")
     print(tables.markdown(rows, {"seed": 0, "its best epoch": 0, "LSTM(250)": 3, "solved": 3, "ratio": 2}))
     print(f"\nmean valid NLL: LSTM {means['LSTM(250)']:.3f}, solved {means['solved']:.3f}")
 
@@ -187,7 +200,9 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", choices=list(SETS), default="jsb_chorales")
-    parser.add_argument("--setting", choices=list(SETTINGS), default=next(iter(SETTINGS)))
+    parser.add_argument("--setting", choices=list(SETTINGS), help="default: the best of --search")
+    parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS), help="of --search")
+    parser.add_argument("--lstm_epochs", type=int, help=f"default: {SETS}")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--max_epochs", type=int, default=100, help="of the solved model")
     parser.add_argument("--search", action="store_true")

@@ -77,11 +77,41 @@ def test_a_memory_solved_by_an_autoencoder(decay):
     assert (states - expected).norm() <= 1e-13 * found.condition * expected.norm() * len(sequences[0])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("p", [2, 5, 50])
+def test_a_delay_line_without_eigenvectors_is_approximated(p, dtype):
+    """All eigenvalues of a delay line are 0; its entries are still there p steps later."""
+    dense = LMN(p, p, p, nonlinearity="identity", dtype=torch.float64)
+    layer = LMN(p, p, p, nonlinearity="identity", memory="diagonal", dtype=dtype)
+    with torch.no_grad():
+        for parameter in dense.parameters():
+            parameter.zero_()
+        dense.weight_xh_l0.copy_(torch.eye(p))
+        dense.weight_hm_l0.copy_(torch.eye(p))
+        dense.weight_mm_l0.copy_(torch.diag(torch.ones(p - 1), -1))
+    with pytest.warns(UserWarning, match="condition number of the eigenvectors should be at most"):
+        found = diagonalize_(layer, dense)
+    x = draw(3 * p, 2, p)
+    error = (layer(x.to(dtype))[0] @ found.basis.T.to(dtype) - dense(x)[0]).norm() / dense(x)[0].norm()
+    rounding = torch.finfo(dtype).eps * found.condition
+    assert error <= 4 * found.distance + rounding
+    assert 0 < found.distance <= 0.01
+    assert found.condition * found.distance < 1e3  # of order 1 / distance; infinite without the approximation
+
+
+def test_well_conditioned_eigenvectors_are_used_as_they_are():
+    matrix = with_eigenvalues([0.7, -0.2], [(0.3, 0.6)])
+    assert eigenbasis(matrix, torch.float32).distance == 0
+    assert torch.equal(eigenbasis(matrix, torch.float32).basis, eigenbasis(matrix).basis)
+
+
 def test_an_ill_conditioned_basis_warns_in_float32():
     dense, layer = LMN(3, 4, 2), LMN(3, 4, 2, memory="diagonal")
     with torch.no_grad():
         dense.weight_mm_l0.copy_(torch.tensor([[0.5, 1.0], [0.0, 0.500001]]))
-    with pytest.warns(UserWarning, match="condition number of the eigenvectors should be at most 10000"):
+    with pytest.warns(
+        UserWarning, match="should be at most 10000 in torch.float32, got 1\\.97e\\+06.* relative distance"
+    ):
         diagonalize_(layer, dense)
 
 

@@ -85,7 +85,9 @@ def test_a_defective_matrix_warns_in_float32_and_a_centered_autoencoder_is_refus
     short = [torch.randn(4, 1, generator=torch.Generator().manual_seed(0))]
     nilpotent = LinearAutoencoder(4, refine=None, decoder="tied").fit(short)  # full rank: a shift register
     with pytest.warns(UserWarning, match="condition number of the eigenvectors should be at most 10000"):
-        LRU.from_autoencoder(nilpotent)
+        layer = LRU.from_autoencoder(nilpotent)
+    expected = nilpotent.encode(short)[0]
+    assert (layer(short[0])[0] - expected).norm() <= 0.01 * expected.norm()  # of a matrix near the shift register
     with pytest.raises(ValueError, match="autoencoder must have center=False for an LRU, got center=True"):
         LRU.from_autoencoder(LinearAutoencoder(4, center=True).fit(sequences()))
     with pytest.raises(TypeError, match="autoencoder must be a fitted LinearAutoencoder, got a LSTM"):

@@ -13,10 +13,12 @@ from linmem.runs.directory import load_run
 from linmem.runs.options import PretrainingOptions, RunOptions
 from linmem.training.loop import train
 from linmem.training.options import TrainingOptions
+from linmem.training.pretraining import pretrain, pretrain_on_inputs
 from linmem.training.solved import solve_memory_
 from linmem.training.tasks import Examples, NextFrame
 from linmem.training.transposition import (
     all_transpositions,
+    for_fits,
     possible_shifts,
     randomly_transposed,
     transpose,
@@ -165,3 +167,40 @@ def test_a_model_without_skip_connection_has_no_persistence():
     model = build_model(ModelOptions("lstm", 4), 20, 20)
     with pytest.raises(ValueError, match="model must have a skip connection from 20 notes to themselves, got none"):
         set_persistence_(model, *examples(piece(3, 14)))
+
+
+def test_fits_of_pretraining_get_every_piece_and_one_random_shift_of_it():
+    """The fit with `transpose` is the fit without it to the augmented pieces."""
+    given = examples(*(piece(4, 12, seed=i) for i in range(6)))
+    augmented = for_fits(given, 3, 1)
+    assert len(augmented.inputs) == 12
+    assert all(torch.equal(x, y) for x, y in zip(given.inputs, augmented.inputs[:6], strict=True))
+    assert any(not torch.equal(x, y) for x, y in zip(given.inputs, augmented.inputs[6:], strict=True))
+    fitted = []
+    for source, semitones in ((given, 3), (augmented, 0)):
+        rnn, readout = torch.nn.RNN(20, 8), torch.nn.Linear(8, 20)
+        pretrain_on_inputs(rnn, readout, *source, seed=1, transpose=semitones)
+        fitted.append([*rnn.parameters(), *readout.parameters()])
+    assert all(torch.equal(one, other) for one, other in zip(*fitted, strict=True))
+
+
+def test_the_autoencoder_of_hidden_states_is_fitted_to_transposed_pieces_too():
+    given, steps = examples(*(piece(4, 12, seed=i) for i in range(6))), []
+
+    class Counting(LinearAutoencoder):
+        def fit(self, sequences, y=None):
+            steps.append(sum(map(len, sequences)))
+            return super().fit(sequences, y)
+
+    for semitones in (0, 3):
+        torch.manual_seed(0)
+        model = build_model(ModelOptions("lmn-b", 6, 8), 20, 20, 0)
+        options = TrainingOptions(max_epochs=1, transpose=semitones)
+        pretrain(model.recurrent, model.readout, *given, lags=2, options=options, autoencoder=Counting(8))
+    assert steps[1] == 2 * steps[0]
+
+
+def test_pretraining_on_series_that_are_not_rolls_refuses_transposition():
+    series = [torch.randn(10, 3) for _ in range(4)]
+    with pytest.raises(ValueError, match="transpose must be 0 for data that are not piano rolls, got 2"):
+        pretrain_on_inputs(torch.nn.RNN(3, 2), torch.nn.Linear(2, 3), series, series, transpose=2)

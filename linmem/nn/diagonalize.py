@@ -4,7 +4,8 @@
     W_mh′ = W_mh Q,   W_hm′ = Q⁻¹ W_hm,   b_m′ = Q⁻¹ b_m,   readout W_mo′ = W_mo Q
 
 Both networks compute the same function, up to rounding times the condition number of Q. So a diagonal memory can start
-from any solution that fills a dense LMN, for instance from a linear autoencoder (`linmem.initialize`).
+from any solution that fills a dense LMN, for instance from a linear autoencoder (`linmem.initialize`). Where the
+condition number is too large for the dtype, W_mm is replaced by a near matrix (`linmem.nn.approximate_eigenvectors`).
 
 Symbols: f functional units, p memory units, o outputs.
 """
@@ -17,9 +18,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from linmem.nn.approximate_eigenvectors import diagonalizable
 from linmem.nn.lmn import LMN
 from linmem.nn.scan.checks import check_single_layer
-from linmem.nn.scan.memory import LARGEST_MODULUS, LEAST_MODULUS, warn_of_condition
+from linmem.nn.scan.memory import LARGEST_MODULUS, LEAST_MODULUS
 
 
 class EigenBasis(NamedTuple):
@@ -29,15 +31,18 @@ class EigenBasis(NamedTuple):
     log_decay: Tensor  # ν (p,)
     phase: Tensor  # θ, then φ (p // 2 + 1,)
     condition: float  # of Q
+    distance: float = 0.0  # of Q D Q⁻¹ from the matrix, relative to its spectral norm
 
 
-def eigenbasis(matrix: Tensor) -> EigenBasis:
+def eigenbasis(matrix: Tensor, dtype: torch.dtype = torch.float64) -> EigenBasis:
     """Compute Q, ν, θ and φ with ``matrix = Q D Q⁻¹``, D the blocks of :mod:`linmem.nn.scan.memory`.
 
     Parameters
     ----------
     matrix : Tensor
         (p, p), with a spectral radius of at most 1.
+    dtype : dtype
+        Of the layer that will compute in this basis.
 
     Returns
     -------
@@ -49,10 +54,14 @@ def eigenbasis(matrix: Tensor) -> EigenBasis:
     ValueError
         An eigenvalue has a modulus above 1.
 
+    Warns
+    -----
+    UserWarning
+        The condition number of Q is too large for the dtype; D is then that of a near matrix.
+
     Notes
     -----
-    O(p³). Eigenvalues of modulus 0 and 1 are moved to 1e-30 and 1 − 1e-7. A matrix without a basis of eigenvectors
-    has an infinite or very large condition number.
+    O(p³). Eigenvalues of modulus 0 and 1 are moved to 1e-30 and 1 − 1e-7.
 
     Examples
     --------
@@ -60,10 +69,12 @@ def eigenbasis(matrix: Tensor) -> EigenBasis:
     >>> found.log_decay.neg().exp(), round(found.condition, 6)  # two eigenvalues ±0.5i
     (tensor([1.4427, 1.4427], dtype=torch.float64), 1.0)
     """
-    values, vectors = torch.linalg.eig(matrix.detach().double())
-    radius = float(values.abs().max())
+    matrix = matrix.detach().double()
+    radius = float(torch.linalg.eigvals(matrix).abs().max())
     if radius > 1 + 1e-6:
         raise ValueError(f"the spectral radius of matrix must be at most 1, got {radius:.6g}. Scale the matrix down.")
+    found = diagonalizable(matrix, dtype)
+    values, vectors = found.values, found.vectors
     real = [i for i in range(len(values)) if values[i].imag == 0]
     signs = [[i for i in real if (values[i].real < 0) == negative] for negative in (False, True)]
     columns, moduli, phases = [], [], []
@@ -84,7 +95,8 @@ def eigenbasis(matrix: Tensor) -> EigenBasis:
     basis = torch.stack(columns, 1)
     decay = torch.tensor(moduli, dtype=torch.float64).clamp(LEAST_MODULUS, LARGEST_MODULUS)
     condition = float(torch.linalg.cond(basis))
-    return EigenBasis(basis, (-decay.log()).log(), torch.tensor(phases, dtype=torch.float64), condition)
+    phase = torch.tensor(phases, dtype=torch.float64)
+    return EigenBasis(basis, (-decay.log()).log(), phase, condition, found.distance)
 
 
 @torch.no_grad()
@@ -113,7 +125,8 @@ def diagonalize_(layer: LMN, dense: LMN, readout: nn.Linear | None = None) -> Ei
     Warns
     -----
     UserWarning
-        The layer is float32 or lower and the condition number of Q is above 1e4.
+        The condition number of Q would be above 1e4 (1e12 in float64): the layer gets the function of a near W_mm,
+        whose relative distance is `distance`.
 
     Examples
     --------
@@ -135,9 +148,8 @@ def diagonalize_(layer: LMN, dense: LMN, readout: nn.Linear | None = None) -> Ei
             raise ValueError(f"{name} must be that of dense ({getattr(dense, name)}), got {getattr(layer, name)}.")
     if readout is not None and readout.in_features != dense.memory_size:
         raise ValueError(f"readout.in_features must be memory_size={dense.memory_size}, got {readout.in_features}.")
-    found = eigenbasis(dense.memory_matrix())
     dtype: torch.dtype = layer.weight_xh_l0.dtype  # type: ignore[assignment]
-    warn_of_condition(found.condition, dtype)
+    found = eigenbasis(dense.memory_matrix(), dtype)
     state = {name: value.double() for name, value in dense.state_dict().items() if name != "weight_mm_l0"}
     state["weight_mh_l0"] = state["weight_mh_l0"] @ found.basis
     for name in ("weight_hm_l0", "bias_m_l0"):

@@ -49,7 +49,14 @@ def pretrain_model(model: nn.Module, options: RunOptions, prepared: PreparedTask
     started, cpu_started, epochs = time.perf_counter(), time.process_time(), 0
     training, valid = prepared.examples("train"), prepared.examples("valid")
     if options.pretraining.pretrain == "inputs":
-        pretrain_on_inputs(layer, readout, *training, task=prepared.task, seed=options.training.seed)
+        pretrain_on_inputs(
+            layer,
+            readout,
+            *training,
+            task=prepared.task,
+            seed=options.training.seed,
+            transpose=options.training.transpose,
+        )
     elif options.pretraining.pretrain == "incremental":
         epochs = _add_modules(model, options, prepared, progress)
     else:

@@ -45,7 +45,8 @@ class TrainingOptions:
         whole sequences.
     transpose : int
         N: move every training piece by a random number of semitones from −N to N, anew in every epoch, within the range
-        of the piano roll; 0 for none. Readouts that are solved get all transpositions at once.
+        of the piano roll; 0 for none. Solved models get all transpositions at once, the fits of `pretrain` every piece
+        as it is and at one random shift.
     schedule : str
         Learning rate over the steps of all epochs: constant, or cosine, from `learning_rate` down to 2 % of it at
         `max_epochs`, after a linear increase over the first 30 steps.

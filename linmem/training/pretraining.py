@@ -29,6 +29,7 @@ from linmem.training.loop import (
 )
 from linmem.training.options import TrainingOptions
 from linmem.training.tasks import Examples, GivenFrames, Task
+from linmem.training.transposition import for_fits
 
 ENCODED = 500  # sequences encoded at once: all states of MNIST's 50,000 images take 20 GB at p = 128
 
@@ -85,7 +86,8 @@ def pretrain(
         Factor on W_mm, see `initialize.from_unfolded_`; 1 in the paper.
     options : TrainingOptions, optional
         Of the unfolded network. With `truncate` the network is trained and the autoencoder fitted on pieces of that
-        many steps, because fine-tuning has no gradient beyond them.
+        many steps, because fine-tuning has no gradient beyond them. With `transpose` the unfolded network is trained
+        on transposed pieces, and the autoencoder is fitted to every piece as it is and at one random shift.
     task : Task, optional
         The loss; by default cross-entropy of 0/1 targets with a sigmoid.
     autoencoder : LinearAutoencoder, optional
@@ -133,7 +135,9 @@ def pretrain(
     history = train(
         model, splits, cast(Task, _PreparedExamples(task)), options, checkpoint=checkpoint, progress=progress
     )
-    states = hidden_states(unfolded, check_sequences(sequences))
+    pieces = Examples(check_sequences(sequences), [torch.as_tensor(y) for y in targets])
+    fitted = for_fits(pieces, options.transpose, options.seed)
+    states = hidden_states(unfolded, fitted.inputs)
     autoencoder.fit([piece for whole in states for piece in (whole.split(steps) if steps else [whole])])
     from_unfolded_(lmn, readout, unfolded, autoencoder, memory_decay)
     return Pretrained(unfolded, autoencoder, history)
@@ -148,6 +152,7 @@ def pretrain_on_inputs(
     task: Task | None = None,
     center: bool = True,
     seed: int = 0,
+    transpose: int = 0,
 ) -> LinearAutoencoder:
     """Initialize a layer from the autoencoder of its inputs, and its readout by ridge regression [P14, S20].
 
@@ -164,13 +169,17 @@ def pretrain_on_inputs(
     center : bool
         Whether to subtract the mean of the inputs, as the papers do: `b = −A mean`.
     seed : int
-        Of the autoencoder's solver.
+        Of the autoencoder's solver and of transposition.
+    transpose : int
+        N: fit autoencoder and readout to every piece as it is and at one random shift of −N to N semitones, for piano
+        rolls; 0 for the pieces as they are.
 
     Returns
     -------
     LinearAutoencoder
         Fitted to `sequences`.
     """
+    sequences, targets = for_fits(Examples(sequences, targets), transpose, seed)
     size = layer.memory_size if isinstance(layer, LMN) else layer.hidden_size
     autoencoder = LinearAutoencoder(size, center=center, decoder="tied", random_state=seed).fit(sequences)
     from_autoencoder_(layer, autoencoder)

@@ -91,6 +91,22 @@ def randomly_transposed(examples: Examples, semitones: int, random: np.random.Ge
     return Examples(inputs, targets)
 
 
+def for_fits(examples: Examples, semitones: int, seed: int) -> Examples:
+    """Every piece as it is and, if `semitones` is above 0, at one random shift as well, for fits in closed form.
+
+    Examples
+    --------
+    >>> rolls = [torch.eye(4)[1:3]]
+    >>> len(for_fits(Examples(rolls, rolls), 0, 0).inputs), len(for_fits(Examples(rolls, rolls), 2, 0).inputs)
+    (1, 2)
+    """
+    if not semitones:
+        return examples
+    check_piano_rolls(examples, semitones)
+    moved = randomly_transposed(examples, semitones, np.random.default_rng(seed))
+    return Examples([*examples.inputs, *moved.inputs], [*examples.targets, *moved.targets])
+
+
 @dataclass(frozen=True)
 class Transposed:
     """Training examples that are transposed at random, anew in every epoch.

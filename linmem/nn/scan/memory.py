@@ -17,14 +17,11 @@ Symbols: p memory units; ν (p) log decays, θ and φ (p // 2 + 1) phases.
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 LEAST_MODULUS, LARGEST_MODULUS = 1e-30, 1 - 1e-7  # of eigenvalues that exp(−exp ν) represents
-LARGEST_CONDITION = 1e4  # of the eigenvectors of a matrix, in float32
 
 
 def diagonal_blocks(log_decay: Tensor, phase: Tensor) -> Tensor:
@@ -73,13 +70,3 @@ def as_matrix(matrix: Tensor) -> Tensor:
     if not is_diagonal(matrix):
         return matrix
     return multiply(torch.eye(len(matrix) // 2, dtype=matrix.dtype, device=matrix.device), matrix).t()
-
-
-def warn_of_condition(condition: float, dtype: torch.dtype) -> None:
-    """Warn that a matrix loses precision in its eigenbasis, unless the dtype is float64."""
-    if condition > LARGEST_CONDITION and dtype != torch.float64:
-        warnings.warn(
-            f"the condition number of the eigenvectors should be at most {LARGEST_CONDITION:g} in {dtype}, got "
-            f"{condition:.3g}: the function of the layer differs. Use float64 or a dense memory.",
-            stacklevel=3,
-        )
