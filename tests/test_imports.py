@@ -25,7 +25,7 @@ ORDERS = {
         "estimator"
     ),
     "linmem.nn": (
-        "scan base spectral_norm norm_limits pretrained lmn lmn_cell unfolded multiscale equivalence nade baselines "
+        "scan approximate_eigenvectors base spectral_norm norm_limits pretrained lmn lmn_cell unfolded multiscale equivalence nade baselines "
         "recent_frames sequence_model solved_memory options registry diagonalize initialize"
     ),
 }
