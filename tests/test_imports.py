@@ -25,8 +25,8 @@ ORDERS = {
         "estimator"
     ),
     "linmem.nn": (
-        "scan approximate_eigenvectors base spectral_norm norm_limits pretrained lmn lmn_cell unfolded multiscale equivalence nade baselines "
-        "recent_frames sequence_model solved_memory options registry diagonalize initialize"
+        "scan approximate_eigenvectors base spectral_norm norm_limits pretrained lmn lmn_cell unfolded multiscale "
+        "equivalence nade baselines recent_frames sequence_model solved_memory options registry diagonalize initialize"
     ),
 }
 FILES = {
