@@ -92,9 +92,7 @@ def load_folder(path: Path, options: FolderOptions = FolderOptions()) -> Splits:
     ValueError
         There are no or too few files, several formats, a file that cannot be read, or labels that do not fit.
     """
-    files = [path] if path.is_file() else data_files(path)
-    root = path.parent if path.is_file() else path
-    suffix = one_format(path, files)
+    root, files, suffix = files_of(path)
     if len(files) == 1 and suffix in NUMERIC:
         return split_in_time(path, files[0], options)
     cases, names, skipped = read_files(root, files, options.reading, options.skip_bad_files)
@@ -114,9 +112,7 @@ def load_unlabelled(path: Path, options: FolderOptions = FolderOptions()) -> Spl
     ValueError
         There are no files, several formats, or a file that cannot be read.
     """
-    files = [path] if path.is_file() else data_files(path)
-    root = path.parent if path.is_file() else path
-    one_format(path, files)
+    root, files, _ = files_of(path)
     cases, names, skipped = read_files(root, files, options.reading, options.skip_bad_files)
     if any(map(split_named, names)):
         return None
@@ -124,6 +120,12 @@ def load_unlabelled(path: Path, options: FolderOptions = FolderOptions()) -> Spl
     titles = {"test": [case.title for case in cases]}
     kind = "piano_roll" if all(is_roll(case.values) for case in cases) else "series"
     return Splits(path.resolve().name, [], [], [case.values for case in cases], titles, kind, skipped=tuple(skipped))
+
+
+def files_of(path: Path) -> tuple[Path, list[Path], str]:
+    """Return the folder, its data files (one where `path` is a file) and their suffix; ValueError for several."""
+    root, files = (path.parent, [path]) if path.is_file() else (path, data_files(path))
+    return root, files, one_format(path, files)
 
 
 def split_named(name: PurePosixPath) -> str | None:

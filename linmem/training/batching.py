@@ -20,7 +20,7 @@ from linmem.sequences import length_buckets, pad, valid_mask
 from linmem.training.tasks import Examples
 
 
-class Chunk(NamedTuple):
+class BatchChunk(NamedTuple):
     """Some steps of a padded batch."""
 
     values: Tensor  # (B, S, a)
@@ -49,7 +49,7 @@ def select(examples: Examples, indices: list[int]) -> Examples:
 
 
 @singledispatch
-def chunks(examples: Any, bucket: list[int], steps: int = 0, worker: int = 0, workers: int = 1) -> Iterator[Chunk]:
+def chunks(examples: Any, bucket: list[int], steps: int = 0, worker: int = 0, workers: int = 1) -> Iterator[BatchChunk]:
     """Cut one batch, or a worker's part of it, into chunks of `steps` steps; 0 means one chunk.
 
     Every worker gets the same number of chunks, some without targets, because all take part in every sum of gradients.
@@ -71,9 +71,9 @@ def chunks(examples: Any, bucket: list[int], steps: int = 0, worker: int = 0, wo
         among = (start <= step_of) & (step_of < start + steps)
         num_targets = sum(max(min(end, start + steps) - max(first, start), 0) for first, end in spans)
         if own:
-            yield Chunk(values[:, here], target_mask[:, here], targets[among], num_targets)
+            yield BatchChunk(values[:, here], target_mask[:, here], targets[among], num_targets)
         else:
-            yield Chunk(values[:, here], torch.zeros_like(target_mask[:, here]), targets[:0], num_targets)
+            yield BatchChunk(values[:, here], torch.zeros_like(target_mask[:, here]), targets[:0], num_targets)
 
 
 def _counts(examples: Examples, indices: list[int], like: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from linmem.nn.baselines import RNNRBM, orthogonality_penalty
 from linmem.nn.norm_limits import apply_norm_limits
 from linmem.nn.sequence_model import SequenceModel, parameter_groups
 from linmem.training import data_parallel
-from linmem.training.batching import Chunk, chunks, on_device, ordered_buckets, shuffled_buckets
+from linmem.training.batching import BatchChunk, chunks, on_device, ordered_buckets, shuffled_buckets
 from linmem.training.checkpoint import Epoch, TrainingState, resume, save
 from linmem.training.metrics import Scores
 from linmem.training.options import TrainingOptions
@@ -302,7 +302,7 @@ def _detached(state: Any) -> Any:
     return state.detach() if isinstance(state, Tensor) else type(state)(_detached(part) for part in state)
 
 
-def _outputs_and_targets(model: nn.Module, chunk: Chunk) -> tuple[Tensor, Tensor]:
+def _outputs_and_targets(model: nn.Module, chunk: BatchChunk) -> tuple[Tensor, Tensor]:
     """Model outputs at the steps that have a target, and these targets: (M, …) each."""
     return model(chunk.values)[0][chunk.target_mask], chunk.targets
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from linmem.training.batching import Chunk, chunks, on_device, ordered_buckets, shuffled_buckets
+from linmem.training.batching import BatchChunk, chunks, on_device, ordered_buckets, shuffled_buckets
 from linmem.training.tasks import Examples
 
 
@@ -66,11 +66,11 @@ def _(examples: Steps, batch_size: int) -> list[list[int]]:
 
 
 @chunks.register
-def _(examples: Steps, bucket: list[int], steps: int = 0, worker: int = 0, workers: int = 1) -> Iterator[Chunk]:
+def _(examples: Steps, bucket: list[int], steps: int = 0, worker: int = 0, workers: int = 1) -> Iterator[BatchChunk]:
     own = bucket[worker::workers]
     mask = torch.ones(max(len(own), 1), 1, dtype=torch.bool, device=examples.inputs.device)
     values = examples.inputs[own or bucket[:1]].unsqueeze(1)
-    yield Chunk(values, mask if own else ~mask, examples.targets[own], len(bucket))
+    yield BatchChunk(values, mask if own else ~mask, examples.targets[own], len(bucket))
 
 
 @on_device.register

@@ -19,7 +19,7 @@ from linmem.nn.scan.packing import kept_rows, previous_rows
 ROWS_OF_A_CHUNK = 1024
 
 
-class Chunk(NamedTuple):
+class StepRange(NamedTuple):
     """Consecutive steps: the number of rows of each, and the range of rows of the whole batch that they cover."""
 
     sizes: tuple[int, ...]
@@ -44,20 +44,20 @@ class Chunk(NamedTuple):
         return torch.cat([before, rest])
 
 
-def chunks_of(sizes: tuple[int, ...], rows: int | None = None) -> list[Chunk]:
+def chunks_of(sizes: tuple[int, ...], rows: int | None = None) -> list[StepRange]:
     """All steps, in chunks of about `rows` rows, 1024 by default."""
     rows = rows or ROWS_OF_A_CHUNK
     if sizes[0] == sizes[-1]:
         at_once = max(1, rows // sizes[0])
         firsts = range(0, len(sizes), at_once)
         return [
-            Chunk(piece, slice(first * sizes[0], (first + len(piece)) * sizes[0]))
+            StepRange(piece, slice(first * sizes[0], (first + len(piece)) * sizes[0]))
             for first, piece in ((first, sizes[first : first + at_once]) for first in firsts)
         ]
     chunks, first, start, stop = [], 0, 0, 0
     for step, size in enumerate(sizes):
         if step > first and stop + size - start > rows:
-            chunks.append(Chunk(sizes[first:step], slice(start, stop)))
+            chunks.append(StepRange(sizes[first:step], slice(start, stop)))
             first, start = step, stop
         stop += size
-    return [*chunks, Chunk(sizes[first:], slice(start, stop))]
+    return [*chunks, StepRange(sizes[first:], slice(start, stop))]

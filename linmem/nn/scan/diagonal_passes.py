@@ -17,7 +17,7 @@ from torch import Tensor
 
 from linmem.nn.scan.activations import activation
 from linmem.nn.scan.batch import Weights
-from linmem.nn.scan.chunks import Chunk
+from linmem.nn.scan.chunks import StepRange
 from linmem.nn.scan.gradient_sums import GradientSums
 from linmem.nn.scan.libraries import Libraries
 from linmem.nn.scan.loops import DiagonalStep
@@ -41,7 +41,7 @@ class DiagonalForward:
         """The memory before the first step, as a new tensor."""
         return m.clone(memory_format=torch.contiguous_format)
 
-    def run(self, chunk: Chunk, x: Tensor, after: Tensor, memory: Tensor, layers: list[Tensor]) -> None:
+    def run(self, chunk: StepRange, x: Tensor, after: Tensor, memory: Tensor, layers: list[Tensor]) -> None:
         """Fill m (length, p) and h of each functional layer from x.
 
         `after` is the memory before the chunk on entry, and that before the next chunk on exit.
@@ -71,7 +71,7 @@ class DiagonalBackward:
 
     def run(
         self,
-        chunk: Chunk,
+        chunk: StepRange,
         x: Tensor,
         before: Tensor,
         memory: Tensor,

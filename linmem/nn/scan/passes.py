@@ -16,7 +16,7 @@ from torch import Tensor
 from linmem.nn.scan import loops
 from linmem.nn.scan.activations import activation
 from linmem.nn.scan.batch import Weights
-from linmem.nn.scan.chunks import Chunk
+from linmem.nn.scan.chunks import StepRange
 from linmem.nn.scan.gradient_sums import GradientSums
 from linmem.nn.scan.libraries import Libraries
 from linmem.nn.scan.packing import kept_rows
@@ -50,7 +50,7 @@ class Forward:
         """[m_{t-1}, v_t - x̂_t] from m_{t-1}, (·, p + f)."""
         return torch.cat([m, m @ self.weights.mh.t()], 1)
 
-    def run(self, chunk: Chunk, x: Tensor, after: Tensor, memory: Tensor, layers: list[Tensor]) -> None:
+    def run(self, chunk: StepRange, x: Tensor, after: Tensor, memory: Tensor, layers: list[Tensor]) -> None:
         """Fill m (length, p) and h of each functional layer from x.
 
         `after` is the result of `start` on entry, and that for the next chunk on exit.
@@ -97,7 +97,7 @@ class Backward:
 
     def run(
         self,
-        chunk: Chunk,
+        chunk: StepRange,
         x: Tensor,
         before: Tensor,
         memory: Tensor,
