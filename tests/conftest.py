@@ -1,12 +1,12 @@
 """Before torch is imported: where there is no GPU, Triton's kernels run in its interpreter, on the CPU.
 
-`LINMEM_TEST_SEED=7 pytest` adds 7 to the seeds of NumPy generators and torch.manual_seed, and of hypothesis's search.
+`LINMEM_TEST_SEED=7 pytest` adds 7 to the seeds of NumPy generators and torch.manual_seed, and of hypothesis's search,
+here and in all processes that tests start (`tests/seed_shift/sitecustomize.py`).
 """
 
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -23,9 +23,9 @@ settings.load_profile("linmem")
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
     if SEED:
-        import torch  # after TRITON_INTERPRET is set
+        from tests.seed_shift.sitecustomize import shift  # imports torch, after TRITON_INTERPRET is set
 
         config.option.hypothesis_seed = str(SEED)
-        numpy_rng, torch_seed = np.random.default_rng, torch.manual_seed
-        np.random.default_rng = lambda seed=None: numpy_rng(seed + SEED if isinstance(seed, int) else seed)
-        torch.manual_seed = lambda seed: torch_seed(seed + SEED)
+        shift(SEED)
+        folder = str(Path(__file__).parent / "seed_shift")
+        os.environ["PYTHONPATH"] = os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
