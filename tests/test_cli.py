@@ -202,8 +202,8 @@ def altered(run_folder, tmp_path):
             "must be 'tanh' for gru, got 'relu'. Omit the option",
         ),
         (
-            ["train", "{pieces}", "--model=rnn-rbm", "--input_dropout=0.2"],
-            "must be 0.0 for rnn-rbm, got 0.2",
+            ["train", "{pieces}", "--model=unfolded", "--input_dropout=0.2"],
+            "must be 0.0 for unfolded, got 0.2",
         ),
         (["train", "{pieces}", "--config=none.yaml"], "none.yaml"),
         (

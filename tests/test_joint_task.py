@@ -16,8 +16,8 @@ from linmem.training.loop import (
     evaluate,
     train,
 )
-from linmem.training.metrics import scores_from_dict
 from linmem.training.options import TrainingOptions
+from linmem.training.stored_scores import scores_from_dict
 
 LAYERS = ["lmn-a", "lmn-b", "lstm", "gru", "rnn"]
 

@@ -86,7 +86,8 @@ def test_pretraining_lowers_the_loss_of_every_task(data, scheme, tmp_path):
 
 
 FIXED_NONLINEARITY = {"lstm", "gru", "unfolded", "explicit", "rnn-linear", "rnn-linear-orthogonal", "solved"}
-WITHOUT_SEQUENCE_MODEL = {"rnn-rbm", "unfolded", "explicit"}
+WITHOUT_DROPOUT = {"unfolded", "explicit"}
+WITHOUT_SEQUENCE_MODEL = WITHOUT_DROPOUT | {"rnn-rbm"}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -94,8 +95,8 @@ WITHOUT_SEQUENCE_MODEL = {"rnn-rbm", "unfolded", "explicit"}
     ("option", "value", "without"),
     [
         ("nonlinearity", "relu", FIXED_NONLINEARITY),
-        ("input_dropout", 0.5, WITHOUT_SEQUENCE_MODEL),
-        ("readout_dropout", 0.5, WITHOUT_SEQUENCE_MODEL),
+        ("input_dropout", 0.5, WITHOUT_DROPOUT),
+        ("readout_dropout", 0.5, WITHOUT_DROPOUT),
     ],
 )
 def test_an_option_changes_the_model_or_raises(name, option, value, without):

@@ -40,6 +40,11 @@ def test_the_reported_likelihood_is_exact_and_samples_are_scored():
     annealed = NextFrameRBM(model, chains=50, temperatures=50).count(outputs, frames)
     assert enumerated.nll == pytest.approx(exact, rel=1e-5)
     assert annealed.nll == pytest.approx(exact, rel=0.01)
+    assert enumerated.squared_ais_error == 0
+    assert enumerated.scores(0).ais_error == 0
+    outcome = annealed.scores(0)
+    assert outcome.row()["AIS error"] == outcome.ais_error == pytest.approx((annealed.squared_ais_error / 280) ** 0.5)
+    assert abs(annealed.nll - exact) < 5 * annealed.squared_ais_error**0.5 + 280 * outcome.ais_error**2
     assert enumerated.frames == 280
     for counts in (enumerated, annealed):
         assert 0 < counts.expected_true_positive < 840 < counts.expected_union < 280 * 6  # 840 notes sound
@@ -58,13 +63,16 @@ def test_marginals_are_the_mean_of_the_machine():
     assert (found.mean(0) - drawn.mean((0, 1))).abs().max() < 0.03
 
 
-def test_the_training_loop_trains_and_evaluates_it():
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_the_training_loop_trains_and_evaluates_it(ema_decay):
     splits, model = Splits("made", rolls(40), rolls(10, 1), rolls(10, 2)), model_of()
     task = NextFrameRBM(model, steps=5, chains=0)
     before = evaluate(model, splits, task)
-    history = train(model, splits, task, TrainingOptions(max_epochs=30, batch_size=10, learning_rate=2e-2))
+    options = TrainingOptions(max_epochs=30, batch_size=10, learning_rate=2e-2, ema_decay=ema_decay)
+    history = train(model, splits, task, options)
     after = evaluate(model, splits, task)
     assert before.nll > 3.5
     assert after.nll < 1.5  # two chords: log 2 = 0.69; notes by themselves: 4.16
     assert after.expected_accuracy == pytest.approx(1 / 3, abs=0.06)  # half the chords are right: 1.5 notes of 4.5
     assert history.best.valid_loss < history.epochs[0].valid_loss
+    assert history.best.valid_loss == pytest.approx(evaluate(model, splits, task, "valid").nll)  # averaged weights

@@ -34,7 +34,8 @@ from linmem.runs.directory import HISTORY
 from linmem.runs.options import PretrainingOptions, RunOptions
 from linmem.runs.runner import Summary
 from linmem.storage.atomic import read_lines, write_json, write_text
-from linmem.training.metrics import FrameScores, JointFrameScores
+from linmem.training.joint_metrics import JointFrameScores
+from linmem.training.metrics import FrameScores
 from linmem.training.options import TrainingOptions
 
 DATA = "chorales"

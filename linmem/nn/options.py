@@ -26,6 +26,7 @@ _FIXED_NONLINEARITY = {
     "rnn-linear-orthogonal": "identity",
 }
 _WITHOUT_SEQUENCE_MODEL = ("rnn-rbm", "unfolded", "explicit")
+_WITHOUT_DROPOUT = ("unfolded", "explicit")
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,14 @@ class ModelOptions:
     detach : float
         Probability of stopping the gradient from memory to functional units, for lmn-detach.
     input_dropout : float
-        Probability of zeroing an input; not available for rnn-rbm, unfolded and explicit.
+        Probability of zeroing an input; not available for unfolded and explicit.
     readout_dropout : float
-        Probability of zeroing an entry of the readout's input; not available for these three.
+        Probability of zeroing an entry of the readout's input; not available for these two.
     lag_decay : tuple of float
         Lag decay γ of solved memories. For the model solved, one memory of `memory_size` units per value (default 0.5
         and 0.9); for pretrain=unfolded, one value (default 1, L18's).
     skip_connection : bool
-        Add a linear map from the input to the output, zero at the start; not available for these three.
+        Add a linear map from the input to the output, zero at the start; not available for rnn-rbm, unfolded, explicit.
     readout : str
         linear, or nade: a joint distribution over the notes of a frame; not available for these three. For the model
         solved: mlp, `hidden_size` ReLU units with a linear bypass, ridge, linear and solved in closed form, or nade.
@@ -77,6 +78,8 @@ class ModelOptions:
     nade_kind : str
         plain, or windows: a NADE also reads the neighbourhood of each note in the last frames, with weights shared
         over pitch.
+    cd_steps : int
+        k of CD-k, the Gibbs steps of contrastive divergence in training, for rnn-rbm.
     limit_norms : bool
         Limit the norms of the recurrent weights during training (`linmem.nn.norm_limits`), for lmn-a and lmn-b. Off by
         default, unlike in `LMN`: with gradient clipping at 0.25 a ReLU network reaches a lower loss without limits.
@@ -115,6 +118,7 @@ class ModelOptions:
     note_order: str = "ascending"
     nade_orders: int = 1
     nade_kind: str = "plain"
+    cd_steps: int = 15
     limit_norms: bool = False
     weight_init: str = "default"
     functional_layers: int = 1
@@ -123,8 +127,8 @@ class ModelOptions:
         if isinstance(self.lag_decay, list | tuple):
             object.__setattr__(self, "lag_decay", tuple(self.lag_decay))  # JSON and YAML give a list
         check_fields(self)
-        sizes = ("hidden_size", "memory_size", "lags", "scales", "window", "channels", "nade_size", "functional_layers")
-        for name in sizes:
+        sizes = ("hidden_size", "memory_size", "lags", "scales", "window", "channels", "nade_size", "cd_steps")
+        for name in (*sizes, "functional_layers"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be greater than 0, got {getattr(self, name)}.")
         for name in ("detach", "input_dropout", "readout_dropout"):
@@ -151,7 +155,8 @@ class ModelOptions:
         if self.nade_orders not in (1, 2):
             raise ValueError(f"nade_orders must be 1 or 2, got {self.nade_orders}.")
         for name in ("input_dropout", "readout_dropout", "skip_connection", "readout"):
-            if self.model in _WITHOUT_SEQUENCE_MODEL and getattr(self, name) != getattr(ModelOptions, name):
+            models = _WITHOUT_DROPOUT if name.endswith("dropout") else _WITHOUT_SEQUENCE_MODEL
+            if self.model in models and getattr(self, name) != getattr(ModelOptions, name):
                 raise ValueError(
                     f"{name} must be {getattr(ModelOptions, name)!r} for {self.model}, got {getattr(self, name)!r}."
                     " Omit the option."

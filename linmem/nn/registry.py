@@ -163,7 +163,8 @@ def _with_readout(build: LayerBuilder) -> ModelBuilder:
 
 def _rnn_rbm(options: ModelOptions, inputs: int, outputs: int) -> nn.Module:
     layer, width = _torch_rnn(nn.RNN)(options, inputs)
-    return RNNRBM(layer, width, outputs, options.memory_size)
+    dropouts = options.input_dropout, options.readout_dropout
+    return RNNRBM(layer, width, outputs, options.memory_size, *dropouts, options.cd_steps)
 
 
 def _unfolded(options: ModelOptions, inputs: int, outputs: int) -> nn.Module:

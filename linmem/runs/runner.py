@@ -41,10 +41,11 @@ from linmem.training import data_parallel
 from linmem.training.checkpoint import TrainingState
 from linmem.training.joint_task import JointNextFrame
 from linmem.training.loop import History, evaluate_on_examples, train_on_examples
-from linmem.training.metrics import FrameScores, Scores, scores_from_dict
+from linmem.training.metrics import FrameScores, Scores
 from linmem.training.prepared import PreparedTask
 from linmem.training.rbm_task import NextFrameRBM
 from linmem.training.solved import train_solved
+from linmem.training.stored_scores import scores_from_dict
 from linmem.training.tasks import NextFrame, Task, task_of
 
 
@@ -289,7 +290,7 @@ def scores_table(scores: dict[str, Scores]) -> str:
     """Return a Markdown table, one row per model; accuracies in per cent, NLL in nats per target (for music, frame)."""
     rows = [{"model": name} | score.row() for name, score in scores.items()]
     columns = dict.fromkeys(column for row in rows for column in row)  # a column that a model does not have: –
-    digits = {"NLL": 3, "joint NLL": 3, "marginal error": 4, "MSE": 5}
+    digits = {"NLL": 3, "joint NLL": 3, "marginal error": 4, "AIS error": 3, "MSE": 5}
     return tables.markdown([{column: row.get(column) for column in columns} for row in rows], digits)
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from linmem.training.metrics import SampledFrameCounts, count_frames
+from linmem.training.joint_metrics import SampledFrameCounts
+from linmem.training.metrics import count_frames
 from linmem.training.tasks import NextFrame
 
 

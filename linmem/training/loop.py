@@ -33,6 +33,7 @@ from linmem.training.batching import BatchChunk, chunks, on_device, ordered_buck
 from linmem.training.checkpoint import Epoch, TrainingState, resume, save
 from linmem.training.metrics import Scores
 from linmem.training.options import TrainingOptions
+from linmem.training.rbm_task import NextFrameRBM
 from linmem.training.steps import Steps
 from linmem.training.tasks import Examples, Task
 from linmem.training.transposition import Transposed
@@ -159,7 +160,7 @@ def train_on_examples(
             raise DivergenceError(
                 f"training loss must be finite, got {train_loss} in epoch {state.epoch + 1}. {_remedy(options)}"
             )
-        counts = count(state.evaluated_model, valid, task, batch_size)
+        counts = count(state.evaluated_model, valid, _for_evaluation(task, state.evaluated_model), batch_size)
         scores = counts.scores(counts.choice())
         state.record(Epoch(state.epoch + 1, train_loss, scores.loss, asdict(scores), seconds, cpu_seconds))
         if first and checkpoint:
@@ -176,14 +177,15 @@ def train_on_examples(
 
 
 def _check_compatible(model: nn.Module, options: TrainingOptions) -> None:
-    if options.ema_decay and isinstance(model, RNNRBM):
-        raise ValueError(
-            f"ema_decay must be 0 for an RNN-RBM, whose loss reads the trained weights, got {options.ema_decay}."
-        )
     if options.truncate and not isinstance(model, SequenceModel | RNNRBM):
         raise ValueError(
             f"truncate must be 0 for {type(model).__name__}, which has no state to carry on, got {options.truncate}."
         )
+
+
+def _for_evaluation(task: Task, model: nn.Module) -> Task:
+    """The task with the weights that are evaluated, for a task that reads weights of the model."""
+    return task.with_model(model) if isinstance(task, NextFrameRBM) and isinstance(model, RNNRBM) else task
 
 
 def _remedy(options: TrainingOptions) -> str:

@@ -14,7 +14,7 @@ Symbols: M frames or targets, a notes, K thresholds, o outputs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import torch
@@ -97,52 +97,6 @@ class FrameScores:
             "mean of frames %": 100 * self.mean_frame_accuracy,
             "NLL": self.nll,
         }
-
-
-@dataclass(frozen=True)
-class JointFrameCounts(FrameCounts):
-    """Counts of a joint distribution: `nll` is the joint one, accuracies at a threshold are those of the marginals."""
-
-    factorised_nll: float  # of the marginals as independent notes
-
-    def scores(self, choice: int) -> JointFrameScores:
-        """Compute the metrics, with the accuracy at `THRESHOLDS[choice]`."""
-        scores = vars(FrameCounts.scores(self, choice))
-        return JointFrameScores(**scores, factorised_nll=self.factorised_nll / max(self.frames, 1))
-
-
-@dataclass(frozen=True)
-class JointFrameScores(FrameScores):
-    """The metrics of a joint distribution; `nll`, which training minimizes, is the joint one, in nats per frame."""
-
-    factorised_nll: float  # of the marginals as independent notes: comparable with models of independent notes
-
-    def row(self) -> dict[str, float]:
-        """The metrics by the column headings of a table; factorised and joint NLL in different columns."""
-        return super().row() | {"NLL": self.factorised_nll, "joint NLL": self.nll}
-
-
-@dataclass(frozen=True)
-class SampledFrameCounts(JointFrameCounts):
-    """Counts of a joint distribution whose marginals are estimated from independent samples."""
-
-    marginal_error: float  # sum over frames of the mean standard error of the frame's marginals
-
-    def scores(self, choice: int) -> SampledFrameScores:
-        """Compute the metrics, with the accuracy at `THRESHOLDS[choice]`."""
-        scores = vars(JointFrameCounts.scores(self, choice))
-        return SampledFrameScores(**scores, marginal_error=self.marginal_error / max(self.frames, 1))
-
-
-@dataclass(frozen=True)
-class SampledFrameScores(JointFrameScores):
-    """The metrics of a joint distribution whose marginals are estimated from independent samples."""
-
-    marginal_error: float  # mean standard error of a marginal probability
-
-    def row(self) -> dict[str, float]:
-        """The metrics by the column headings of a table."""
-        return super().row() | {"marginal error": self.marginal_error}
 
 
 @dataclass(frozen=True)
@@ -235,20 +189,6 @@ class Counts(Protocol):
 
 
 Scores: TypeAlias = FrameScores | ClassScores | ValueScores
-
-
-def scores_from_dict(values: dict[str, Any]) -> Scores:
-    """Restore scores from `asdict(scores)`, as a history holds them.
-
-    Raises
-    ------
-    ValueError
-        The names are not those of any scores.
-    """
-    for kind in (FrameScores, JointFrameScores, SampledFrameScores, ClassScores, ValueScores):
-        if {f.name for f in fields(kind)} == values.keys():
-            return kind(**values)
-    raise ValueError(f"metrics must be those of this version, got {', '.join(values) or 'none'}. Train again.")
 
 
 def count_frames(logits: Tensor, targets: Tensor) -> FrameCounts:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from linmem.nn.baselines import RNNRBM
-from linmem.training.metrics import JointFrameCounts, count_frames
+from linmem.training.joint_metrics import AnnealedFrameCounts
+from linmem.training.metrics import count_frames
 from linmem.training.tasks import NextFrame
 
 
@@ -22,10 +23,9 @@ class NextFrameRBM(NextFrame):
     Parameters
     ----------
     model : RNNRBM
-        The model that is trained. Its outputs are the biases of the RBM, without the weight matrix: train without a
-        moving average of the weights.
-    steps : int
-        k of CD-k.
+        The model that is trained. Its outputs are the biases of the RBM; the weight matrix is read from the model.
+    steps : int, optional
+        k of CD-k; default the model's `cd_steps`.
     gibbs_steps : int
         Gibbs steps for marginals and samples.
     chains, temperatures : int
@@ -38,7 +38,7 @@ class NextFrameRBM(NextFrame):
         self,
         model: RNNRBM,
         *,
-        steps: int = 15,
+        steps: int | None = None,
         gibbs_steps: int = 25,
         chains: int = 10,
         temperatures: int = 100,
@@ -52,11 +52,22 @@ class NextFrameRBM(NextFrame):
         """Return the task with fast estimates, for comparing epochs: 30 annealing steps instead of 1,000."""
         return cls(model, gibbs_steps=10, chains=2, temperatures=15)
 
+    def with_model(self, model: RNNRBM) -> NextFrameRBM:
+        """Return the task for other weights, such as the average of the weights in training."""
+        return NextFrameRBM(
+            model,
+            steps=self.steps,
+            gibbs_steps=self.gibbs_steps,
+            chains=self.chains,
+            temperatures=self.temperatures,
+            seed=self.seed,
+        )
+
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """CD-k surrogate loss, summed over frames; its value is not a likelihood."""
         return self.model.loss(outputs, targets, self.steps)
 
-    def count(self, outputs: Tensor, targets: Tensor) -> JointFrameCounts:
+    def count(self, outputs: Tensor, targets: Tensor) -> AnnealedFrameCounts:
         """Count hits and misses of the marginals and of samples, and estimate the likelihood."""
         generator = torch.Generator(outputs.device).manual_seed(self.seed)
         marginals = self.model.marginals(outputs, self.gibbs_steps, generator)
@@ -71,4 +82,8 @@ class NextFrameRBM(NextFrame):
             "expected_union": float(samples.sum() + targets.sum()) - hits,
             "nll": -float(likelihood.value.sum()),
         }
-        return JointFrameCounts(**(vars(factorised) | sampled), factorised_nll=factorised.nll)
+        return AnnealedFrameCounts(
+            **(vars(factorised) | sampled),
+            factorised_nll=factorised.nll,
+            squared_ais_error=float(likelihood.error.double().square().sum()),
+        )

@@ -44,6 +44,10 @@ class RNNRBM(nn.Module):
         v.
     hidden_size : int
         h, the hidden units of the RBM.
+    input_dropout, readout_dropout : float
+        Probability of zeroing an input feature, and a feature of the layer's output, in training.
+    cd_steps : int
+        k of CD-k, the Gibbs steps of the training loss.
 
     Attributes
     ----------
@@ -57,8 +61,21 @@ class RNNRBM(nn.Module):
     torch.Size([2, 10, 8])
     """
 
-    def __init__(self, recurrent: nn.Module, width: int, visible_size: int, hidden_size: int) -> None:
+    def __init__(
+        self,
+        recurrent: nn.Module,
+        width: int,
+        visible_size: int,
+        hidden_size: int,
+        input_dropout: float = 0.0,
+        readout_dropout: float = 0.0,
+        cd_steps: int = 15,
+    ) -> None:
         super().__init__()
+        if cd_steps < 1:
+            raise ValueError(f"cd_steps must be at least 1, got {cd_steps}.")
+        self.input_dropout, self.readout_dropout = nn.Dropout(input_dropout), nn.Dropout(readout_dropout)
+        self.cd_steps = cd_steps
         like = next(recurrent.parameters())
         self.recurrent, self.visible_size, self.hidden_size = recurrent, visible_size, hidden_size
         self.biases = nn.Linear(width, visible_size + hidden_size, device=like.device, dtype=like.dtype)
@@ -72,8 +89,8 @@ class RNNRBM(nn.Module):
 
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Biases of the machine over the next frame, for every step of x, in the layout of the layer."""
-        r, state = self.recurrent(x, state)
-        return self.biases(r), state
+        r, state = self.recurrent(self.input_dropout(x), state)
+        return self.biases(self.readout_dropout(r)), state
 
     def machines(self, outputs: Tensor) -> RBM:
         """Machines of outputs (M, v + h)."""
@@ -81,9 +98,10 @@ class RNNRBM(nn.Module):
         return RBM(self.weight, visible_bias, hidden_bias)
 
     def loss(
-        self, outputs: Tensor, targets: Tensor, steps: int = 15, generator: torch.Generator | None = None
+        self, outputs: Tensor, targets: Tensor, steps: int | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
-        """CD-k surrogate, summed over M frames, of outputs (M, v + h) and target frames (M, v)."""
+        """CD-k surrogate, summed over M frames, of outputs (M, v + h) and target frames (M, v); k is `cd_steps`."""
+        steps = self.cd_steps if steps is None else steps
         return contrastive_divergence(self.machines(outputs), targets, steps, generator)
 
     @torch.no_grad()
