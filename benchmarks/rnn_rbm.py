@@ -32,7 +32,7 @@ from linmem.training.options import TrainingOptions
 from linmem.training.rbm_task import NextFrameRBM
 from linmem.training.tasks import Examples, NextFrame
 
-CHAINS, TEMPERATURES = 20, 400
+CHAINS, TEMPERATURES = 10, 200
 UNITS = 150
 
 
