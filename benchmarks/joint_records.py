@@ -44,6 +44,7 @@ NADE = ModelOptions(
     nade_size=300,
     nade_orders=2,
     nade_kind="windows",
+    note_order="ascending",
 )
 TRAINING = TrainingOptions(
     learning_rate=4e-3, batch_size=8, max_epochs=25, patience=25, ema_decay=0.99, schedule="cosine"

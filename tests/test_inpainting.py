@@ -156,7 +156,7 @@ def test_unsuitable_models_and_numbers_are_refused():
         inpaint(UnfoldedNetwork(4, 3, 4), torch.zeros(6, 4), 1, 2)
     with pytest.raises(ValueError, match="candidates must be at least 1, got 0"):
         inpaint(model_of(), torch.zeros(6, D), 1, 2, candidates=0)
-    ascending = build_model(ModelOptions("lstm", 5, readout="nade", nade_size=4), D, D)
+    ascending = build_model(ModelOptions("lstm", 5, readout="nade", nade_size=4, note_order="ascending"), D, D)
     with torch.no_grad():
         outputs = ascending(torch.zeros(1, 1, D))[0][0, 0]
     with pytest.raises(ValueError, match="must have a descending chain"):

@@ -121,6 +121,12 @@ def test_pretraining_sets_the_map_to_the_notes_biases():
     assert torch.equal(nade.note_bias, bias)
 
 
+@pytest.mark.parametrize(("columns", "harmonizes"), [(88, True), (176, False)])
+def test_the_default_order_harmonizes_unless_frames_have_onsets(columns, harmonizes):
+    model = build_model(ModelOptions("lstm", 4, readout="nade", nade_size=3), columns, columns)
+    assert model.readout.harmonizes is harmonizes
+
+
 @pytest.mark.parametrize("name", ["rnn-rbm", "unfolded", "explicit"])
 def test_models_without_a_readout_of_their_own_refuse_it(name):
     with pytest.raises(ValueError, match=f"readout must be 'auto' for {name}, got 'nade'"):
@@ -130,7 +136,7 @@ def test_models_without_a_readout_of_their_own_refuse_it(name):
 def test_unknown_readouts_orders_and_sizes_are_refused():
     with pytest.raises(ValueError, match="readout must be one of auto, linear, nade"):
         ModelOptions(readout="rbm")
-    with pytest.raises(ValueError, match="note_order must be one of ascending, descending"):
+    with pytest.raises(ValueError, match="note_order must be one of auto, ascending, descending"):
         ModelOptions(note_order="up")
     with pytest.raises(ValueError, match="nade_size must be greater than 0"):
         ModelOptions(nade_size=0)

@@ -76,8 +76,8 @@ def harmonize_melody(
     """
     if not isinstance(model, SequenceModel) or not model.is_joint or not model.readout.harmonizes:
         raise ValueError(
-            "model must have a NADE readout in descending order to harmonize, got another. Train with --readout nade"
-            " --note_order descending."
+            "model must have a NADE readout in descending order to harmonize, got another. Train with --readout nade,"
+            " and note_order auto or descending."
         )
     check_options(sampling, melody.shape[1])
     _check_melody(melody, sampling.voices or 1)

@@ -72,7 +72,8 @@ class ModelOptions:
     nade_size : int
         Hidden units of a NADE.
     note_order : str
-        Order in which a NADE visits the notes: ascending, or descending, which `linmem harmonize` needs.
+        Order in which a NADE visits the notes: ascending, or descending, which `linmem harmonize` needs. auto is
+        descending, and ascending for frames with onsets, whose columns follow the notes.
     nade_orders : int
         1, or 2: a second NADE visits the notes in the opposite order, and the probabilities of both are averaged.
     nade_kind : str
@@ -115,7 +116,7 @@ class ModelOptions:
     skip_connection: bool = False
     readout: str = "auto"
     nade_size: int = 150
-    note_order: str = "ascending"
+    note_order: str = "auto"
     nade_orders: int = 1
     nade_kind: str = "plain"
     cd_steps: int = 15
@@ -147,7 +148,7 @@ class ModelOptions:
             )
         for name, known in (
             ("readout", SOLVED_READOUTS if self.model == "solved" else READOUTS),
-            ("note_order", NOTE_ORDERS),
+            ("note_order", ("auto", *NOTE_ORDERS)),
             ("nade_kind", NADE_KINDS),
         ):
             if getattr(self, name) not in known:

@@ -39,6 +39,8 @@ from linmem.nn.solved_memory import SolvedMemory, SolvedMemoryModel
 from linmem.nn.unfolded import ExplicitMemoryNetwork, UnfoldedNetwork
 from linmem.validation import check_count
 
+COLUMNS_WITH_ONSETS = 176  # 88 notes, then their onsets
+
 __all__ = ["MODELS", "ModelOptions", "build_model"]
 
 LayerBuilder = Callable[[ModelOptions, int], tuple[nn.Module, int]]  # (options, a) → (layer, size of its output)
@@ -141,7 +143,10 @@ def _readout(options: ModelOptions, width: int, inputs: int, outputs: int) -> nn
             raise ValueError(
                 f"nade_kind must be plain unless inputs are frames of {outputs} notes, got {inputs} inputs."
             )
-        return NADE(width, outputs, options.nade_size, options.note_order, options.nade_orders, options.nade_kind)
+        order = options.note_order
+        if order == "auto":
+            order = "ascending" if outputs == COLUMNS_WITH_ONSETS else "descending"
+        return NADE(width, outputs, options.nade_size, order, options.nade_orders, options.nade_kind)
     return nn.Linear(width, outputs)
 
 

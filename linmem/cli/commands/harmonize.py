@@ -25,7 +25,7 @@ def harmonize(
 ) -> None:
     """Sample voices under a given melody; writes MIDI, WAV and a piano-roll picture.
 
-    The run needs a joint readout that starts at the highest note: train with --readout nade --note_order descending.
+    The run needs a joint readout that starts at the highest note: train with --readout nade.
     The melody counts as a voice. Without --voices or --max_voices, every frame has four voices.
 
     Parameters
