@@ -44,10 +44,10 @@ def encode_long(x: Tensor, A: Tensor, B: Tensor) -> Tensor:
     (steps, features), p, c = x.shape, len(B), CHUNK
     count = steps // c
     states, transition = x @ A.T, B.T.contiguous()
-    ends = x[: count * c].reshape(count, c * features) @ _last_state(A, B, c).T
-    power = torch.linalg.matrix_power(B, c).T.contiguous()
+    last, power = _last_state(A, B, c)
+    ends = x[: count * c].reshape(count, c * features) @ last.T
     for chunk in range(1, count):
-        ends[chunk].addmv_(power.T, ends[chunk - 1])
+        ends[chunk].addmv_(power, ends[chunk - 1])
     chunks, before = states[: count * c].view(count, c, p).numpy(), np.zeros((count, p), states.numpy().dtype)
     before[1:], matrix, space = ends[:-1].numpy(), transition.numpy(), np.empty_like(before)
     for i in range(c):
@@ -59,9 +59,9 @@ def encode_long(x: Tensor, A: Tensor, B: Tensor) -> Tensor:
     return states
 
 
-def _last_state(A: Tensor, B: Tensor, steps: int) -> Tensor:
-    """[B^{c-1} A, …, B A, A] (p, c a), from blocks of twice as many steps each time; `steps` is a power of two."""
+def _last_state(A: Tensor, B: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """[B^{c-1} A, …, B A, A] (p, c a), from blocks of twice as many steps each time, and B^c; c is a power of two."""
     blocks, power = A, B
     while blocks.shape[1] < steps * A.shape[1]:
         blocks, power = torch.cat([power @ blocks, blocks], 1), power @ power
-    return blocks
+    return blocks, power

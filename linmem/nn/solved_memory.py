@@ -102,9 +102,9 @@ class SolvedMemory(nn.Module):
             states = states.unsqueeze(2)
         else:
             states = self._loop(x, y)
-        scaled = states / self.scale[:, None]
-        features = torch.cat([x, scaled.permute(2, 0, 1, 3).flatten(2)], -1)
         state = states[-1].transpose(0, 1).reshape(batch, -1).clone()
+        states /= self.scale[:, None]
+        features = torch.cat([x, *states.permute(1, 2, 0, 3)], -1)
         if not self.recent:
             return features, state
         recent = recent_frames(x, self.recent + 1, before)

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.linalg.blas import dnrm2, snrm2
+from scipy.linalg.blas import dnrm2, dscal, snrm2, sscal
 from torch import Tensor
 
 from linmem.nn.scan.memory import is_diagonal
 
 ITERATIONS = 8  # of the power method
 TINY = 1e-37  # positive in float32
+LARGEST = 1e18  # of numbers whose squares are finite in float32
 
 
 def spectral_norm(*terms: Tensor | tuple[Tensor, ...], iterations: int = ITERATIONS) -> float:
@@ -46,9 +47,11 @@ def spectral_norm(*terms: Tensor | tuple[Tensor, ...], iterations: int = ITERATI
     vector = operator.start()
     for _ in range(iterations):
         image = operator.times(vector)
-        image *= 1 / operator.norm(image)
+        norm = operator.norm(image)
+        if not 1 / LARGEST < norm < LARGEST:
+            image = operator.scaled(image, 1 / norm)
         vector = operator.transposed_times(image)
-        vector *= 1 / operator.norm(vector)
+        vector = operator.scaled(vector, 1 / operator.norm(vector))
     found = float(operator.norm(operator.times(vector)))
     return 0.0 if found <= TINY else found
 
@@ -56,6 +59,12 @@ def spectral_norm(*terms: Tensor | tuple[Tensor, ...], iterations: int = ITERATI
 @cache
 def _start(columns: int) -> np.ndarray:
     return np.cos(np.arange(columns, dtype=np.float64) ** 2) / math.sqrt(columns)
+
+
+@cache
+def _swapped(units: int) -> np.ndarray:
+    """Index of the other unit of each pair; the last unit of an odd number stays in place."""
+    return np.minimum(np.arange(units) ^ 1, units - 1)
 
 
 class Operator:
@@ -110,18 +119,24 @@ class Operator:
             return (dnrm2(vector) if vector.dtype == np.float64 else snrm2(vector)) or TINY
         return torch.linalg.vector_norm(vector, dtype=torch.float64).clamp_min(TINY).to(vector)
 
+    def scaled(self, vector: Any, factor: Any) -> Any:
+        """The vector, scaled in place; BLAS takes a third of NumPy's time."""
+        if self.on_cpu:
+            return (dscal if vector.dtype == np.float64 else sscal)(factor, vector)
+        return vector.mul_(factor)
+
 
 class Blocks:
     """The matrix of `own` and `other` entries of :func:`linmem.nn.scan.memory.multiply`, for products with vectors."""
 
     def __init__(self, own: Any, other: Any) -> None:
-        self.own, self.other = own, other
-        swapped = np.arange(len(own)) ^ 1
-        self.swapped = np.minimum(swapped, len(own) - 1)  # the last unit of an odd number stays in place
+        self.own, self.other, self.swapped = own, other, _swapped(len(own))
 
     def dot(self, vector: Any) -> Any:
         """The product with a vector (p,)."""
-        return self.own * vector + self.other * vector[self.swapped]
+        product = self.other * vector[self.swapped]
+        product += self.own * vector
+        return product
 
     __matmul__ = dot
 
@@ -146,5 +161,8 @@ def _sum_of_products(terms: list[list[Any]], vector: Any) -> Any:
         product = vector
         for factor in term:
             product = factor.dot(product) if isinstance(product, np.ndarray) else factor @ product
-        total = product if total is None else total + product
+        if total is None:
+            total = product
+        else:
+            total += product
     return total
