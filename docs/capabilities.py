@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import logging
 import warnings
@@ -72,6 +73,24 @@ def has_gradients(model: nn.Module) -> bool:
     return any(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in layer.parameters())
 
 
+def is_independent_of_device(model: nn.Module) -> bool:
+    """Whether forward and backward pass run on torch's meta device: no operator is only for the CPU."""
+    elsewhere = copy.deepcopy(model).to("meta")
+    with torch.enable_grad():
+        output = elsewhere(torch.randn(2, STEPS, FEATURES, device="meta"))[0]
+        output.sum().backward()
+    return output.is_meta
+
+
+def gpu_code(model: nn.Module) -> str:
+    """What computes the time loop on a GPU: torch's operators; kernels exist for the dense memory of an LMN."""
+    if not attempt(is_independent_of_device, model):
+        return "–"
+    layer = layer_of(model)
+    kernels = isinstance(layer, linmem.LMN) and layer.memory == "dense"
+    return "torch, Triton" if kernels else "torch"
+
+
 CHECKS: dict[str, Callable[[nn.Module], bool]] = {
     "streaming": states_continue,
     "packed input": reads_packed,
@@ -103,6 +122,11 @@ def accepts(**options: object) -> bool:
     return True
 
 
+def word(cell: bool) -> str:
+    """A cell of the tables."""
+    return "yes" if cell else "–"
+
+
 def model_rows() -> list[list[str]]:
     """One row per model of the registry."""
     rows = []
@@ -111,12 +135,12 @@ def model_rows() -> list[list[str]]:
         cells = [attempt(check, model) for check in CHECKS.values()]
         cells += [accepts(model=name, readout="nade"), accepts(model=name, skip_connection=True)]
         schemes = [scheme for scheme, models in PRETRAINABLE.items() if name in models]
-        rows.append([f"`{name}`", *("yes" if cell else "–" for cell in cells), ", ".join(schemes) or "–"])
+        rows.append([f"`{name}`", *map(word, cells), gpu_code(model), ", ".join(schemes) or "–"])
         if name == "lmn-b":
             layer = linmem.LMN(FEATURES, UNITS, UNITS, memory="diagonal", batch_first=True)
             model = SequenceModel(layer, nn.Linear(UNITS, 2)).eval()
             cells = [*(attempt(check, model) for check in CHECKS.values()), True, True]
-            rows.append(['`LMN(memory="diagonal")`', *("yes" if cell else "–" for cell in cells), "–"])
+            rows.append(['`LMN(memory="diagonal")`', *map(word, cells), gpu_code(model), "–"])
     return rows
 
 
@@ -130,7 +154,7 @@ def estimator_rows() -> list[list[str]]:
         kind = getattr(linmem, name)
         cells = [hasattr(kind, method) for method in methods]
         cells += [any(hasattr(kind, method) for method in streams), hasattr(kind, "save")]
-        rows.append([f"`{name}`", *("yes" if cell else "–" for cell in cells)])
+        rows.append([f"`{name}`", *map(word, cells)])
     return rows
 
 
@@ -144,7 +168,7 @@ def text() -> str:
     """Both tables."""
     torch.manual_seed(0)
     models = table(
-        ["`--model`", *CHECKS, "NADE readout", "skip connection", "`--pretrain`"],
+        ["`--model`", *CHECKS, "NADE readout", "skip connection", "GPU", "`--pretrain`"],
         model_rows(),
     )
     columns = ["transform", "predict", "predict_interval", "score_samples", "decision_function", "partial_fit"]
