@@ -20,10 +20,16 @@ compiled = pytest.mark.skipif(library() is None, reason="no C compiler on this m
 cpu = torch.device("cpu")
 
 
+def selu(values):
+    """As torch.selu, but torch 2.6 subtracts 1 from exp and loses the digits of small numbers."""
+    scale, alpha = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+    return scale * torch.where(values > 0, values, alpha * torch.expm1(values))
+
+
 @compiled
 @pytest.mark.parametrize(
     ("name", "function"),
-    [("tanh", torch.tanh), ("selu", torch.selu), ("relu", torch.relu), ("identity", lambda v: v)],
+    [("tanh", torch.tanh), ("selu", selu), ("relu", torch.relu), ("identity", lambda v: v)],
 )
 def test_nonlinearities_to_the_last_bits(name, function):
     values = torch.cat([torch.linspace(-12, 12, 20001), torch.tensor([0.0, 1e-30, -1e-30, 1e-5, -1e-5, 200.0, -200.0])])
