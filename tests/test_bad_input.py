@@ -87,6 +87,13 @@ def test_invalid_records_are_named_by_their_line_and_the_others_are_read(tmp_pat
         reproduce.show("table1", tmp_path)
 
 
+def test_many_invalid_records_are_named_in_one_short_line(tmp_path):
+    copied(tmp_path, lambda record: "x\n" * 500)
+    with pytest.raises(ValueError, match="invalid lines 2, 3, .*… of ") as raised:
+        reproduce.show("table1", tmp_path)
+    assert len(str(raised.value)) <= 250 + len(str(tmp_path))
+
+
 def test_records_that_cannot_be_shown_are_named(tmp_path):
     copied(tmp_path, lambda record: json.dumps(record | {"result": {"x": 1}}))
     with pytest.raises(ValueError, match=r"table1.jsonl, line 2 must be a record of this version"):
@@ -205,6 +212,12 @@ def test_a_database_must_have_a_name(refused):
     with open("s.yaml", "w") as file:
         file.write("{model: [lstm]}")
     assert "storage must name the file" in refused("sweep", "a.npy", "--space", "s.yaml", "--storage", "sqlite:///")
+
+
+def test_networks_name_an_input_that_is_not_a_tensor():
+    for network in (linmem.UnfoldedNetwork(2, 3, 2, lags=2), linmem.LMN(2, 3, 3)):
+        with pytest.raises(TypeError, match="input must be a torch.Tensor, got list"):
+            network([[0.0, 0.0]])
 
 
 def test_layers_are_refused_before_their_weights_are_created():

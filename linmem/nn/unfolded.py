@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from linmem.nn.scan.activations import activation
 from linmem.nn.scan.autocast import without_autocast
+from linmem.nn.scan.checks import check_tensor
 from linmem.nn.scan.engine import blas_threads
 from linmem.nn.scan.libraries import choose_libraries
 from linmem.storage.limits import require_memory
@@ -169,6 +170,7 @@ class UnfoldedNetwork(nn.Module):
 
         Each step depends on earlier ones alone, so padding at the end of a sequence changes nothing before it.
         """
+        check_tensor("input", x)
         if x.dim() == 2:
             outputs, hidden = self(x.unsqueeze(0))
             return outputs.squeeze(0), hidden.squeeze(0)

@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from tests.fuzz.doors import DOORS
-from tests.fuzz.oracle import _inside
+from tests.fuzz.oracle import inside
 from tests.fuzz.worker import Failure, run_door
 
 
@@ -19,7 +19,7 @@ def main() -> int:
     """Run the command; returns 1 if a case failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
     parser.add_argument("doors", nargs="*", default=[], help=f"of {', '.join(DOORS)}; default all")
-    parser.add_argument("--cases", type=int, default=200, help="cases per door; slow doors take a share of them")
+    parser.add_argument("--cases", type=int, default=200, help="cases per door")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first case")
     parser.add_argument("--processes", type=int, default=1, help="doors that run at the same time")
     parser.add_argument("--replay", type=Path, help="folder of a kept case")
@@ -52,7 +52,7 @@ def _replay(folder: Path) -> int:
     door, folder = DOORS[stored["door"]], folder.resolve()
     door.prepare()
     (folder / "out").mkdir(exist_ok=True)
-    with _inside(folder):
+    with inside(folder / "in"):
         door.use(folder / "in", folder / "out", stored["arguments"])
     print("accepted")
     return 0

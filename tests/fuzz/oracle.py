@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import io
 import os
@@ -12,12 +13,14 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from random import Random
 from typing import Any
 
 LONGEST = 300  # characters of a message
 MOST_WARNINGS = 3
+SCIKIT_LEARN = ("NotFittedError", "InvalidParameterError")  # its own kinds of ValueError
 
 
 class Rejected(Exception):
@@ -36,7 +39,6 @@ class Door:
     make: Callable[[Random, Path], dict[str, Any]]
     use: Callable[[Path, Path, dict[str, Any]], None]
     prepare: Callable[[], object] = lambda: None  # imports and valid material, once per process, before forking
-    share: float = 1.0  # of the cases that a run asks for: slow doors take fewer
     allowed: tuple[type[Exception], ...] = (ValueError,)
     names_file: bool = True  # whether messages name an input file
 
@@ -44,7 +46,7 @@ class Door:
 def problem_of(door: Door, case: Path, arguments: dict[str, Any]) -> tuple[str | None, bool]:
     """Use a case; returns the broken rule, None if there is none, and whether the case succeeded."""
     before, error = _snapshot(case), None
-    with _inside(case), _captured() as streams, warnings.catch_warnings(record=True) as caught:
+    with inside(case / "in"), _captured() as streams, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             door.use(case / "in", case / "out", arguments)
@@ -70,7 +72,7 @@ def _broken(door: Door, case: Path, error: BaseException) -> str | None:
         kind, message = type(error).__module__ == "builtins", message
     else:
         own = isinstance(error, ValueError) and type(error).__module__.startswith("linmem.")
-        kind = own or type(error) in door.allowed or type(error).__name__ == "NotFittedError"
+        kind = own or type(error) in door.allowed or type(error).__name__ in SCIKIT_LEARN
     if not kind:
         return f"{type(error).__name__} instead of one of {[one.__name__ for one in door.allowed]}"
     if "\n" in message or not message.strip():
@@ -102,10 +104,10 @@ def _changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _inside(case: Path) -> Iterator[None]:
-    """Work in the input folder, so that relative paths of a case are found there."""
+def inside(folder: Path) -> Iterator[None]:
+    """Work in a folder, so that relative paths are found there."""
     before = os.getcwd()
-    os.chdir(case / "in")
+    os.chdir(folder)
     try:
         yield
     finally:
@@ -124,12 +126,13 @@ def _captured() -> Iterator[io.StringIO]:
 
 def run_command(*arguments: str) -> str:
     """Run the command line; returns what it printed, or raises `Rejected` with its line if the status is 2."""
-    from linmem.cli.main import main
-
+    command_line = import_module("linmem.cli.main")  # `linmem.cli.main` is the function
+    if not hasattr(command_line.parser, "cache_info"):  # building the options takes longer than most cases
+        command_line.parser = functools.cache(command_line.parser)
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            status = main(arguments)
+            status = command_line.main(arguments)
         except SystemExit as error:
             status = error.code
     assert status in (0, 2), f"status {status}"

@@ -1,4 +1,4 @@
-"""The doors on 200 cases each, slow doors on fewer, and the suite itself on doors that break its rules."""
+"""The doors on 200 cases each, and the suite itself on doors that break its rules."""
 
 from __future__ import annotations
 

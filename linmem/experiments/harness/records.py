@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from linmem.experiments.harness.sealed import readings_text
 from linmem.storage.atomic import write_text
+from linmem.storage.messages import shortened
 
 REQUIRED = {"grid", "seed", "finished", "seconds", "versions", "commit", "threads", "result"}
 _TYPES = {
@@ -52,7 +53,8 @@ def read_records(name: str, folder: Path) -> Records:
     if not valid:
         return Records([], f"{path.name} is damaged: it has no valid record")
     return Records(
-        valid, f"{path.name} is damaged: invalid lines {', '.join(invalid)} of {len(lines)}" if invalid else ""
+        valid,
+        f"{path.name} is damaged: invalid lines {shortened(', '.join(invalid), 40)} of {len(lines)}" if invalid else "",
     )
 
 

@@ -228,4 +228,4 @@ def prepare() -> None:
     material.run_files()
 
 
-DOOR = Door("api", make, use, prepare, share=0.5, allowed=(ValueError, TypeError), names_file=False)
+DOOR = Door("api", make, use, prepare, allowed=(ValueError, TypeError), names_file=False)

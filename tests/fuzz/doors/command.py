@@ -66,8 +66,7 @@ WORKING = ("encode", "encode", "encode", "evaluate", "predict", "train", "train"
 
 def prepare() -> None:
     """Make the run and the fit."""
-    material.fit_file()
-    material.run_files()
+    material.use_commands()
 
 
 def make(rng: Random, folder: Path) -> dict[str, Any]:
@@ -102,4 +101,4 @@ def use(folder: Path, out: Path, arguments: dict[str, Any]) -> None:
     run_command(*given)
 
 
-DOOR = Door("command", make, use, prepare, share=0.25)
+DOOR = Door("command", make, use, prepare)

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.fuzz.oracle import inside, run_command
+
 Files = dict[str, bytes]
 
 
@@ -91,3 +93,14 @@ def write(folder: Path, files: Files) -> None:
     folder.mkdir(parents=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
+
+
+def use_commands() -> None:
+    """Run the commands of the cases once, so that forked processes need not import them again."""
+    with tempfile.TemporaryDirectory() as name, inside(Path(name)):
+        write(Path("run"), run_files())
+        write(Path("fit"), {"autoencoder.safetensors": fit_file()})
+        np.save("a.npy", series())
+        run_command("encode", "fit", "a.npy", "--out", "states.csv")
+        run_command("predict", "run", "a.npy", "--out", "predicted.csv")
+        run_command("evaluate", "run")

@@ -20,7 +20,7 @@ JSON = ("config.json", "config.json", "config.json", "scores.json", "pretraining
 
 def prepare() -> None:
     """Train the run."""
-    material.run_files()
+    material.use_commands()
 
 
 def make(rng: Random, folder: Path) -> dict[str, Any]:
@@ -60,4 +60,4 @@ def use(folder: Path, out: Path, arguments: dict[str, Any]) -> None:
         run_command("train", "a.npy", "--resume", "--out", str(out / "run"))
 
 
-DOOR = Door("json", make, use, prepare, share=0.25, names_file=False)
+DOOR = Door("json", make, use, prepare, names_file=False)

@@ -36,7 +36,7 @@ def yaml_of(options: dict[str, Any]) -> str:
 
 def prepare() -> None:
     """Fit the autoencoder that `encode` uses."""
-    material.fit_file()
+    material.use_commands()
 
 
 def make(rng: Random, folder: Path) -> dict[str, Any]:
@@ -68,4 +68,4 @@ def use(folder: Path, out: Path, arguments: dict[str, Any]) -> None:
     assert (out / "states.csv").read_text().startswith("sequence,step,memory_0")
 
 
-DOOR = Door("yaml", make, use, prepare, share=0.25)
+DOOR = Door("yaml", make, use, prepare)
