@@ -68,7 +68,12 @@ PROTOCOLS = {
     "regularized": Protocol(3, "relu", (0.1, 0.3), OWN, "relu", (0.1, 0.3), (1.0, 0.5)),
 }
 DROPOUTS = ((0.0, 0.0), (0.1, 0.3), (0.2, 0.5))
-LAGS = (3, 6)
+ULM_SEARCH = [  # lags, dropout, L2
+    *product((1, 3, 6), DROPOUTS, (0.0,)),
+    (2, (0.1, 0.3), 0.0),
+    *product((1,), ((0.1, 0.3),), (1e-4, 1e-3)),
+]
+RNN_SEARCH = [*product(("tanh", "relu"), DROPOUTS, (0.0,)), *product(("relu",), ((0.1, 0.3),), (1e-4, 1e-3))]
 
 
 def examples() -> tuple[Any, Any, Any]:
@@ -138,18 +143,21 @@ def transferred(
 
 
 def search(options: argparse.Namespace) -> None:
-    """Validation NLL of ULM and RNN at seed 0 over the same dropouts."""
+    """Validation NLL of ULM and RNN at seed 0 over the same dropouts and L2 penalties."""
     base = PROTOCOLS["regularized"]
     base = replace(base, training=replace(base.training, max_epochs=options.max_epochs))
     jobs: dict[str, Any] = {}
-    for dropout, nonlinearity in product(DROPOUTS, ("tanh", "relu")):
-        name = f"rnn_{nonlinearity}_{dropout[0]:g}_{dropout[1]:g}"
-        jobs[name] = partial(trained_rnn, replace(base, rnn_nonlinearity=nonlinearity, rnn_dropout=dropout), 0)
-    for lags, dropout, nonlinearity in product(LAGS, DROPOUTS, ("relu",)):
-        name = f"ulm_{nonlinearity}_{lags}_{dropout[0]:g}_{dropout[1]:g}"
-        protocol = replace(base, lags=lags, nonlinearity=nonlinearity, dropout=dropout)
+    for lags, dropout, decay in ULM_SEARCH:
+        name = f"ulm_relu_{lags}_{dropout[0]:g}_{dropout[1]:g}{f'_{decay:g}' if decay else ''}"
+        training = replace(base.training, weight_decay=decay)
+        protocol = replace(base, lags=lags, nonlinearity="relu", dropout=dropout, training=training)
         path = options.out / "search" / f"{name}.safetensors"
         jobs[name] = partial(transferred, protocol, 0.5, 0, path, fine_tune=False)
+    for nonlinearity, dropout, decay in RNN_SEARCH:
+        name = f"rnn_{nonlinearity}_{dropout[0]:g}_{dropout[1]:g}{f'_{decay:g}' if decay else ''}"
+        training = replace(base.training, weight_decay=decay)
+        protocol = replace(base, rnn_nonlinearity=nonlinearity, rnn_dropout=dropout, training=training)
+        jobs[name] = partial(trained_rnn, protocol, 0)
     found = run_jobs(options.out / "search", jobs, progress=True)
     rows = [
         {
