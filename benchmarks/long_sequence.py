@@ -19,7 +19,7 @@ from linmem.nn.lmn import LMN
 from linmem.nn.solved_memory import SolvedMemory
 from linmem.reporting import tables
 
-STEPS, UNITS, ROUNDS = 10_000, 250, 5
+STEPS, UNITS, ROUNDS = 10_000, 250, 15
 
 
 def median(run: Callable[[], object]) -> float:

@@ -1,4 +1,4 @@
-"""Spectral norms of sums of products of matrices, by the power method; nothing is formed.
+"""Spectral norms of sums of products of matrices, by the power method; large sums are not formed.
 
     v ← Wᵀ W v / ‖Wᵀ W v‖,   ‖W‖ ≈ ‖W v‖,   W = Σ_i W_i1 W_i2 …
 
@@ -8,7 +8,7 @@ On the CPU vectors and matrices are NumPy arrays, whose calls cost a fraction of
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from linmem.nn.scan.memory import is_diagonal
 ITERATIONS = 8  # of the power method
 TINY = 1e-37  # positive in float32
 LARGEST = 1e18  # of numbers whose squares are finite in float32
+SMALL = 128 * 128  # entries of a sum of products that is formed: one product costs less than 16 more calls
 
 
 def spectral_norm(*terms: Tensor | tuple[Tensor, ...], iterations: int = ITERATIONS) -> float:
@@ -29,7 +30,7 @@ def spectral_norm(*terms: Tensor | tuple[Tensor, ...], iterations: int = ITERATI
     Parameters
     ----------
     *terms : Tensor (m, n), or tuple of Tensor
-        The sum of the terms is measured; a tuple is a product. Nothing is formed.
+        The sum of the terms is measured; a tuple is a product. Only a small sum is formed.
     iterations : int
         Products with WᵀW.
 
@@ -68,7 +69,7 @@ def _swapped(units: int) -> np.ndarray:
 
 
 class Operator:
-    """A sum of products of matrices, applied to vectors without being formed.
+    """A sum of products of matrices, applied to vectors without being formed, unless it is small.
 
     Vectors and matrices on the CPU are NumPy arrays, whose calls cost a fraction of torch's at this size.
 
@@ -84,6 +85,8 @@ class Operator:
         self.like = first.new_empty(0, dtype=torch.promote_types(first.dtype, torch.float32))
         self.on_cpu = first.device.type == "cpu" and _is_readable(first)
         factors = [[self._factor(matrix) for matrix in term] for term in terms]
+        if self.on_cpu and any(len(term) > 1 for term in factors) and _entries(terms[0]) <= SMALL:
+            factors = [[_formed(factors)]]
         self.forward = [list(reversed(term)) for term in factors]
         self.backward = [[factor.T for factor in term] for term in factors]
         last = terms[0][-1]
@@ -140,10 +143,32 @@ class Blocks:
 
     __matmul__ = dot
 
+    def dense(self) -> np.ndarray:
+        """The matrix (p, p)."""
+        rows = np.arange(len(self.own))
+        matrix = np.zeros((len(rows), len(rows)), self.own.dtype)
+        matrix[rows, self.swapped] = self.other
+        matrix[rows, rows] = self.own  # of the last unit of an odd number, too
+        return matrix
+
     @property
     def T(self) -> Blocks:
         """The transpose."""
         return Blocks(self.own, self.other[self.swapped])
+
+
+def _entries(term: tuple[Tensor, ...]) -> int:
+    """Number of entries of a product."""
+    rows, columns = (
+        len(one) // 2 if is_diagonal(one) else one.shape[axis] for axis, one in ((0, term[0]), (1, term[-1]))
+    )
+    return rows * columns
+
+
+def _formed(terms: list[list[Any]]) -> np.ndarray:
+    """The sum of products as one array."""
+    products = [[one.dense() if isinstance(one, Blocks) else one for one in term] for term in terms]
+    return np.asarray(sum(reduce(np.matmul, term) for term in products))
 
 
 def _is_readable(tensor: Tensor) -> bool:
