@@ -1,4 +1,4 @@
-"""Spectral norms of sums of products of matrices, by the power method; large sums are not formed.
+"""Spectral norms of sums of products of matrices, by the power method; nothing is formed.
 
     v ← Wᵀ W v / ‖Wᵀ W v‖,   ‖W‖ ≈ ‖W v‖,   W = Σ_i W_i1 W_i2 …
 
@@ -8,20 +8,18 @@ On the CPU vectors and matrices are NumPy arrays, whose calls cost a fraction of
 from __future__ import annotations
 
 import math
-from functools import cache, reduce
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.linalg.blas import dnrm2, dscal, snrm2, sscal
+from scipy.linalg.blas import dnrm2, snrm2
 from torch import Tensor
 
 from linmem.nn.scan.memory import is_diagonal
 
 ITERATIONS = 8  # of the power method
 TINY = 1e-37  # positive in float32
-LARGEST = 1e18  # of numbers whose squares are finite in float32
-SMALL = 128 * 128  # entries of a sum of products that is formed: one product costs less than 16 more calls
 
 
 def spectral_norm(*terms: Tensor | tuple[Tensor, ...], iterations: int = ITERATIONS) -> float:
@@ -30,7 +28,7 @@ def spectral_norm(*terms: Tensor | tuple[Tensor, ...], iterations: int = ITERATI
     Parameters
     ----------
     *terms : Tensor (m, n), or tuple of Tensor
-        The sum of the terms is measured; a tuple is a product. Only a small sum is formed.
+        The sum of the terms is measured; a tuple is a product. Nothing is formed.
     iterations : int
         Products with WᵀW.
 
@@ -48,11 +46,9 @@ def spectral_norm(*terms: Tensor | tuple[Tensor, ...], iterations: int = ITERATI
     vector = operator.start()
     for _ in range(iterations):
         image = operator.times(vector)
-        norm = operator.norm(image)
-        if not 1 / LARGEST < norm < LARGEST:
-            image = operator.scaled(image, 1 / norm)
+        image *= 1 / operator.norm(image)
         vector = operator.transposed_times(image)
-        vector = operator.scaled(vector, 1 / operator.norm(vector))
+        vector *= 1 / operator.norm(vector)
     found = float(operator.norm(operator.times(vector)))
     return 0.0 if found <= TINY else found
 
@@ -62,14 +58,8 @@ def _start(columns: int) -> np.ndarray:
     return np.cos(np.arange(columns, dtype=np.float64) ** 2) / math.sqrt(columns)
 
 
-@cache
-def _swapped(units: int) -> np.ndarray:
-    """Index of the other unit of each pair; the last unit of an odd number stays in place."""
-    return np.minimum(np.arange(units) ^ 1, units - 1)
-
-
 class Operator:
-    """A sum of products of matrices, applied to vectors without being formed, unless it is small.
+    """A sum of products of matrices, applied to vectors without being formed.
 
     Vectors and matrices on the CPU are NumPy arrays, whose calls cost a fraction of torch's at this size.
 
@@ -85,8 +75,6 @@ class Operator:
         self.like = first.new_empty(0, dtype=torch.promote_types(first.dtype, torch.float32))
         self.on_cpu = first.device.type == "cpu" and _is_readable(first)
         factors = [[self._factor(matrix) for matrix in term] for term in terms]
-        if self.on_cpu and any(len(term) > 1 for term in factors) and _entries(terms[0]) <= SMALL:
-            factors = [[_formed(factors)]]
         self.forward = [list(reversed(term)) for term in factors]
         self.backward = [[factor.T for factor in term] for term in factors]
         last = terms[0][-1]
@@ -122,53 +110,25 @@ class Operator:
             return (dnrm2(vector) if vector.dtype == np.float64 else snrm2(vector)) or TINY
         return torch.linalg.vector_norm(vector, dtype=torch.float64).clamp_min(TINY).to(vector)
 
-    def scaled(self, vector: Any, factor: Any) -> Any:
-        """The vector, scaled in place; BLAS takes a third of NumPy's time."""
-        if self.on_cpu:
-            return (dscal if vector.dtype == np.float64 else sscal)(factor, vector)
-        return vector.mul_(factor)
-
 
 class Blocks:
     """The matrix of `own` and `other` entries of :func:`linmem.nn.scan.memory.multiply`, for products with vectors."""
 
     def __init__(self, own: Any, other: Any) -> None:
-        self.own, self.other, self.swapped = own, other, _swapped(len(own))
+        self.own, self.other = own, other
+        swapped = np.arange(len(own)) ^ 1
+        self.swapped = np.minimum(swapped, len(own) - 1)  # the last unit of an odd number stays in place
 
     def dot(self, vector: Any) -> Any:
         """The product with a vector (p,)."""
-        product = self.other * vector[self.swapped]
-        product += self.own * vector
-        return product
+        return self.own * vector + self.other * vector[self.swapped]
 
     __matmul__ = dot
-
-    def dense(self) -> np.ndarray:
-        """The matrix (p, p)."""
-        rows = np.arange(len(self.own))
-        matrix = np.zeros((len(rows), len(rows)), self.own.dtype)
-        matrix[rows, self.swapped] = self.other
-        matrix[rows, rows] = self.own  # of the last unit of an odd number, too
-        return matrix
 
     @property
     def T(self) -> Blocks:
         """The transpose."""
         return Blocks(self.own, self.other[self.swapped])
-
-
-def _entries(term: tuple[Tensor, ...]) -> int:
-    """Number of entries of a product."""
-    rows, columns = (
-        len(one) // 2 if is_diagonal(one) else one.shape[axis] for axis, one in ((0, term[0]), (1, term[-1]))
-    )
-    return rows * columns
-
-
-def _formed(terms: list[list[Any]]) -> np.ndarray:
-    """The sum of products as one array."""
-    products = [[one.dense() if isinstance(one, Blocks) else one for one in term] for term in terms]
-    return np.asarray(sum(reduce(np.matmul, term) for term in products))
 
 
 def _is_readable(tensor: Tensor) -> bool:
@@ -186,8 +146,5 @@ def _sum_of_products(terms: list[list[Any]], vector: Any) -> Any:
         product = vector
         for factor in term:
             product = factor.dot(product) if isinstance(product, np.ndarray) else factor @ product
-        if total is None:
-            total = product
-        else:
-            total += product
+        total = product if total is None else total + product
     return total
