@@ -21,6 +21,7 @@ from linmem.estimators.classifier import MemoryClassifier
 from linmem.estimators.features import MemoryFeatures
 from linmem.estimators.memory_filters import lag_gram, lag_rows, memory_filters
 from linmem.estimators.pooling import pooled_features
+from linmem.estimators.projections import SMALLEST_GAP, draw_projections
 from linmem.estimators.regressor import MemoryRegressor
 from linmem.estimators.views import fit_views
 
@@ -42,7 +43,7 @@ def small(kind=MemoryClassifier, **parameters):
 
 
 def unseen(count=12, features=1):
-    """Series that no threshold was taken from: for those of fit the sign of z = 0 is a matter of rounding."""
+    """Series that the estimators are not fitted to."""
     return waves(count, seed=5, features=features)[0]
 
 
@@ -203,6 +204,16 @@ def test_landmarks_give_the_primal_ridge_on_all_series_where_they_span_the_featu
 
 
 # known cases
+
+
+def test_thresholds_lie_midway_between_training_values():
+    """One unit of directions ±1: rounding of values that repeat changes no sign."""
+    states = np.repeat(np.array([0, 1, 3, 7], np.float32), 10)[:, None]
+    drawn = draw_projections(states, 0, 1, 200, np.random.default_rng(0))
+    found = np.unique(drawn.thresholds * drawn.directions[0])
+    assert found == pytest.approx([0, 0.5, 2, 5, 7], abs=SMALLEST_GAP)  # without a higher value: just above it
+    rounded = states * (1 + 1e-6 * np.random.default_rng(1).standard_normal(states.shape).astype(np.float32))
+    assert ((drawn.apply(states) > 0) == (drawn.apply(rounded) > 0)).all()
 
 
 def test_two_frequencies_are_told_apart():

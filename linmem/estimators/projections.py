@@ -1,6 +1,9 @@
 """Random projections of memory states: unit directions with thresholds taken from the data.
 
-Symbols: p memory units, m projections.
+A threshold at a training value would leave the sign of that step to rounding, and with it the pooled features. It is
+therefore midway between a training value, which is a random quantile, and the next higher one.
+
+Symbols: N training steps, p memory units, m projections.
 """
 
 from __future__ import annotations
@@ -8,6 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
+SMALLEST_GAP = 3e-5  # values nearer than this count as equal: far above rounding of states with unit variance, 1e-6
+BLOCK = 128  # projections whose training values are held at once
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,7 @@ class Projections:
     directions : (p, m) float32
         W, unit columns. Each reads the first q memory units, q uniform in 1 … p: from smooth to detailed.
     thresholds : (m,) float32
-        b, the value of each projection at a random training step: a random quantile.
+        b, midway between the projection's value at a random training step and its next higher value.
     """
 
     start: int
@@ -42,5 +48,23 @@ def draw_projections(states: np.ndarray, start: int, stop: int, count: int, rng:
     directions = rng.standard_normal((size, count))
     directions *= np.arange(size)[:, None] < rng.integers(1, size + 1, count)
     directions = (directions / np.linalg.norm(directions, axis=0)).astype(np.float32)
-    sample = states[rng.integers(len(states), size=count), start:stop]
-    return Projections(start, stop, directions, np.einsum("jp,pj->j", sample, directions))
+    steps = states[:, start:stop]
+    chosen = np.einsum("jp,pj->j", steps[rng.integers(len(states), size=count)], directions)
+    thresholds = chosen + next_gaps(steps, directions, chosen) / 2
+    return Projections(start, stop, directions, thresholds.astype(np.float32))
+
+
+def next_gaps(states: np.ndarray, directions: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Distances (m,) from one value per projection to the next higher one among all states (N, p).
+
+    A value without a higher one counts as `SMALLEST_GAP` below the next.
+    """
+    gaps = np.full(len(values), SMALLEST_GAP, np.float32)
+    for first in range(0, len(values), BLOCK):
+        block = slice(first, first + BLOCK)
+        distances = states @ directions[:, block]
+        distances -= values[block]
+        distances[distances < SMALLEST_GAP] = np.inf
+        nearest = distances.min(0)
+        gaps[block] = np.where(np.isfinite(nearest), nearest, SMALLEST_GAP)
+    return gaps
