@@ -21,7 +21,7 @@ from linmem.estimators.classifier import MemoryClassifier
 from linmem.estimators.features import MemoryFeatures
 from linmem.estimators.memory_filters import lag_gram, lag_rows, memory_filters
 from linmem.estimators.pooling import pooled_features
-from linmem.estimators.projections import SMALLEST_GAP, draw_projections
+from linmem.estimators.projections import draw_projections
 from linmem.estimators.regressor import MemoryRegressor
 from linmem.estimators.views import fit_views
 
@@ -211,7 +211,7 @@ def test_thresholds_lie_midway_between_training_values():
     states = np.repeat(np.array([0, 1, 3, 7], np.float32), 10)[:, None]
     drawn = draw_projections(states, 0, 1, 200, np.random.default_rng(0))
     found = np.unique(drawn.thresholds * drawn.directions[0])
-    assert found == pytest.approx([0, 0.5, 2, 5, 7], abs=SMALLEST_GAP)  # without a higher value: just above it
+    assert found == pytest.approx([-0.5, 0.5, 2, 5, 7.5])  # half a unit above the highest value
     rounded = states * (1 + 1e-6 * np.random.default_rng(1).standard_normal(states.shape).astype(np.float32))
     assert ((drawn.apply(states) > 0) == (drawn.apply(rounded) > 0)).all()
 

@@ -57,14 +57,14 @@ def draw_projections(states: np.ndarray, start: int, stop: int, count: int, rng:
 def next_gaps(states: np.ndarray, directions: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Distances (m,) from one value per projection to the next higher one among all states (N, p).
 
-    A value without a higher one counts as `SMALLEST_GAP` below the next.
+    The distance from the highest value, which no training step exceeds, is 1.
     """
-    gaps = np.full(len(values), SMALLEST_GAP, np.float32)
+    gaps = np.ones(len(values), np.float32)
     for first in range(0, len(values), BLOCK):
         block = slice(first, first + BLOCK)
         distances = states @ directions[:, block]
         distances -= values[block]
         distances[distances < SMALLEST_GAP] = np.inf
         nearest = distances.min(0)
-        gaps[block] = np.where(np.isfinite(nearest), nearest, SMALLEST_GAP)
+        gaps[block] = np.where(np.isfinite(nearest), nearest, 1)
     return gaps
