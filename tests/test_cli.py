@@ -189,7 +189,7 @@ def altered(run_folder, tmp_path):
         (["train", "{pieces}", "--learning_rate=fast"], "train: learning_rate must be a number, got 'fast'."),
         (["generate", "{trained}", "--voices=many"], "voices must be an integer, got 'many'."),
         (["train", "{pieces}", "--hiden_size=3"], "got --hiden_size=3. Did you mean --hidden_size?"),
-        (["train", "{pieces}", "--limit_norms=3"], "limit_norms must be given without a value, got '3'"),
+        (["train", "{pieces}", "--limit_norms=3"], "limit_norms must be given without a value, true or false, got '3'"),
         (["train"], "linmem train: data must be given, got nothing. (see linmem train --help)"),
         (["trian"], "command must be one that the help lists, got 'trian'. Did you mean train?"),
         (

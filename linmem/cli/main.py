@@ -24,6 +24,7 @@ from jsonargparse import (  # type: ignore[attr-defined]
 )
 
 from linmem.cli.commands import COMMANDS
+from linmem.cli.flags import flags_of, without_values
 from linmem.cli.parse_errors import explain
 from linmem.cli.signature import add_options, call, description
 from linmem.storage.documents import check_object, read_yaml
@@ -78,8 +79,10 @@ def _how_to_continue(name: str) -> str:
 
 
 def _parse(name: str, arguments: Sequence[str]) -> Namespace:
+    top = parser(name)
+    command = top._subcommands_action._name_parser_map.get(name) if top._subcommands_action else None
     try:
-        return parser(name).parse_args(arguments, defaults=False)
+        return top.parse_args(without_values(arguments, flags_of(command._actions if command else [])), defaults=False)
     except (ValueError, RecursionError) as error:  # the parser reports all but these
         raise ValueError(f"config: {error}") from None
 

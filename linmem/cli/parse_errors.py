@@ -71,8 +71,10 @@ FORMS: tuple[tuple[str, Callable[[re.Match[str], Sequence[str]], str]], ...] = (
     ),
     (
         r"argument (--(\w+)(?:/(\S+))?): ignored explicit argument (.*)",
-        lambda found, known: f"{found[2]} must be given without a value, got {found[4]}. Write {found[1]}.".replace(
-            "/", " or "
+        lambda found, known: (
+            f"{found[2]} must be given without a value, true or false, got {found[4]}. Write {found[1]}.".replace(
+                "/", " or "
+            )
         ),
     ),
     (r"argument --(\w+).*: expected .*argument", lambda found, known: f"{found[1]} must have a value, got none."),

@@ -38,7 +38,17 @@ SETS: dict[str, Callable[[str | os.PathLike[str] | None], Splits]] = {
     "mackey_glass_30": partial(load_mackey_glass, 30),
 }
 
-__all__ = ["SETS", "FolderOptions", "LabelledSplits", "PairedSplits", "Splits", "Standardization", "load"]
+__all__ = [
+    "SETS",
+    "FolderOptions",
+    "LabelledSplits",
+    "PairedSplits",
+    "Splits",
+    "Standardization",
+    "is_set",
+    "load",
+    "standardized",
+]
 
 
 def load(
@@ -101,7 +111,7 @@ def load(
                 f"data must be a known data set, a folder or a file, got {shown(str(path))}. Known: {_KNOWN}."
             )
         splits = load_folder(path, options)
-    return seal(_standardized(splits) if standardize and splits.kind != "piano_roll" else splits)
+    return seal(standardized(splits) if standardize else splits)
 
 
 _KNOWN = ", ".join(SETS)
@@ -126,7 +136,15 @@ def _check_options(splits: Splits, options: FolderOptions) -> None:
             )
 
 
-def _standardized(splits: Splits) -> Splits:
+def is_set(name: str) -> bool:
+    """Whether a name is that of a data set, whole or in part, and not a path to own files."""
+    return name.split(":")[0] in SETS
+
+
+def standardized(splits: Splits) -> Splits:
+    """The data set with features of mean 0 and standard deviation 1 on train; piano rolls stay as they are."""
+    if splits.kind == "piano_roll":
+        return splits
     statistics = Standardization.fit(splits.train)
     train, valid, test = ([statistics.apply(x) for x in getattr(splits, split)] for split in SPLITS)
     return replace(splits, train=train, valid=valid, test=test, standardization=statistics)

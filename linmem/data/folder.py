@@ -31,7 +31,8 @@ class FolderOptions:
     Parameters
     ----------
     standardize : bool
-        Whether features get mean 0 and standard deviation 1 on train; not so for piano rolls.
+        Whether features get mean 0 and standard deviation 1 on train; not so for piano rolls. `linmem train` does so by
+        default for networks on own files.
     steps_per_quarter : int, optional
         Steps per quarter note of MIDI files and of piano rolls in NPY files; default 1.
     layout : str

@@ -26,13 +26,12 @@ from linmem.estimators.saving import load_any
 from linmem.estimators.views import CAUSAL
 from linmem.nn.registry import ModelOptions
 from linmem.runs.directory import FITTED
-from linmem.runs.options import ESTIMATOR, PretrainingOptions, RunOptions
+from linmem.runs.options import ESTIMATOR, SHARED, PretrainingOptions, RunOptions
 from linmem.training.metrics import ClassScores, Scores, count_values
 from linmem.training.options import TrainingOptions
 from linmem.training.prepared import PreparedTask
 
 Estimator: TypeAlias = MemoryClassifier | MemoryRegressor | MemoryForecaster
-OWN = ("model", "memory_size", "lag_decay", "seed")  # the options of a network that an estimator has, too
 
 
 def build(options: RunOptions, splits: Splits) -> Estimator:
@@ -163,8 +162,12 @@ def _check_options(options: RunOptions) -> None:
         (options.pretraining, PretrainingOptions()),
     )
     for group, defaults in groups:
-        for name in (field.name for field in fields(group) if field.name not in OWN):
+        for name in (field.name for field in fields(group) if field.name not in SHARED):
             if getattr(group, name) != getattr(defaults, name):
-                raise ValueError(f"{name} must not be given for the model estimator, got {getattr(group, name)!r}.")
+                raise ValueError(
+                    f"{name} must not be given for the model estimator, got {getattr(group, name)!r}. Omit it."
+                )
     if options.files.standardize:
-        raise ValueError("standardize must be False for the model estimator, which scales its inputs, got True.")
+        raise ValueError(
+            "standardize must be False for the model estimator, which scales its inputs, got True. Omit it."
+        )

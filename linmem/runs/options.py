@@ -73,6 +73,7 @@ class PretrainingOptions:
 
 
 ESTIMATOR = "estimator"  # name of the model that is not a network
+SHARED = ("model", "memory_size", "lag_decay", "seed")  # the options of a network that an estimator has, too
 
 
 @dataclass(frozen=True)

@@ -71,8 +71,11 @@ def run(
     force: bool = False,
     device: str = "cpu",
     progress: bool = False,
+    splits: Splits | None = None,
 ) -> Summary:
     """Train as `options` say in the run directory `folder`; with `resume`, continue an interrupted run.
+
+    `splits` is the data set of the options, where it is already loaded.
 
     Raises
     ------
@@ -84,13 +87,13 @@ def run(
         The loss is no longer finite.
     """
     options = replace(options, data=_absolute_path(options.data))
-    splits = options.load_data()
+    splits = options.load_data() if splits is None else splits
     prepared = PreparedTask(splits, task_of(splits))
     if options.model.model == ESTIMATOR:
         if resume:
             check_resumable(folder, options)
         check_pretraining(options)
-        return _run_estimator(options, prepared, folder, resume, force)
+        return _run_estimator(options, prepared, folder, resume, force, progress)
     training, _ = prepared.examples("train"), prepared.examples("valid")  # before anything is written
     _check_piano_rolls(options, prepared)
     baseline = _baseline(prepared, "valid")
@@ -124,7 +127,9 @@ def run(
     return summary
 
 
-def _run_estimator(options: RunOptions, prepared: PreparedTask, folder: Path, resume: bool, force: bool) -> Summary:
+def _run_estimator(
+    options: RunOptions, prepared: PreparedTask, folder: Path, resume: bool, force: bool, progress: bool
+) -> Summary:
     """Fit an estimator and measure it on the validation split; with `resume`, do what an interrupted run has not done.
 
     A forecaster of one series split in time is measured before its second fit, to train and valid: afterwards its
@@ -133,13 +138,17 @@ def _run_estimator(options: RunOptions, prepared: PreparedTask, folder: Path, re
     from linmem.runs import fitted_estimator as estimators  # imports scikit-learn
 
     estimator, splits = estimators.build(options, prepared.splits), prepared.splits
-    started = time.perf_counter()
+    name, baseline = _baseline(prepared, "valid")
     with run_directory(folder, resume=resume, force=force):
         fitted = estimators.load_estimator(folder) if resume and (folder / FITTED).exists() else None
         if fitted is not None and splits.consecutive and (folder / SCORES).exists():
             return _read_summary(folder)
         if fitted is None:
             write_config(folder, options, splits, prepared.output_size, type(prepared.task).__name__)
+        if progress:
+            solved = f"{type(estimator).__name__}, solved in closed form"
+            print(prepared.describe(name, baseline, model=solved), flush=True)
+        started = time.perf_counter()
         if fitted is None or splits.consecutive:
             estimators.fit(estimator, splits)
         else:
@@ -152,7 +161,6 @@ def _run_estimator(options: RunOptions, prepared: PreparedTask, folder: Path, re
         else:
             estimator = fitted
         seconds = time.perf_counter() - started
-        name, baseline = _baseline(prepared, "valid")
         summary = Summary(scores, baseline, name, estimators.size(estimator), 1, 1, seconds, 0.0)
         write_json(folder / SCORES, asdict(summary))
     return summary

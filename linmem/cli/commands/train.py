@@ -25,6 +25,10 @@ def train(
 ) -> None:
     """Train a model on a data set, with or without pretraining; the data set defines the task.
 
+    Labelled series in your own files train an estimator, solved in closed form, unless a model or an option of a
+    network is given; --model solved --readout ridge names it. Networks read real-valued files standardized
+    (--standardize false: as they are).
+
     Parameters
     ----------
     out : str
@@ -42,19 +46,26 @@ def train(
 
         linmem train chorales --model lmn-b --hidden_size 100 --memory_size 250
     """
-    from linmem.runs import runner
+    from linmem.runs import defaults, runner
     from linmem.training import data_parallel
 
-    run_options = with_options(RunOptions(data), options)
-    folder = Path(out) if out else _default_folder(run_options)
+    run_options, splits = with_options(RunOptions(data), options), None
+    folder = Path(out) if out else None
+    if folder is None or not (resume and (folder / CONFIG).exists()):
+        chosen = defaults.choose(data, options)
+        run_options, splits = with_options(RunOptions(data), chosen.options), chosen.splits
+        if chosen.reason and data_parallel.rank() == 0:
+            print(chosen.reason, flush=True)
+    folder = folder or _default_folder(run_options)
     if resume and (folder / CONFIG).exists():
-        run_options = with_options(RunOptions(data, *_groups(read_options(folder))), options)
-    summary = runner.run(run_options, folder, resume=resume, force=force, device=device, progress=True)
+        run_options, splits = with_options(RunOptions(data, *_groups(read_options(folder))), options), None
+    summary = runner.run(run_options, folder, resume=resume, force=force, device=device, progress=True, splits=splits)
     if data_parallel.rank() > 0:
         return
     name = run_options.model.model
     print(runner.scores_table({summary.baseline_name: summary.baseline, f"{name} (valid)": summary.scores}))
-    print(f"\n{folder}: best epoch {summary.best_epoch} of {summary.epochs}; next: linmem evaluate {folder}")
+    epochs = "" if name == ESTIMATOR else f"best epoch {summary.best_epoch} of {summary.epochs}; "
+    print(f"\n{folder}: {epochs}next: linmem evaluate {folder}")
 
 
 LINES = {name: line for name, (_, line) in MODELS.items()} | {

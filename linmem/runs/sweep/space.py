@@ -16,6 +16,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from linmem.data import is_set
 from linmem.nn.registry import MODELS
 from linmem.runs.options import FIELDS, RunOptions, with_options
 from linmem.storage.documents import read_yaml
@@ -95,7 +96,7 @@ def read(path: Path) -> Space | list[Space]:
 
 
 def _grid(data: str, axes: Sequence[Axis]) -> list[RunOptions]:
-    default = RunOptions(data)
+    default = with_options(RunOptions(data), {} if is_set(data) else {"standardize": True})  # as in `linmem train`
     return [with_options(default, dict(pair for point in points for pair in point)) for points in product(*axes)]
 
 

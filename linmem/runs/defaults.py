@@ -1,0 +1,91 @@
+"""What `linmem train` chooses by the data where the user does not: the model, and whether inputs are standardized.
+
+Both concern the user's own files. Labelled series are fitted by an estimator, solved in closed form, unless an option
+of a network is given; `--model solved` with the readout ridge is that estimator, too. The inputs of networks are
+standardized; piano rolls never are. Named data sets keep the defaults of their experiments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from linmem import data
+from linmem.data import FolderOptions, LabelledSplits, PairedSplits, Splits
+from linmem.nn.registry import ModelOptions
+from linmem.runs.options import ESTIMATOR, SHARED, PretrainingOptions
+from linmem.training.options import TrainingOptions
+
+NETWORK = {f.name for group in (ModelOptions, TrainingOptions, PretrainingOptions) for f in fields(group)}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The options of a run, and its data set.
+
+    Attributes
+    ----------
+    options : dict
+        Those that the user gave and those that were chosen, by name.
+    splits : Splits
+        The data set, read with these options.
+    reason : str
+        One line on the choice of the model; empty where the user named it.
+    """
+
+    options: dict[str, Any]
+    splits: Splits
+    reason: str
+
+
+def choose(name: str, given: Mapping[str, Any]) -> Chosen:
+    """Load a data set and choose the options that were not given.
+
+    Parameters
+    ----------
+    name : str
+        Name of the set, folder or file.
+    given : mapping
+        Options by name.
+
+    Raises
+    ------
+    ValueError
+        The data cannot be read.
+    """
+    reading = {f.name: given[f.name] for f in fields(FolderOptions) if f.name in given}
+    splits = data.load(name, **reading | {"standardize": False})
+    options, reason = dict(given), ""
+    if not data.is_set(name):
+        options, reason = _choose_model(options, splits)
+        if options.get("model") != ESTIMATOR and splits.kind != "piano_roll":
+            options.setdefault("standardize", True)
+    return Chosen(options, data.standardized(splits) if options.get("standardize") else splits, reason)
+
+
+def _choose_model(options: dict[str, Any], splits: Splits) -> tuple[dict[str, Any], str]:
+    labelled, model = _is_labelled(splits), options.get("model")
+    if model == "solved" and splits.kind != "piano_roll":
+        ridge = options.get("readout", "ridge" if labelled else "mlp") == "ridge"
+        return (_without(options, "readout") | {"model": ESTIMATOR}, "") if ridge else (options, "")
+    if model is not None or not labelled:
+        return options, ""
+    others = sorted(options.keys() & NETWORK - set(SHARED))
+    if others:
+        network = ModelOptions().model
+        line = f"model: {network}, because {others[0]} is given; without it labelled series train the model {ESTIMATOR}"
+        return options | {"model": network}, line
+    line = f"model: {ESTIMATOR}, the default for labelled series; --model lmn-b, lstm, … trains a network"
+    return options | {"model": ESTIMATOR}, line
+
+
+def _is_labelled(splits: Splits) -> bool:
+    """Whether every sequence has a class or numbers, which an estimator can be fitted to."""
+    if isinstance(splits, PairedSplits):
+        return splits.targets["train"][0].dim() == 1
+    return isinstance(splits, LabelledSplits)
+
+
+def _without(options: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key != name}
