@@ -146,8 +146,7 @@ def _run_estimator(
         if fitted is None:
             write_config(folder, options, splits, prepared.output_size, type(prepared.task).__name__)
         if progress:
-            solved = f"{type(estimator).__name__}, solved in closed form"
-            print(prepared.describe(name, baseline, model=solved), flush=True)
+            print(prepared.describe(name, baseline, solved=type(estimator).__name__), flush=True)
         started = time.perf_counter()
         if fitted is None or splits.consecutive:
             estimators.fit(estimator, splits)
