@@ -41,7 +41,7 @@ class PreparedTask:
     def describe(self, baseline_name: str, baseline: Scores, memory_size: int | None = None, solved: str = "") -> str:
         """Return what is predicted, from which splits, and the baseline's scores: one line, on a terminal several.
 
-        A `memory_size` that was lowered to the rank of the training inputs, and an estimator `solved` in closed form, are named, too.
+        A `memory_size` that was lowered to the rank of the training inputs, and an estimator `solved`, are named, too.
         """
         parts = [f"predicts: {self.task.title} (inputs {self.splits.features}, outputs {self.output_size})"]
         for split in SPLITS:
