@@ -55,6 +55,7 @@ class Setting(NamedTuple):
     dropout: tuple[float, float]  # of features, and of hidden units
     learning_rate: float = 1e-3
     batch_size: int = 4  # sequences; a batch has as many steps as these have on average
+    cosine: int = 0  # epochs of a cosine schedule; 0 for a constant learning rate
 
 
 SETTINGS = {
@@ -64,6 +65,8 @@ SETTINGS = {
     "2 memories, 150 units, nearer": Setting(150, (0.4, 0.7), 600, (0.2, 0.6)),
     "3 memories, 100 units": Setting(100, (0.4, 0.7, 0.9), 600, (0.2, 0.6)),
     "2 memories, 150 units, less dropout": Setting(150, (0.5, 0.9), 400, (0.05, 0.2)),
+    "1 memory, 150 units, cosine": Setting(150, (0.5,), 400, (0.1, 0.5), 3e-3, cosine=20),
+    "2 memories, 150 units, cosine": Setting(150, (0.5, 0.9), 400, (0.2, 0.6), 3e-3, cosine=30),
 }
 
 
@@ -110,7 +113,8 @@ def solved(name: str, setting: Setting, max_epochs: int, seed: int) -> dict[str,
         batch_size=setting.batch_size,
         clip=5.0,
         truncate=0,
-        max_epochs=max_epochs,
+        max_epochs=setting.cosine or max_epochs,
+        schedule="cosine" if setting.cosine else "constant",
         seed=seed,
     )
     first: list[float] = []

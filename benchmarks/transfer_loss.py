@@ -188,6 +188,8 @@ def main() -> None:
     parser.add_argument("--max_epochs", type=int, default=60)
     parser.add_argument("--search", action="store_true")
     parser.add_argument("--transfer_only", action="store_true", help="neither fine-tuning nor the RNN")
+    parser.add_argument("--with_rnn", action="store_true", help="train the RNN with --transfer_only, too")
+    parser.add_argument("--lags", type=int, help="of the unfolded network, instead of the protocol's")
     parser.add_argument("--protocols", nargs="+", choices=list(PROTOCOLS), default=list(PROTOCOLS))
     parser.add_argument("--out", type=Path, default=Path("runs/transfer-loss"))
     options = parser.parse_args()
@@ -195,14 +197,17 @@ def main() -> None:
     if options.search:
         return search(options)
     protocols = {
-        name: replace(one, training=replace(one.training, max_epochs=options.max_epochs))
+        f"{name}_k{options.lags}" if options.lags else name: replace(
+            one, lags=options.lags or one.lags, training=replace(one.training, max_epochs=options.max_epochs)
+        )
         for name, one in PROTOCOLS.items()
         if name in options.protocols
     }
+    with_rnn = options.with_rnn or not options.transfer_only
     jobs: dict[str, Any] = {}
     for seed, (name, protocol) in product(range(options.seeds), protocols.items()):
-        if not options.transfer_only:
-            jobs[f"{name}_rnn_{seed}"] = partial(trained_rnn, protocol, seed)
+        if with_rnn:  # the RNN has no lags
+            jobs[f"{name.split('_k')[0]}_rnn_{seed}"] = partial(trained_rnn, protocol, seed)
         for decay in reversed(protocol.decays):
             path = options.out / f"{name}_{seed}.safetensors"
             tune = not options.transfer_only
@@ -221,8 +226,10 @@ def main() -> None:
             row |= {"bound": spread([run["bound"] for run in runs])}
             row |= {stage: spread([run[stage] for run in runs]) for stage in stages}
             row |= {"largest transferred − unfolded": max(run["transferred"] - run["unfolded"] for run in runs)}
+            if with_rnn:
+                rnn = [found[f"{name.split('_k')[0]}_rnn_{seed}"] for seed in range(options.seeds)]
+                row |= {"RNN": spread([run["nll"] for run in rnn])}
             if not options.transfer_only:
-                row |= {"RNN": spread([found[f"{name}_rnn_{seed}"]["nll"] for seed in range(options.seeds)])}
                 row |= {"at the limit": sum(run["best_epoch"] == options.max_epochs for run in runs)}
             rows.append(row)
     print(
