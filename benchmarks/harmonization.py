@@ -6,8 +6,8 @@
 RUN is a run with a NADE in descending order, or in two orders; --beam adds a beam search: over the notes of one frame
 after the true past (the most probable frame, where the beam finds it), over whole pieces after its own past. A chord is
 found if all notes of the frame are correct. With the true past, every frame is harmonized given the true previous
-frames; with its own past, given the frames chosen before; ± is the standard error over pieces. The figures with the true past exclude the first frame of a
-piece and rests.
+frames; with its own past, given the frames chosen before; ± is the standard error over pieces. The figures with the
+true past exclude the first frame of a piece and rests.
 
 The baseline takes the most frequent chord of the training set among those with the same soprano and the same chord
 before; otherwise, the same soprano and the same soprano before; else the same soprano; else the soprano alone.
