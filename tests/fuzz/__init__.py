@@ -10,6 +10,7 @@ Cases run in forked processes under RLIMIT_AS and timers, so that a hang or a cr
 
     python -m tests.fuzz                          all doors, 200 cases each
     python -m tests.fuzz --cases 20000 npy csv    two doors, 20,000 cases each
+    python -m tests.fuzz --cases 20000 --save FILE    all doors in pieces; the same command continues after an end
     python -m tests.fuzz --seed 17 --cases 1 npy  case 17 of a door again
     python -m tests.fuzz --replay FOLDER          a kept case again, in this process, with its traceback
 

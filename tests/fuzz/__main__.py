@@ -6,13 +6,17 @@ import argparse
 import json
 import re
 import sys
-import time
+from collections import Counter, defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from tests.fuzz.doors import DOORS
 from tests.fuzz.oracle import inside
 from tests.fuzz.worker import Failure, run_door
+
+PIECE = 1000  # cases that are run, and saved, together
+COLUMNS = ("cases", "accepted", "failures", "seconds")
 
 
 def main() -> int:
@@ -22,24 +26,41 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=200, help="cases per door")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first case")
     parser.add_argument("--processes", type=int, default=1, help="doors that run at the same time")
+    parser.add_argument("--save", type=Path, help="file of finished pieces of 1,000 cases; the same command continues")
     parser.add_argument("--replay", type=Path, help="folder of a kept case")
     options = parser.parse_args()
     if options.replay:
         return _replay(options.replay)
-    started, failed, total = time.perf_counter(), 0, 0
-    jobs = [(name, options.seed, options.cases) for name in options.doors or DOORS]
-    print(f"{'door':<14}{'cases':>8}{'accepted':>10}{'failures':>10}{'seconds':>9}", flush=True)
-    with ProcessPoolExecutor(options.processes, max_tasks_per_child=1) as pool:
-        for (name, _, _), (report, seconds) in zip(jobs, pool.map(run_door, jobs), strict=True):
-            total, failed = total + report.cases, failed + len(report.failures)
-            print(
-                f"{name:<14}{report.cases:>8}{report.accepted:>10}{len(report.failures):>10}{seconds:>9.1f}", flush=True
-            )
+    names, totals = options.doors or list(DOORS), defaultdict(Counter)
+    done = _saved(options.save)
+    for piece in done:
+        totals[piece["door"]].update({name: piece[name] for name in COLUMNS})
+    known = {(piece["door"], piece["seed"], piece["cases"]) for piece in done}
+    seeds = range(options.seed, options.seed + options.cases, PIECE)
+    pieces = [(name, seed, min(PIECE, seeds.stop - seed)) for seed in seeds for name in names]
+    jobs = [piece for piece in pieces if piece not in known]
+    with ProcessPoolExecutor(options.processes) as pool:
+        for (name, seed, _), (report, seconds) in zip(jobs, pool.map(run_door, jobs), strict=True):
+            counts = (report.cases, report.accepted, len(report.failures), round(seconds, 1))
+            piece = {"door": name, "seed": seed, **dict(zip(COLUMNS, counts, strict=True))}
+            totals[name].update({name: piece[name] for name in COLUMNS})
+            if options.save:
+                with options.save.open("a") as file:
+                    print(json.dumps(piece), file=file)
             for one in distinct(report.failures):
                 print(f"  {name}, seed {one.seed}: {one.problem.rstrip()}", file=sys.stderr)
                 print(f"  again: python -m tests.fuzz --replay {one.kept}", file=sys.stderr, flush=True)
-    print(f"{total} cases, {failed} failures, {time.perf_counter() - started:.0f} s")
+    print(f"{'door':<14}" + "".join(f"{column:>10}" for column in COLUMNS))
+    for name in names:
+        print(f"{name:<14}" + "".join(f"{totals[name][column]:>10g}" for column in COLUMNS))
+    failed = sum(totals[name]["failures"] for name in names)
+    print(f"{sum(totals[name]['cases'] for name in names)} cases, {failed} failures")
     return int(failed > 0)
+
+
+def _saved(file: Path | None) -> list[dict[str, Any]]:
+    """The pieces that an earlier run has finished."""
+    return [json.loads(line) for line in file.read_text().splitlines()] if file and file.exists() else []
 
 
 def distinct(failures: list[Failure]) -> list[Failure]:

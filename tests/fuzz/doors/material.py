@@ -36,7 +36,7 @@ def run_files() -> Files:
         )
         runner.run(options, Path(folder) / "run")
         files = {path.name: path.read_bytes() for path in (Path(folder) / "run").iterdir()}
-    config = json.loads(files["config.json"]) | {"data": "../a.npy"}
+    config = json.loads(files["config.json"]) | {"data": "a.npy"}
     return {name: content for name, content in files.items() if name != "run.lock"} | {
         "config.json": json.dumps(config).encode(),
         "pretraining.json": b'{"seconds": 1.0, "cpu_seconds": 1.0, "epochs": 1}',
