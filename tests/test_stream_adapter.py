@@ -18,12 +18,23 @@ from linmem.estimators.stream_adapter import StreamAdapter
 
 X = np.stack([np.sin(0.3 * np.arange(200)), np.cos(0.2 * np.arange(200))], 1)
 X = 5 + X + 0.1 * np.random.default_rng(0).standard_normal(X.shape)
-Z = X + 0.1 * np.random.default_rng(1).standard_normal(X.shape)  # not a step of it is a threshold of a projection
+Z = X + 0.1 * np.random.default_rng(1).standard_normal(X.shape)  # steps that the estimators are not fitted to
 CAUSAL = {"views": ["scaled", "scaled differences"], "n_projections": 100}
 
 
 def steps(x=X):
     return [{"b": one[1], "a": one[0]} for one in x]  # order of the keys is not that of the columns
+
+
+def test_a_pipeline_of_river_gives_the_scores_of_the_batch():
+    compose = pytest.importorskip("river.compose", reason="river is not installed")
+    detector = MemoryAnomalyDetector(memory_size=8).fit(X)
+    pipeline = compose.Select("a", "b") | StreamAdapter(detector, ["a", "b"])
+    found = []
+    for step in steps():
+        found.append(pipeline.score_one(step | {"c": 1.0}))
+        pipeline.learn_one(step | {"c": 1.0})
+    assert found == pytest.approx(detector.score_samples(X), rel=1e-9)
 
 
 def test_scores_are_those_of_the_batch_and_scoring_reads_nothing():

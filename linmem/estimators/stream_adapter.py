@@ -39,6 +39,8 @@ class StreamAdapter:
     True
     """
 
+    _supervised = False  # read by river's pipelines: learn_one needs no target
+
     def __init__(self, estimator: Any, channels: Sequence[str] | None = None) -> None:
         if not isinstance(
             estimator, MemoryAnomalyDetector | MemoryClassifier | MemoryFeatures | MemoryForecaster | MemoryRegressor
