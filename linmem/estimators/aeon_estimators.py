@@ -1,4 +1,4 @@
-"""The estimators as classes of aeon, for its pipelines, tags and checks; needs the package aeon, which is imported here.
+"""The estimators as classes of aeon, for its pipelines, tags and checks; needs the package aeon.
 
     from linmem.estimators.aeon_estimators import AeonMemoryClassifier
 
@@ -8,7 +8,7 @@ Collections are aeon's: (n, channels, time) arrays or lists of (channels, T_i) a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -140,7 +140,7 @@ class AeonMemoryAnomalyDetector(BaseSeriesAnomalyDetector):
     (50,)
     """
 
-    _tags = {
+    _tags: ClassVar[dict[str, Any]] = {
         "capability:multivariate": True,
         "fit_is_empty": False,
         "requires_y": False,

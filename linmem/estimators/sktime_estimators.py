@@ -1,4 +1,4 @@
-"""The estimators as classes of sktime, for its pipelines, tags and checks; needs the package sktime, which is imported here.
+"""The estimators as classes of sktime, for its pipelines, tags and checks; needs the package sktime.
 
     from linmem.estimators.sktime_estimators import SktimeMemoryClassifier
 
