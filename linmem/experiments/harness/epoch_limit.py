@@ -1,4 +1,4 @@
-"""Which trained networks of an experiment ended at their limit of epochs, and may be undertrained.
+"""Which trained networks of an experiment ended at their limit of epochs or CPU time, and may be undertrained.
 
 With early stopping a network ends there if patience did not end it before. Networks that train for a fixed number of
 epochs end there if the last epoch is the best one on valid.
@@ -16,6 +16,8 @@ NAMES = ("row", "model", "memory", "method")  # of a network in a result
 def at_epoch_limit(record: Mapping[str, Any]) -> bool | None:
     """Return whether the network of a record ended at its limit of epochs; None for records of anything else."""
     result, config = record["result"], record.get("config", {})
+    if "out_of_time" in result:
+        return bool(result["out_of_time"])
     limit = result.get("training", config).get("max_epochs")
     epochs = len(result["nll"]) if isinstance(result.get("nll"), list) else result.get("epochs")
     if epochs is None:
@@ -32,7 +34,7 @@ def epoch_limit_text(records: Sequence[Mapping[str, Any]]) -> str:
         return ""
     ended = Counter(_label(result) for result, flag in flags if flag)
     listed = "; ".join(f"{label}" + (f" ({count})" if count > 1 else "") for label, count in ended.items())
-    return f"Ended at the limit of epochs: {ended.total()} of {len(flags)} networks" + (
+    return f"Ended at the limit of epochs or CPU time: {ended.total()} of {len(flags)} networks" + (
         f": {listed}." if ended else "."
     )
 

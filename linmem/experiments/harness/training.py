@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -16,6 +17,7 @@ from linmem.runs.directory import HISTORY, PRETRAINING
 from linmem.runs.options import RunOptions
 from linmem.runs.sweep.run_sweep import Outcome, sweep
 from linmem.storage.atomic import read_lines, write_text
+from linmem.training.checkpoint import TrainingState
 from linmem.training.loop import DivergenceError, train
 from linmem.training.options import TrainingOptions
 from linmem.training.tasks import Task
@@ -118,10 +120,19 @@ class Training(NamedTuple):
     best_epoch: int  # 0: no epoch was finished
     epochs: int
     diverged: bool
+    out_of_time: bool  # whether the CPU time was spent before anything else ended it
 
 
-def train_until_divergence(model: nn.Module, splits: Any, task: Task, options: TrainingOptions) -> Training:
+class _OutOfTimeError(Exception):
+    pass
+
+
+def train_until_divergence(
+    model: nn.Module, splits: Any, task: Task, options: TrainingOptions, cpu_seconds: float = math.inf
+) -> Training:
     """Train like `linmem.training.loop.train`, but return normally if the loss becomes non-finite.
+
+    Training ends after the epoch in which its epochs have taken `cpu_seconds`.
 
     Raises
     ------
@@ -129,8 +140,18 @@ def train_until_divergence(model: nn.Module, splits: Any, task: Task, options: T
         The data do not fit the task.
     """
     best = [0]
+
+    def after_epoch(state: TrainingState) -> None:
+        best.append(state.best["loss"].epoch)
+        if sum(row.cpu_seconds or 0.0 for row in state.history) >= cpu_seconds:
+            state.model.load_state_dict(state.best["loss"].weights or state.model.state_dict())
+            raise _OutOfTimeError
+
+    diverged = out_of_time = False
     try:
-        train(model, splits, task, options, after_epoch=lambda state: best.append(state.best["loss"].epoch))
+        train(model, splits, task, options, after_epoch=after_epoch)
     except DivergenceError:
-        return Training(best[-1], len(best) - 1, diverged=True)
-    return Training(best[-1], len(best) - 1, diverged=False)
+        diverged = True
+    except _OutOfTimeError:
+        out_of_time = True
+    return Training(best[-1], len(best) - 1, diverged, out_of_time)

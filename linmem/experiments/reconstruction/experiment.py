@@ -3,8 +3,9 @@
 Error = Σ ‖x − x̂‖² / Σ ‖x‖² over all steps of all sequences of a split, decoded from p units after the last step; a
 reconstruction of zeros has error 1. The trained autoencoders (RNN, LSTM, LMN-B) read a sequence and then output it, the
 last step first, trained by backpropagation through both (`linmem.training.tasks.Recall`), with the best epoch on valid.
-They train for a fixed number of epochs, at one size for ten times as many; where their error equals that of the mean
-step they learned nothing in that time, and no conclusion about trained autoencoders in general follows.
+They train until the loss on valid has not improved for `patience` epochs, or their epochs have taken 100 times the CPU
+time of the LAES of their size; one learning rate. Where their error equals that of the mean step they learned nothing
+in that time, and no conclusion about trained autoencoders in general follows.
 
 An LSTM's state holds 2 p numbers. A LAES is fitted to the past of every step, a harder objective. No linear code of p
 numbers has an error below the bounds (Eckart–Young), one for whole sequences and one for all pasts, on the training
@@ -20,6 +21,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import mean
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -29,7 +32,7 @@ from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.data import Splits
 from linmem.data.sealed import seal
 from linmem.data.synthetic import mackey_glass
-from linmem.experiments.harness.jobs import run_cases
+from linmem.experiments.harness.jobs import job_name, run_cases, run_job
 from linmem.experiments.harness.sealed import read_test
 from linmem.experiments.harness.summarize import Result
 from linmem.experiments.harness.training import train_until_divergence
@@ -44,15 +47,8 @@ NETWORKS = {"RNN": "rnn", "LSTM": "lstm", "LMN-B": "lmn-b"}
 DECODERS = {"LAES, tied": ("tied", None), "LAES": ("refit", "decoder")}
 SERIES = "Mackey-Glass, τ = 17"
 RATE = 5e-3  # at p = 100 on JSB, 25 epochs, valid 0.794 for an LSTM (1e-3: 0.800), 0.744 for an LMN-B (0.762)
-
-
-@dataclass(frozen=True)
-class LongerTraining:
-    """One size at which some networks train for more epochs, with the first seed."""
-
-    units: int
-    networks: tuple[str, ...]
-    max_epochs: int
+BUDGET = 100  # CPU time of a network's epochs, relative to that of the LAES
+UNLIMITED = 10**5  # epochs
 
 
 @dataclass(frozen=True)
@@ -61,9 +57,10 @@ class SetPlan:
 
     name: str
     units: tuple[int, ...]
-    max_epochs: int
+    trained_units: tuple[int, ...]
+    patience: int
     batch_size: int
-    longer: LongerTraining | None = None
+    max_epochs: int = UNLIMITED
     counts: tuple[int, int, int] | None = None
     steps: int = 0
 
@@ -84,15 +81,22 @@ GRIDS = {
     "smoke": Config(
         1,
         (
-            SetPlan("chorales:8:8:8", (5,), 1, 8),
-            SetPlan(SERIES, (4, 8), 1, 2, LongerTraining(8, ("LSTM",), 2), (2, 1, 1), 40),
+            SetPlan("chorales:8:8:8", (5,), (5,), 1, 8, 1),
+            SetPlan(SERIES, (4, 8), (8,), 2, 2, 2, (2, 1, 1), 40),
         ),
     ),
     "small": Config(
         3,
         (
-            SetPlan("jsb_chorales", (50, 100, 200), 15, 8, LongerTraining(100, ("LSTM", "LMN-B"), 150)),
-            SetPlan(SERIES, (10, 25, 50), 40, 4, LongerTraining(25, ("LSTM", "LMN-B"), 400), (24, 8, 8), 400),
+            SetPlan("jsb_chorales", (50, 100, 200), (100,), 50, 8),
+            SetPlan(SERIES, (10, 25, 50), (25,), 200, 4, counts=(24, 8, 8), steps=400),
+        ),
+    ),
+    "paper": Config(
+        3,
+        (
+            SetPlan("jsb_chorales", (50, 100, 200), (50, 100, 200), 50, 8),
+            SetPlan(SERIES, (10, 25, 50), (10, 25, 50), 200, 4, counts=(24, 8, 8), steps=400),
         ),
     ),
 }
@@ -109,13 +113,11 @@ def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
     seeds = range(seed, seed + config.seeds)
     for plan in config.sets:
         for p in plan.units:
-            yield from run_cases(work, _solve, [(plan, p, name, s) for s in plan.seeds(seeds) for name in DECODERS])
-            for network in NETWORKS:
-                yield from run_cases(work, _train, [(plan, p, network, plan.max_epochs, s) for s in seeds])
-    for plan in config.sets:
-        if longer := plan.longer:
-            cases = [(plan, longer.units, network, longer.max_epochs, seed) for network in longer.networks]
-            yield from run_cases(work, _train, cases)
+            solved = run_cases(work, _solve, [(plan, p, name, s) for s in plan.seeds(seeds) for name in DECODERS])
+            yield from solved
+            seconds = mean(one["cpu_seconds"] for one in solved if one["method"] == "LAES")
+            for network in NETWORKS if p in plan.trained_units else ():
+                yield from (train_network(plan, p, network, seconds, s, work) for s in seeds)
     for plan in config.sets:
         yield from run_cases(work, _predict_mean, [(plan, s) for s in plan.seeds(seeds)])
 
@@ -174,10 +176,10 @@ def _errors(plan: SetPlan, seed: int, model: str, decode: Callable[[Splits, str]
 def _predict_mean(plan: SetPlan, seed: int) -> Result:
     """Return the error without any memory: the training split's mean step."""
     splits = load_sequences(plan, seed)
-    mean = torch.cat(splits.train).mean(0)
-    errors = _errors(plan, seed, "mean step", lambda loaded, split: [mean.expand_as(x) for x in getattr(loaded, split)])
+    step = torch.cat(splits.train).mean(0)
+    errors = _errors(plan, seed, "mean step", lambda loaded, split: [step.expand_as(x) for x in getattr(loaded, split)])
     head = {"set": plan.name, "units": 0, "method": "mean step", "seed": seed, "cpu_seconds": 0.0}
-    return head | errors | {"parameters": len(mean)}
+    return head | errors | {"parameters": len(step)}
 
 
 def _solve(plan: SetPlan, p: int, label: str, seed: int) -> Result:
@@ -192,14 +194,20 @@ def _solve(plan: SetPlan, p: int, label: str, seed: int) -> Result:
     return head | errors | pasts | {"bound": whole_bound(splits.train, p), "parameters": weights}
 
 
-def _train(plan: SetPlan, p: int, network: str, epochs: int, seed: int) -> Result:
+def train_network(plan: SetPlan, p: int, network: str, seconds: float, seed: int, work: Path) -> Result:
+    """Train an autoencoder for at most 100 times the CPU `seconds` of the LAES, unless that is done."""
+    job = partial(_train, plan, p, network, max(BUDGET * seconds, 1.0), seed)
+    return cast(Result, run_job(work, job_name("train", plan, p, network, seed), job))
+
+
+def _train(plan: SetPlan, p: int, network: str, cpu_seconds: float, seed: int) -> Result:
     splits, began = load_sequences(plan, seed), time.process_time()
     task: Task = Recall() if splits.kind == "piano_roll" else RecallValues()
     model = build_model(ModelOptions(NETWORKS[network], p, p), splits.features + 1, splits.features, seed)
-    options = TrainingOptions(RATE, plan.batch_size, epochs, patience=epochs, seed=seed)
-    training = train_until_divergence(model, splits, task, options)
+    options = TrainingOptions(RATE, plan.batch_size, plan.max_epochs, plan.patience, seed=seed)
+    training = train_until_divergence(model, splits, task, options, cpu_seconds)
     seconds = round(time.process_time() - began, 2)
     errors = _errors(plan, seed, network, partial(reconstruct, model, task))
     head = {"set": plan.name, "units": p, "method": network, "seed": seed, "cpu_seconds": seconds}
-    effort = {"learning_rate": RATE, "best_epoch": training.best_epoch, "epochs": epochs, "diverged": training.diverged}
-    return head | errors | effort | {"parameters": parameter_count(model)}
+    budget = {"learning_rate": RATE, "cpu_budget": round(cpu_seconds, 1), "parameters": parameter_count(model)}
+    return head | errors | budget | training._asdict()
