@@ -4,7 +4,8 @@ import json
 import os
 import shutil
 from contextlib import nullcontext
-from itertools import pairwise
+from dataclasses import replace
+from itertools import islice, pairwise
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def test_the_smoke_run_reaches_or_misses_the_targets_that_follow_from_definition
         for one in load_experiment(name).targets(lines_of(results, name))
     }
     fifth = found["LMN(h/2, h/2) has at most one fifth of the weights of LSTM(h)"]
-    lines = lines_of(results, "parameters")
+    lines = [line for line in lines_of(results, "parameters") if "lmn" in line]
     assert fifth.reached == all(5 * line["lmn"] <= line["lstm"] for line in lines)
     for line in lines_of(results, "figure4"):
         if line["part"] == "c":
@@ -163,7 +164,7 @@ def test_lines_of_a_grid_that_was_changed_are_not_gone_on_with(tmp_path, monkeyp
     reproduce.reproduce("parameters", tmp_path, grid="smoke")
     first = {key: value for key, value in require_records("parameters", tmp_path)[0].items() if key != "last"}
     write_records("parameters", tmp_path, [first])
-    monkeypatch.setitem(parameters.GRIDS, "smoke", parameters.Config(5, (8, 30)))
+    monkeypatch.setitem(parameters.GRIDS, "smoke", replace(parameters.GRIDS["smoke"], units=(8, 30)))
     with pytest.raises(ValueError, match="must have the configuration of the current grid smoke"):
         reproduce.reproduce("parameters", tmp_path)
     assert require_records("parameters", tmp_path) == [first]
@@ -193,7 +194,7 @@ def test_table1_finds_the_known_accuracy_of_persistence():
 
 
 def test_parameters_formulas_count_weights_and_peak_where_they_should():
-    lines = {line["units"]: line for line in parameters.run(parameters.GRIDS["paper"], 0, Path())}
+    lines = {line["units"]: line for line in islice(parameters.run(parameters.GRIDS["paper"], 0, Path()), 5)}
     for h, line in lines.items():
         assert all(line[name] == line[f"{name}_counted"] for name in ("lstm", "lmn", "peak"))
         assert line["peak_memory_size"] == min(h - 44, h - 1)

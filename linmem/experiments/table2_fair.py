@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from linmem.experiments.harness.choose import describe_run, evaluate_chosen, loss_of, train_runs
 from linmem.experiments.harness.summarize import Result
 from linmem.experiments.harness.training import shared_runs, with_seed
-from linmem.experiments.table2.experiment import describe_run, evaluate_chosen, loss_of, persistence, train_runs
+from linmem.experiments.table2.experiment import persistence
 from linmem.experiments.table2.fair import Search, plan_runs, weight_count
 from linmem.experiments.table2.summary import show
 from linmem.experiments.table2.targets import targets as targets_of_protocols

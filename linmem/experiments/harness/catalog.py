@@ -38,6 +38,7 @@ EXPERIMENTS = (
     "time",
     "encoding",
     "reconstruction",
+    "multiscale",
     "smnist",
     "psmnist",
 )

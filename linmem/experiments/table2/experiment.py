@@ -21,28 +21,23 @@ fifth" is the pretrained LMN-B chosen among the trials with at most a fifth of t
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from linmem import data
+from linmem.experiments.harness.choose import evaluate_chosen, loss_of, train_runs
 from linmem.experiments.harness.jobs import job_name, run_job
 from linmem.experiments.harness.sealed import read_test
 from linmem.experiments.harness.summarize import Result
-from linmem.experiments.harness.training import shared_runs, train_all
+from linmem.experiments.harness.training import shared_runs
 from linmem.experiments.table2.grids import SMALL_LMN, Config, Part, search_spaces
-from linmem.nn.sequence_model import parameter_count
 from linmem.runs import runner
-from linmem.runs.directory import HISTORY, load_run
 from linmem.runs.options import RunOptions
-from linmem.runs.queue import run_jobs
 from linmem.runs.sweep import space
 from linmem.runs.sweep.run_sweep import Outcome
-from linmem.storage.atomic import read_lines
-from linmem.training.metrics import FrameScores
 
 TITLE = "Table 2: polyphonic music, frame accuracy and likelihood"
 
@@ -64,52 +59,6 @@ def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
         counts = {row: count for row, (_, count) in chosen.items()}
         for result in evaluate_chosen(final, counts, folder, work):
             yield head | {"chosen_on": source.data} | result
-
-
-def evaluate_chosen(
-    final: Mapping[tuple[str, int], RunOptions], trials: Mapping[str, int], folder: Path, work: Path
-) -> Iterator[Result]:
-    """Train the chosen options of every row and seed, and yield their scores on valid and test.
-
-    Parameters
-    ----------
-    final : mapping from (row, seed) to RunOptions
-    trials : mapping from row to int
-        Number of trials that the options were chosen from.
-    folder : Path
-        Holds the training runs.
-    work : Path
-        Keeps the scores on test, which is read once for every run.
-    """
-    if not final:
-        return
-    done = train_runs(final.values(), folder)  # two rows may have chosen the same run
-    outcomes = {case: done[options] for case, options in final.items()}
-    jobs = {
-        one.name: partial(evaluate_on_test, row, one.options.data, folder / one.name)
-        for (row, _), one in outcomes.items()
-    }
-    tested = run_jobs(work, jobs)
-    for (row, _), one in outcomes.items():
-        yield describe_run(row, trials[row], one, folder) | {"test": tested[one.name]}
-
-
-def describe_run(row: str, trials: int, one: Outcome, folder: Path) -> Result:
-    """Return options, size, epochs and scores on valid of a run that was chosen among `trials`."""
-    summary = summarize_run(one, folder / one.name)
-    return {
-        "row": row,
-        "trials": trials,
-        "seed": one.options.training.seed,
-        "model": asdict(one.options.model),
-        "training": asdict(one.options.training),
-        "pretraining": asdict(one.options.pretraining),
-        "parameters": summary["parameters"],
-        "epochs": summary["epochs"],
-        "best_epoch": summary.get("best_epoch"),
-        "diverged": one.loss is None,
-        "valid": summary["scores"],
-    }
 
 
 def _choosing_part(part: Part, parts: Sequence[Part]) -> Part:
@@ -137,41 +86,12 @@ def plan_runs(part: Part, seed: int) -> dict[str, list[RunOptions]]:
     return {row: [_adapt(o, part, seed) for o in space.plan(part.data, one)] for row, one in spaces.items()}
 
 
-def train_runs(plan: Iterable[RunOptions], folder: Path) -> dict[RunOptions, Outcome]:
-    return {one.options: one for one in train_all(list(dict.fromkeys(plan)), folder, may_diverge=True)}
-
-
-def loss_of(one: Outcome) -> float:
-    return math.inf if one.loss is None else one.loss  # None: it diverged
-
-
-def summarize_run(one: Outcome, folder: Path) -> Mapping[str, Any]:
-    """Return the summary of a run; of one that diverged, that of its best epoch before."""
-    if one.loss is not None:
-        return one.result
-    scores = list(runner.evaluate_run(folder, "valid").values())[-1]
-    epochs = len(read_lines(folder / HISTORY))
-    return {"parameters": parameter_count(load_run(folder)[1]), "epochs": epochs, "scores": asdict(scores)}
-
-
 def _adapt(options: RunOptions, part: Part, seed: int) -> RunOptions:
     """Return the same run on the part's data and another seed, with the part's epochs, patience and truncation."""
     training = replace(
         options.training, seed=seed, max_epochs=part.max_epochs, patience=part.patience, truncate=part.truncate
     )
     return replace(options, data=part.data, training=training)
-
-
-def evaluate_on_test(row: str, name: str, folder: Path) -> Result:
-    """Return a run's test scores at its epoch of best NLL on valid, and its accuracy at its epoch of best accuracy."""
-
-    def evaluate(best_by: str) -> FrameScores:
-        scores = list(runner.evaluate_run(folder, "test", best_by).values())[-1]
-        assert isinstance(scores, FrameScores)
-        return scores
-
-    by_loss, by_accuracy = read_test(lambda: (evaluate("loss"), evaluate("accuracy")), model=row, data=name)
-    return asdict(by_loss) | {"accuracy_of_its_best_epoch": by_accuracy.accuracy}
 
 
 def persistence(name: str, work: Path) -> Result:

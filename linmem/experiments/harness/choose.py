@@ -1,0 +1,117 @@
+"""Choose training runs by their loss on valid, repeat them with other seeds, and evaluate them on test."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from linmem.experiments.harness.sealed import read_test
+from linmem.experiments.harness.summarize import Result
+from linmem.experiments.harness.training import read_history, train_all, with_seed
+from linmem.nn.sequence_model import parameter_count
+from linmem.runs import runner
+from linmem.runs.directory import HISTORY, load_run
+from linmem.runs.options import RunOptions
+from linmem.runs.queue import run_jobs
+from linmem.runs.sweep.run_sweep import Outcome
+from linmem.storage.atomic import read_lines
+from linmem.training.metrics import Scores
+
+
+def search_and_evaluate(
+    plans: Mapping[str, Sequence[RunOptions]], seeds: Sequence[int], folder: Path, work: Path
+) -> Iterator[Result]:
+    """Train the trials of every row with the first seed, and yield the best one on valid, once per seed.
+
+    Parameters
+    ----------
+    plans : mapping from row to RunOptions
+        The trials.
+    seeds : sequence of int
+    folder : Path
+        Holds the training runs.
+    work : Path
+        Keeps the scores on test.
+    """
+    done = train_runs([with_seed(options, seeds[0]) for plan in plans.values() for options in plan], folder)
+    best = {row: min((done[with_seed(one, seeds[0])] for one in plan), key=loss_of) for row, plan in plans.items()}
+    final = {(row, seed): with_seed(one.options, seed) for row, one in best.items() for seed in seeds}
+    yield from evaluate_chosen(final, {row: len(plan) for row, plan in plans.items()}, folder, work)
+
+
+def evaluate_chosen(
+    final: Mapping[tuple[str, int], RunOptions], trials: Mapping[str, int], folder: Path, work: Path
+) -> Iterator[Result]:
+    """Train the chosen options of every row and seed, and yield their scores on valid and test.
+
+    Parameters
+    ----------
+    final : mapping from (row, seed) to RunOptions
+    trials : mapping from row to int
+        Number of trials that the options were chosen from.
+    folder : Path
+        Holds the training runs.
+    work : Path
+        Keeps the scores on test, which is read once for every run.
+    """
+    if not final:
+        return
+    done = train_runs(final.values(), folder)  # two rows may have chosen the same run
+    outcomes = {case: done[options] for case, options in final.items()}
+    jobs = {
+        one.name: partial(evaluate_on_test, row, one.options.data, folder / one.name)
+        for (row, _), one in outcomes.items()
+    }
+    tested = run_jobs(work, jobs)
+    for (row, _), one in outcomes.items():
+        yield describe_run(row, trials[row], one, folder) | {"test": tested[one.name]}
+
+
+def describe_run(row: str, trials: int, one: Outcome, folder: Path) -> Result:
+    """Return options, size, epochs and scores on valid of a run that was chosen among `trials`."""
+    summary = summarize_run(one, folder / one.name)
+    return {
+        "row": row,
+        "trials": trials,
+        "seed": one.options.training.seed,
+        "model": asdict(one.options.model),
+        "training": asdict(one.options.training),
+        "pretraining": asdict(one.options.pretraining),
+        "parameters": summary["parameters"],
+        "epochs": summary["epochs"],
+        "best_epoch": summary.get("best_epoch"),
+        "diverged": one.loss is None,
+        "cpu_seconds": round(read_history(folder / one.name).cpu_seconds, 1),
+        "valid": summary["scores"],
+    }
+
+
+def train_runs(plan: Iterable[RunOptions], folder: Path) -> dict[RunOptions, Outcome]:
+    return {one.options: one for one in train_all(list(dict.fromkeys(plan)), folder, may_diverge=True)}
+
+
+def loss_of(one: Outcome) -> float:
+    return math.inf if one.loss is None else one.loss  # None: it diverged
+
+
+def summarize_run(one: Outcome, folder: Path) -> Mapping[str, Any]:
+    """Return the summary of a run; of one that diverged, that of its best epoch before."""
+    if one.loss is not None:
+        return one.result
+    scores = list(runner.evaluate_run(folder, "valid").values())[-1]
+    epochs = len(read_lines(folder / HISTORY))
+    return {"parameters": parameter_count(load_run(folder)[1]), "epochs": epochs, "scores": asdict(scores)}
+
+
+def evaluate_on_test(row: str, name: str, folder: Path) -> Result:
+    """Return a run's test scores at its epoch of best loss on valid, and its accuracy at its epoch of best accuracy."""
+
+    def evaluate(best_by: str) -> Scores:
+        return list(runner.evaluate_run(folder, "test", best_by).values())[-1]
+
+    by_loss, by_accuracy = read_test(lambda: (evaluate("loss"), evaluate("accuracy")), model=row, data=name)
+    return asdict(by_loss) | {"accuracy_of_its_best_epoch": by_accuracy.accuracy}
