@@ -3,8 +3,8 @@
 MC = Σ_k ρ²(k), with ρ the correlation between the input k steps back and its best linear estimate from the state. On
 independent input no memory exceeds p and a delay line attains it; a fitted memory can gain only where the input has
 structure. Each memory is linear, m_t = A u_t + B m_{t-1}. The estimates are fitted by least squares on half of a series
-that no memory was fitted to. The orthogonal memory's radius and the LMU's window are the best of several on the
-measured series; a LAES has nothing to choose.
+that no memory was fitted to. The orthogonal memory's radius, the LMU's window and the delay line's leak are the best of
+several on the measured series; a LAES has nothing to choose.
 
 Symbols: u one input, p memory units.
 """
@@ -92,7 +92,7 @@ def variants_by_memory(p: int, fitted: Tensor, length: int, seed: int) -> dict[s
         "delay line": memories.delay_line(one_input, p),
         "orthogonal": memories.orthogonal(1, p, seed, RADII),
         "LMU": memories.legendre(one_input, p),
-        "LAES": memories.fitted([fitted[:, None]], p, length, seed, (1.0,)),
+        "LAES": [memories.fitted(fitted[:, None].split(length), p, seed, 1.0)],
     }
 
 

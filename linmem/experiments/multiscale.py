@@ -63,11 +63,11 @@ class Config:
     sets: tuple[SetPlan, ...]
 
 
-SETS = (SetPlan("jsb_chorales", 300, 15, 10), SetPlan("generation", 400, 100, 400))
+JSB, WAVEFORM = SetPlan("jsb_chorales", 300, 10, 8), SetPlan("generation", 200, 50, 200)
 GRIDS = {
     "smoke": Config(8, 1, (1e-2,), (SetPlan("chorales:4:4:4", 1, 1, 1),)),
-    "small": Config(100, 3, (1e-3, 5e-3), SETS),
-    "paper": Config(100, 5, (5e-4, 1e-3, 2e-3, 5e-3), SETS),
+    "small": Config(100, 3, (3e-3,), (JSB, WAVEFORM)),
+    "paper": Config(100, 5, (5e-4, 1e-3, 3e-3, 1e-2), (JSB, replace(WAVEFORM, max_epochs=1000, patience=1000))),
 }
 
 
@@ -112,7 +112,7 @@ def show(results: Results, folder: Path) -> str:
 def targets(results: Results) -> list[Target]:
     """E21: incremental training and several scales against one linear memory."""
     found = []
-    for name in [plan.data for plan in SETS]:
+    for name in (JSB.data, WAVEFORM.data):
         rows = group_by([one for one in results if one["set"] == name], "row")
         for ours, other in (
             ("multi-scale LMN", "LMN-B"),

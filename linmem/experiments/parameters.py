@@ -67,11 +67,11 @@ class Config:
 
 
 UNITS = (50, 100, 250, 500, 750)
-JSB = Search("jsb_chorales", 1, 3, 400, weights=(12_500, 25_000, 50_000, 100_000, 200_000), rows=ROWS)
+JSB = Search("jsb_chorales", 1, 5, 400, weights=(12_500, 25_000, 50_000, 100_000, 200_000), rows=ROWS)
 GRIDS = {
     "smoke": Config(5, (8, 20), (3e-3,), Search("chorales:4:4:4", 1, 1, 1, 1, 1, weights=(8_000,), rows=ROWS)),
-    "small": Config(88, UNITS, (3e-3,), JSB),
-    "paper": Config(88, UNITS, (1e-3, 3e-3, 1e-2), replace(JSB, seeds=5)),
+    "small": Config(88, UNITS, (3e-3,), replace(JSB, seeds=2)),
+    "paper": Config(88, UNITS, (1e-3, 3e-3, 1e-2), JSB),
 }
 
 
@@ -132,12 +132,12 @@ def show(results: Results, folder: Path) -> str:
         table = pivot(trained, {"row": "model"}, "weights", _cell)
         text = f"Accuracy % / NLL on test, by limit on the weights, seeds {len(group_by(trained, 'seed'))}:"
         texts.append(f"{text}\n\n{tables.markdown(table)}")
-        rows = group_by(trained, "row")
+        groups = group_by(trained, "row")
         panels = {
             "frame accuracy, %": {
-                r: averages(own, "weights", "test", "accuracy", scale=100) for r, own in rows.items()
+                r: averages(own, "weights", "test", "accuracy", scale=100) for r, own in groups.items()
             },
-            "NLL, nats per frame": {r: averages(own, "weights", "test", "nll") for r, own in rows.items()},
+            "NLL, nats per frame": {r: averages(own, "weights", "test", "nll") for r, own in groups.items()},
         }
         draw_curves(folder / "parameters.png", panels, "on test", "limit on the weights")
     return "\n\n".join(texts)

@@ -61,7 +61,7 @@ def targets(results: Results) -> list[Target]:
                 points = {p: differences(group, kind, other) for (one, p), group in groups.items() if one == name}
                 found.append(_target(f"{name}: {kind} ahead of the {other} at equal p, points on test", points))
     trained = select(results, part="trained")
-    for name in STRUCTURED:
+    for name in dict.fromkeys((*STRUCTURED, *group_by(trained, "set"))):
         rows = group_by(select(trained, set=name), "memory")
         ours = {row: mean(column(rows[row], "valid", "loss")) for row in SOLVED_ROWS if row in rows}
         statement, expected = f"{name}: best LMN with a solved memory ahead of LMN, SGD alone, on test", "score above"

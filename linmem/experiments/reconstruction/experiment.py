@@ -88,8 +88,8 @@ GRIDS = {
     "small": Config(
         3,
         (
-            SetPlan("jsb_chorales", (50, 100, 200), (100,), 50, 8),
-            SetPlan(SERIES, (10, 25, 50), (25,), 200, 4, counts=(24, 8, 8), steps=400),
+            SetPlan("jsb_chorales", (50, 100, 200), (50,), 20, 8),
+            SetPlan(SERIES, (10, 25, 50), (25,), 100, 4, counts=(24, 8, 8), steps=400),
         ),
     ),
     "paper": Config(
