@@ -8,13 +8,15 @@ import torch
 from linmem import data
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.experiments import psmnist, smnist
+from linmem.experiments.harness.choose import search_and_evaluate
 from linmem.experiments.harness.training import train_all
 from linmem.experiments.pixels import experiment as pixels
+from linmem.experiments.pixels.deep import equal_size
 from linmem.experiments.pixels.summary import targets
 from linmem.experiments.static import last_state
+from linmem.experiments.static.last_state import DeepVariant
 from linmem.nn.initialize import from_autoencoder_
 from linmem.nn.lmn import LMN
-from linmem.runs.options import RunOptions
 from linmem.training.options import TrainingOptions
 
 SPLITS = data.load("digits:200:50:50")
@@ -109,10 +111,10 @@ def test_the_smoke_run_learns(lines):
     for line in lines:
         if line["part"] == "memory":
             assert 0 < line["bound"] <= line["error"] < 1
-    networks = {line["model"]: line for line in lines if line["part"] == "network"}
+    networks = {line["row"]: line for line in lines if line["part"] == "network"}
     assert (
-        networks["LMN-B, LAES, detach"]["test_accuracy"] > 50
-    )  # after one epoch of 100 pictures: the LAES's own readout
+        networks["LMN-B, LAES, detach"]["test"]["accuracy"] > 0.5
+    )  # one epoch of 100 pictures: the LAES's own readout
     assert networks["LSTM"]["parameters"] == 4 * (1 + 8 + 2) * 8 + 9 * 10
 
 
@@ -121,7 +123,7 @@ def test_any_beginning_of_the_lines_is_shown(lines, module, tmp_path):
     for count in (1, 3, len(lines) // 2, len(lines)):
         text = module.show(lines[:count], tmp_path)
         measured = [target.reached is not None for target in module.targets(lines[:count])]
-        networks = {line["model"] for line in lines[:count] if line["part"] == "network"}
+        networks = {line["row"] for line in lines[:count] if line["part"] == "network"}
         assert measured == [{"LSTM", name} <= networks for name in ("LMN-B, LAES", "LMN-B, LAES, detach")]
     assert "LMN-B, LAES, detach" in text
     assert (tmp_path / f"{module.__name__.split('.')[-1]}.png").exists()
@@ -129,37 +131,45 @@ def test_any_beginning_of_the_lines_is_shown(lines, module, tmp_path):
 
 def test_targets_are_computed():
     def network(model, test):
-        return {"part": "network", "set": "psmnist", "model": model, "seed": 0, "test_accuracy": test, "tried": []}
+        return {"part": "network", "set": "psmnist", "row": model, "seed": 0, "epochs": 1, "test": {"accuracy": test}}
 
     assert {one.reached for one in targets([])} == {None}
-    lstm, ours = network("LSTM", 80.0), network("LMN-B, LAES", 81.0)
-    first, second, third = targets([lstm, ours])
-    assert (first.reached, second.reached, third.reached) == (True, None, None)
+    lstm, ours = network("LSTM", 0.80), network("LMN-B, LAES", 0.81)
+    first, second, third, fourth = targets([lstm, ours])
+    assert [one.reached for one in (first, second, third, fourth)] == [True, None, None, None]
     assert first.found == "81.00, 80.00"
-    assert targets([lstm, ours | {"test_accuracy": 80.0}])[0].reached is False
+    assert targets([lstm, ours | {"test": {"accuracy": 0.8}}])[0].reached is False
     deep = {"part": "deep", "set": "psmnist", "valid_accuracy": 97.0, "seed": 0, "p": 128}
     good = deep | {"p": 468, "valid_accuracy": 96.0, "test_accuracy": 99.0}  # not what valid chooses
     assert targets([deep | {"test_accuracy": 97.1}, good])[-1].reached is False
     assert targets([deep | {"test_accuracy": 97.2}, good])[-1].reached is True
 
+    control = deep | {"part": "pixels", "p": 128}
+    ahead, behind = ([deep | {"test_accuracy": 97.1}, control | {"test_accuracy": x}] for x in (97.0, 97.2))
+    assert [targets(one)[-2].reached for one in (ahead, behind)] == [True, False]
 
-def test_what_diverges_in_a_search_is_said_and_does_not_end_it(tmp_path):
-    config = replace(psmnist.GRIDS["smoke"].networks, data="digits:20:10:10", learning_rates=(1e30,))
-    (line,) = pixels.train_networks(config, "LMN-B", 0, tmp_path)
-    assert [one["valid_nll"] for one in line["tried"]] == [None]
-    assert "test_accuracy" not in line
-    (line,) = pixels.train_networks(replace(config, learning_rates=(1e30, 1e-3)), "LMN-B", 0, tmp_path)
-    assert line["learning_rate"] == 1e-3
-    assert "0.001" in psmnist.show([line | {"part": "network", "set": "digits", "model": "LMN-B"}], tmp_path)
-    plan = pixels.search_plan(config, "LMN-B", 0)
+
+def test_the_control_has_as_many_layers_and_weights_as_the_deep_readout(lines):
+    variant = DeepVariant((512, 512), 0.1, 0.3)
+    widths = equal_size(variant, 468, 784, 10).widths
+    assert widths == (418, 418)  # 507,462 weights; the readout of 468 units has 507,914
+    trained = {line["part"]: line["trained_parameters"] for line in lines if line["part"] in ("deep", "pixels")}
+    assert 0.9 * trained["deep"] < trained["pixels"] <= trained["deep"]
+    assert {line["solved_parameters"] for line in lines if line["part"] == "pixels"} == {0}
+
+
+def test_a_network_that_diverges_is_no_choice(tmp_path):
+    config = replace(psmnist.GRIDS["smoke"].networks, data="digits:20:10:10")
+    plan = [pixels.network_options(config, "LMN-B", rate, 0) for rate in (1e30, 1e-3)]
+    (line,) = search_and_evaluate({"LMN-B": plan}, [0], tmp_path / "runs", tmp_path / "work")
+    assert (line["training"]["learning_rate"], line["trials"], line["diverged"]) == (1e-3, 2, False)
     with pytest.raises(RuntimeError, match="Lower learning_rate"):
         train_all(plan, tmp_path)
 
 
-def test_orthogonality_is_searched_where_the_paper_grid_has_it():
-    plan = pixels.search_plan(psmnist.GRIDS["paper"].networks, "LMN-B, LAES", 0)
-    assert len(plan) == 10
-    assert all(isinstance(options, RunOptions) and options.pretraining.pretrain == "inputs" for options in plan)
-    assert {options.training.orthogonality for options in plan} == {0.0, 1e-4, 1e-3, 1e-2, 1e-1}
-    detaching = pixels.search_plan(psmnist.GRIDS["paper"].networks, "LMN-B, detach", 0)
-    assert {options.model.detach for options in detaching} == {0.1, 0.25, 0.5, 1.0}
+def test_networks_of_the_paper_grid_see_all_images_for_ten_epochs_at_two_rates():
+    for module in (smnist, psmnist):
+        networks = module.GRIDS["paper"].networks
+        assert networks.data == module.__name__.split(".")[-1]  # not a part of it
+        assert set(networks.rows) == set(pixels.NETWORKS)
+        assert (networks.epochs, networks.learning_rates, networks.seeds) == (10, (1e-3, 1e-4), 3)

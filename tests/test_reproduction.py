@@ -91,8 +91,10 @@ READERS = {
     "table2",
     "table2_paper",
     "table2_fair",
+    "parameters",
     "encoding",
     "reconstruction",
+    "multiscale",
     "smnist",
     "psmnist",
 }  # experiments that evaluate test

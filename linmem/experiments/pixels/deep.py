@@ -1,22 +1,51 @@
-"""Deep readouts of solved memories: the variant is chosen on valid, test is evaluated for the chosen one."""
+"""MLPs on the states of solved memories, and on the pixels as a control of the same number of trained weights.
+
+The variant is chosen on valid, test is evaluated for the chosen one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 from linmem.experiments.harness.jobs import run_job
 from linmem.experiments.harness.summarize import Result
 from linmem.experiments.pixels.grids import DeepSearch
-from linmem.experiments.pixels.memories import Memories
+from linmem.experiments.pixels.memories import Memories, Pixels
 from linmem.experiments.static import last_state
+from linmem.experiments.static.last_state import DeepVariant
 from linmem.runs.queue import run_jobs
 from linmem.training.options import TrainingOptions
 
 
-def deep_readouts(memories: Memories, config: DeepSearch, p: int, seeds: Sequence[int], work: Path) -> Iterator[Result]:
+def pixel_readouts(
+    memories: Memories, config: DeepSearch, p: int, seeds: Sequence[int], work: Path
+) -> Iterator[Result]:
+    """Yield MLPs on the pixels with as many trained weights as those on p memory units; see `deep_readouts`."""
+    pixels, classes = Pixels(memories.name), memories.splits.classes
+    inputs = pixels.states(p, seeds[0]).states["train"].shape[1]
+    variants = tuple(equal_size(one, p, inputs, classes) for one in config.variants)
+    yield from deep_readouts(pixels, replace(config, variants=variants), p, seeds, work)
+
+
+def equal_size(variant: DeepVariant, p: int, inputs: int, outputs: int) -> DeepVariant:
+    """Return layers of equal width on other inputs, as wide as the number of weights of `variant` on p allows."""
+
+    def count(inputs: int, widths: Sequence[int]) -> int:
+        return sum((n + 1) * m for n, m in pairwise((inputs, *widths, outputs)))
+
+    weights, layers, width = count(p, variant.widths), len(variant.widths), 1
+    while count(inputs, (width + 1,) * layers) <= weights:
+        width += 1
+    return replace(variant, widths=(width,) * layers)
+
+
+def deep_readouts(
+    memories: Memories | Pixels, config: DeepSearch, p: int, seeds: Sequence[int], work: Path
+) -> Iterator[Result]:
     """Yield the variant that is best on valid with the first seed: once per seed, and all seeds as an ensemble."""
 
     def fit(seed: int, index: int) -> last_state.TrainedReadout:
@@ -38,13 +67,13 @@ def deep_readouts(memories: Memories, config: DeepSearch, p: int, seeds: Sequenc
             "best_epoch": trained.best_epoch,
             "valid_loss": trained.valid_loss,
             "trained_parameters": sum(weight.numel() for weight in trained.readout.parameters()),
-            "solved_parameters": p * (p + memories.splits.features),
+            "solved_parameters": memories.solved_parameters(p),
             "cpu_seconds": trained.cpu_seconds,
         }
 
     def evaluate(seeds: Sequence[int], index: int) -> Result:
         readouts = [fit(one, index).readout for one in seeds]
-        states = [memories.states_with_test(p, one, f"deep readout, p = {p}") for one in seeds]
+        states = [memories.states_with_test(p, one, f"{memories.title}, p = {p}") for one in seeds]
         splits = ("valid", "test")
         return {f"{split}_accuracy": last_state.accuracy_percent(readouts, states, split) for split in splits}
 

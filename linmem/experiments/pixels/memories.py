@@ -48,6 +48,8 @@ class Memories:
         Number of memories whose states stay in memory.
     """
 
+    title = "deep readout"
+
     def __init__(self, name: str, fitted: int, folder: Path, cached: int) -> None:
         self.name, self.fitted, self.folder = name, fitted, folder
         self.states: Callable[[int, int], States] = lru_cache(cached)(self._encode)
@@ -56,6 +58,10 @@ class Memories:
     def splits(self) -> LabelledSplits:
         """The data set."""
         return load_images(self.name)
+
+    def solved_parameters(self, p: int) -> int:
+        """Return the numbers in A and B."""
+        return p * (p + self.splits.features)
 
     def fit(self, p: int, seed: int) -> Result:
         """Fit the memory of p units, unless it is kept already; return its reconstruction errors."""
@@ -80,3 +86,30 @@ class Memories:
 
     def _path(self, p: int, seed: int) -> Path:
         return self.folder / f"memory-{p}-{seed}.safetensors"
+
+
+class Pixels:
+    """The pixels themselves in place of a memory's states, for the MLPs that control them; divided by their deviation.
+
+    Parameters
+    ----------
+    name : str
+        The data set.
+    """
+
+    title = "MLP on the pixels"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def solved_parameters(self, p: int) -> int:
+        """Return 0."""
+        return 0
+
+    def states(self, p: int, seed: int) -> States:
+        """Return the pixels of all splits that can be read."""
+        return last_state.pixels(load_images(self.name))
+
+    def states_with_test(self, p: int, seed: int, model: str) -> States:
+        """Read the test split for a model, and return the pixels of all splits."""
+        return read_test(partial(self.states, p, seed), model=model, data=self.name)

@@ -55,6 +55,12 @@ def encode(autoencoder: LinearAutoencoder, splits: LabelledSplits) -> States:
     return States(states if "test" in states else SealedMapping(states), splits.labels)
 
 
+def pixels(splits: LabelledSplits) -> States:
+    """Return all steps of sequences of one length in the place of states."""
+    states = {name: torch.stack(getattr(splits, name)).flatten(1) for name in readable_splits()}
+    return States(states if "test" in states else SealedMapping(states), splits.labels)
+
+
 def fit_classifier(
     name: str,
     found: States,
@@ -100,6 +106,8 @@ class DeepVariant:
 class DeepReadout(nn.Module):
     """ReLU layers with dropout on standardised states; called like a recurrent network on sequences of one step.
 
+    Standard deviations count at least a tenth of that of all numbers together: some pixels are nearly constant.
+
     Parameters
     ----------
     states : Tensor
@@ -116,7 +124,7 @@ class DeepReadout(nn.Module):
     def __init__(self, states: Tensor, variant: DeepVariant, outputs: int) -> None:
         super().__init__()
         self.register_buffer("mean", states.mean(0))
-        self.register_buffer("scale", states.std(0).clamp_min(1e-6))
+        self.register_buffer("scale", states.std(0).clamp_min(0.1 * states.std().item()))
         layers: list[nn.Module] = [nn.Dropout(variant.input_dropout)]
         before = states.shape[1]
         for width in variant.widths:
