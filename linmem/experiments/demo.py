@@ -3,7 +3,8 @@
 The data, batch size, patience, limit of epochs and running average of the weights are the same for all three models.
 Their sizes, dropout and initial readout bias were chosen by twelve trials per model on the validation split, and their
 learning rate by three more (`benchmarks/demo_search.py`). The validation split chooses the epoch and the threshold; one
-run of the demo evaluates each model on test once, for the table. The solved memory with a NADE predicts the notes of a
+run of the demo evaluates each model on test once, for the table, and draws and continues one piece of it: all readings
+are recorded in `test_reads.jsonl`. The solved memory with a NADE predicts the notes of a
 frame jointly; its options were not searched. The continuation is sampled from it.
 """
 
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ from torch import Tensor
 from linmem import data
 from linmem.analysis import memory_curve
 from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.experiments.harness.fingerprint import code_fingerprint
+from linmem.experiments.harness.sealed import Run, read_test, sealed_run
 from linmem.music.generate import generate
 from linmem.music.sampling import SamplingOptions
 from linmem.nn.registry import ModelOptions
@@ -103,11 +107,15 @@ def run(folder: Path, *, seed: int = 0, quick: bool = False, force: bool = False
     started = any(_run_folder(folder, name, quick).exists() for name in MODELS)
     output_paths(folder, FILES, force=force or started)
     summaries = dict(_train_all(folder, seed, quick, force))
+    with sealed_run(Run("demo", folder, code_fingerprint("linmem.experiments.demo"))):
+        return _show(folder, summaries, seed, quick)
+
+
+def _show(folder: Path, summaries: Mapping[str, Summary], seed: int, quick: bool) -> str:
     scores: dict[str, FrameScores] = {}
     for name in MODELS:
-        for row, score in zip(
-            ("persistence", name), runner.evaluate_run(_run_folder(folder, name, quick), "test").values(), strict=True
-        ):
+        read = partial(runner.evaluate_run, _run_folder(folder, name, quick), "test")
+        for row, score in zip(("persistence", name), read_test(read, model=name, data=DATA).values(), strict=True):
             assert isinstance(score, FrameScores)
             scores[row] = score
     rows = table_rows(scores, summaries)
@@ -118,7 +126,8 @@ def run(folder: Path, *, seed: int = 0, quick: bool = False, force: bool = False
     _announce("solving the autoencoder")
     _draw_memory(folder, quick)
     sampling = SamplingOptions(temperature=0.9, top_p=0.95, voices=4, seed=seed)
-    generate(_run_folder(folder, "solved NADE", quick), folder, sampling=sampling, force=True)
+    prompt = partial(generate, _run_folder(folder, "solved NADE", quick), folder, sampling=sampling, force=True)
+    read_test(prompt, model="continuation", data=DATA)
     return text
 
 
@@ -202,12 +211,13 @@ def _draw_memory(folder: Path, quick: bool) -> None:
     write_json(folder / "memory_curve.json", [point._asdict() for point in points])
     with figure(folder / "memory_curve.png", 1) as axes:
         memory_curve.draw(axes[0], points)
-    chorale = splits.test[0]
+    whole = read_test(partial(data.load, DATA), model="reconstruction", data=DATA)
+    chorale = whole.test[0]
     autoencoder = LinearAutoencoder(10 if quick else RECONSTRUCTION_SIZE).fit(splits.train)
     decoded, errors = memory_curve.per_step(autoencoder, chorale)
     with figure(folder / "reconstruction.png", 3) as axes:
         figures.piano_roll(axes[0], chorale)
-        axes[0].set_title(splits.titles["test"][0])
+        axes[0].set_title(whole.titles["test"][0])
         figures.piano_roll(axes[1], decoded, notes=figures.pitch_range(chorale))
         axes[1].set_title(f"decoded from the last state, {autoencoder.memory_size_} units")
         figures.error_per_step(axes[2], errors)
