@@ -10,6 +10,7 @@ from sklearn.exceptions import NotFittedError
 
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.autoencoder.solvers import Randomized, Remembered, exact
+from linmem.storage import tensor_file
 
 RAGGED = [9, 4, 12, 1, 7, 12]
 
@@ -239,6 +240,21 @@ def test_load_refuses_what_it_did_not_save(tmp_path, ragged):
         LinearAutoencoder.load(tmp_path / "cut")
     with pytest.raises(ValueError, match="must be numbers, names or Randomized solvers to be saved"):
         LinearAutoencoder(4, solver=lambda *given: exact(*given)).fit(ragged).save(tmp_path / "own")
+
+
+def test_load_names_what_a_file_with_the_right_checksum_lacks(tmp_path, ragged):
+    LinearAutoencoder(4, decoder="optimal").fit(ragged).save(tmp_path / "ae")
+    tensors, description = tensor_file.read(tmp_path / "ae")
+    for key in tensors:
+        tensor_file.write(tmp_path / "a", {name: one for name, one in tensors.items() if name != key}, description)
+        with pytest.raises(ValueError, match=f"{tmp_path / 'a'} must") as raised:
+            LinearAutoencoder.load(tmp_path / "a")
+        assert str(raised.value).count("\n") == 0
+    for key in description:
+        shorter = {name: one for name, one in description.items() if name != key}
+        tensor_file.write(tmp_path / "a", tensors, shorter)
+        with pytest.raises(ValueError, match=f"{tmp_path / 'a'} must"):
+            LinearAutoencoder.load(tmp_path / "a")
 
 
 def test_clone_is_unfitted_and_pickle_is_fitted(ragged):
