@@ -43,11 +43,11 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Known vulnerabilities of the pinned versions, and pins that are not the newest; both need the network.
+# Pins that are not the newest, from the package registry; then known vulnerabilities, where their database is reached.
 audit: $(VENV)/.installed-dev
-	$(BIN)/python -m pip install --quiet pip-audit
-	$(BIN)/python -m pip_audit --strict --local --progress-spinner off --skip-editable
-	$(BIN)/python -m pip list --outdated --not-required --disable-pip-version-check
+	$(BIN)/python -m pip install --quiet uv pip-audit
+	$(BIN)/python tools/newest_versions.py constraints.txt
+	-$(BIN)/python -m pip_audit --strict --local --progress-spinner off --skip-editable
 
 # requirements-dev.lock: every package of the development environment with hashes, except torch (see its first lines).
 lock: $(VENV)/.installed-dev
