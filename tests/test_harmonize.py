@@ -163,3 +163,34 @@ def test_a_file_without_bytes_ends_with_one_line(trained, tmp_path, capsys):
     (tmp_path / "empty.mid").write_bytes(b"")
     assert main(["harmonize", str(trained), str(tmp_path / "empty.mid")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def foreign_file(path, ticks, seed):
+    """Two tracks after a track of tempo changes, as other programs write them."""
+    mido = pytest.importorskip("mido")
+    conductor = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=500_000), mido.MetaMessage("time_signature")])
+    conductor.append(mido.MetaMessage("set_tempo", tempo=300_000, time=8 * ticks))
+    tracks = [conductor]
+    for channel, base in enumerate((67, 52)):
+        track = mido.MidiTrack([mido.Message("program_change", program=19, channel=channel)])
+        for step in range(20):
+            pitch = base + (seed * step * 5 + channel) % 12
+            track.append(mido.Message("note_on", note=pitch, channel=channel, time=0))
+            track.append(mido.Message("note_on", note=pitch, velocity=0, channel=channel, time=ticks))
+        tracks.append(track)
+    mido.MidiFile(tracks=tracks, ticks_per_beat=ticks).save(path)
+
+
+def test_a_folder_of_foreign_files_is_learned_continued_and_harmonized(tmp_path, capsys):
+    (tmp_path / "foreign").mkdir()
+    for seed, ticks in enumerate((96, 120, 480, 10_080, 24, 960)):
+        foreign_file(tmp_path / "foreign" / f"{seed}.mid", ticks, seed + 1)
+    run = str(tmp_path / "run")
+    options = "--model=solved --readout=nade --hidden_size=6 --memory_size=8 --nade_size=6 --max_epochs=1"
+    assert main(["train", str(tmp_path / "foreign"), "--out", run, *options.split()]) == 0
+    piece = str(tmp_path / "foreign" / "3.mid")
+    assert main(["generate", run, "--piece", piece, "--prompt_length=4", "--steps=3"]) == 0
+    midi.write_midi(melody_of(72, 72, 74, 76), tmp_path / "melody.mid")
+    assert main(["harmonize", run, str(tmp_path / "melody.mid")]) == 0
+    written = [line for line in capsys.readouterr().out.split() if line.endswith(".mid")]
+    assert [len(midi.piano_roll(path)) for path in written] == [7, 4]

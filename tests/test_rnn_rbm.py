@@ -139,6 +139,15 @@ def test_it_learns_which_notes_sound_together():
     assert float(whole.double().mean()) > 0.7
 
 
+def test_the_loss_takes_as_many_gibbs_steps_as_the_model_says():
+    torch.manual_seed(0)
+    model = RNNRBM(nn.GRU(6, 5, batch_first=True, **KIND), 5, 6, 4, cd_steps=3)
+    frames = chords(2).flatten(0, 1)
+    outputs = model(frames)[0].detach()
+    three, five = (model.loss(outputs, frames, steps, seeded()) for steps in (3, 5))
+    assert model.loss(outputs, frames, generator=seeded()) == three != five
+
+
 def test_generation_continues_from_the_seed_and_carries_the_state():
     torch.manual_seed(0)
     model = RNNRBM(nn.GRU(6, 5, batch_first=True, **KIND), 5, 6, 4)
@@ -163,6 +172,7 @@ def test_generation_continues_from_the_seed_and_carries_the_state():
             lambda: RNNRBM(nn.RNN(6, 5), 5, 6, 4).generate(torch.zeros(0, 6), 3),
             "at least 1 frame and length must be at least 1, got 0",
         ),
+        (lambda: RNNRBM(nn.RNN(6, 5), 5, 6, 4, cd_steps=0), "cd_steps must be at least 1, got 0"),
     ],
 )
 def test_wrong_arguments_raise(call, message):
