@@ -189,6 +189,7 @@ def main() -> None:
     parser.add_argument("--search", action="store_true")
     parser.add_argument("--transfer_only", action="store_true", help="neither fine-tuning nor the RNN")
     parser.add_argument("--with_rnn", action="store_true", help="train the RNN with --transfer_only, too")
+    parser.add_argument("--decays", nargs="+", type=float, help="lag decays, instead of 1 and 0.5")
     parser.add_argument("--lags", type=int, help="of the unfolded network, instead of the protocol's")
     parser.add_argument("--protocols", nargs="+", choices=list(PROTOCOLS), default=list(PROTOCOLS))
     parser.add_argument("--out", type=Path, default=Path("runs/transfer-loss"))
@@ -198,7 +199,10 @@ def main() -> None:
         return search(options)
     protocols = {
         f"{name}_k{options.lags}" if options.lags else name: replace(
-            one, lags=options.lags or one.lags, training=replace(one.training, max_epochs=options.max_epochs)
+            one,
+            lags=options.lags or one.lags,
+            decays=tuple(options.decays or one.decays),
+            training=replace(one.training, max_epochs=options.max_epochs),
         )
         for name, one in PROTOCOLS.items()
         if name in options.protocols
