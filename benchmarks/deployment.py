@@ -1,8 +1,8 @@
 """Deployment: accuracy, size and microseconds per step of exported models on JapaneseVowels, official split.
 
-MemoryClassifier (closed form, views that stream) and an LMN as C programs, beside an nn.LSTM as C and as ONNX's one-step
-graph in ONNX Runtime. Networks are trained by `linmem train` with default options, standardized inputs. One thread,
-processor time; C is called through ctypes, which takes part of the time.
+MemoryClassifier (closed form, views that stream) and an LMN as C programs, beside an nn.LSTM as C and as the ONNX graph
+of one step in ONNX Runtime. Networks are trained by `linmem train` with default options and standardized inputs. One
+thread, processor time; C is called through ctypes, which takes part of the time.
 
     python benchmarks/deployment.py [--max_epochs 100]
 """
