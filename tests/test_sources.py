@@ -35,20 +35,22 @@ class Reread:
         return iter(self.sequences)
 
 
-def same_fit(found: LinearAutoencoder, expected: LinearAutoencoder, tolerance=1e-7):
-    """Equal up to `tolerance`; training errors up to what two searches for the decoder may leave to be gained.
+def same_fit(found: LinearAutoencoder, expected: LinearAutoencoder):
+    """Equal up to rounding; training errors up to what two searches for the decoder may leave to be gained.
 
     A search ends with the first iteration that gains less than TOLERANCE. Where it converges linearly, and fast enough
     to need at most ITERATIONS iterations per factor of e, the error then lies at most ITERATIONS · TOLERANCE, 1.8e-4,
-    above its minimum; where it ends depends on rounding.
+    above its minimum; where it ends depends on rounding. The search over encoder and decoder (refine="joint") has many
+    encoders of nearly one error and no such rate: only errors are compared, to 1e-3.
     """
+    joint = expected.refine == "joint"
     np.testing.assert_allclose(found.singular_values_, expected.singular_values_, rtol=1e-8)
-    np.testing.assert_allclose(found.A_, expected.A_, atol=tolerance)
-    np.testing.assert_allclose(found.B_, expected.B_, atol=tolerance)
     assert found.optimal_error_ == pytest.approx(expected.optimal_error_, abs=1e-9)
-    assert found.training_error_ == pytest.approx(
-        expected.training_error_, rel=max(ITERATIONS * TOLERANCE, tolerance / 10)
-    )
+    left = 1e-3 if joint else ITERATIONS * TOLERANCE
+    assert found.training_error_ == pytest.approx(expected.training_error_, rel=left)
+    if not joint:
+        np.testing.assert_allclose(found.A_, expected.A_, atol=1e-7)
+        np.testing.assert_allclose(found.B_, expected.B_, atol=1e-7)
 
 
 @pytest.mark.parametrize("center", [False, True])
@@ -60,7 +62,7 @@ def test_reread_source_is_the_list(monkeypatch, center, refine):
     found = LinearAutoencoder(6, center=center, refine=refine, solver=TO_THE_END).fit(source)
     assert source.passes > 3
     expected = LinearAutoencoder(6, center=center, refine=refine).fit(sequences)
-    same_fit(found, expected, 1e-5 if refine == "decoder" else 1e-2)
+    same_fit(found, expected)
 
 
 @pytest.mark.parametrize("center", [False, True])
