@@ -17,6 +17,7 @@ from linmem import data
 from linmem.nn.baselines import Persistence
 from linmem.nn.registry import ModelOptions
 from linmem.nn.sequence_model import SequenceModel
+from linmem.runs import predict as predictions
 from linmem.runs import runner
 from linmem.runs.directory import load_run
 from linmem.runs.options import PretrainingOptions, RunOptions
@@ -239,6 +240,29 @@ def test_a_config_that_does_not_fit_is_refused_with_one_line(finished, tmp_path,
             use(tmp_path / "run")
         assert len(str(caught.value)) < 300
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.pop("input_size"), "must be a JSON object with 'input_size'"),
+        (lambda c: c.pop("description"), "must be a JSON object with 'description'"),
+        (lambda c: c.update(description=True), "description in .* must be a dict, got True"),
+        (lambda c: c["description"].update(standardization=3), "must be the configuration of a run"),
+        (
+            lambda c: c["description"].update(standardization={"mean": [0.0], "scale": [1.0]}),
+            "statistics of 1 features",
+        ),
+        (lambda c: c["description"].update(class_names=3), "class_names of type int instead of a list"),
+    ],
+)
+def test_a_description_that_does_not_fit_is_refused_with_one_line(finished, pieces, tmp_path, change, message):
+    shutil.copytree(finished, tmp_path / "run")
+    predictions.read_described_config(tmp_path / "run")
+    edit(tmp_path / "run" / "config.json", change)
+    with pytest.raises(ValueError, match=message) as caught:
+        predictions.predict(tmp_path / "run", str(pieces))
+    assert "\n" not in str(caught.value)
 
 
 def test_an_option_that_an_older_version_did_not_have_gets_its_default(finished, tmp_path):

@@ -20,10 +20,10 @@ from linmem.export.c_estimators import estimator_program
 from linmem.export.c_networks import network_program
 from linmem.export.onnx_graph import Graph, export_graph
 from linmem.reporting.output import output_paths
-from linmem.runs.directory import load_run, read_config, read_options
+from linmem.runs.directory import load_run, read_options
 from linmem.runs.fitted_estimator import load_estimator
 from linmem.runs.options import ESTIMATOR
-from linmem.runs.predict import task_name
+from linmem.runs.predict import read_described_config, task_name
 from linmem.storage.atomic import write_text
 
 FORMATS = ("onnx", "c")
@@ -66,7 +66,7 @@ def read_model(run: Path, best_by: str) -> Exportable:
         return Exportable(
             estimator, True, None, False, _classes(estimator), [_noise(estimator.n_features_in_, estimator)]
         )
-    options, config = read_options(run), read_config(run)
+    options, config = read_options(run), read_described_config(run)
     estimator = load_estimator(run) if options.model.model == ESTIMATOR else None
     try:
         splits = options.load_data()

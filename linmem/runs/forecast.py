@@ -21,10 +21,10 @@ from linmem.data import Splits, Standardization
 from linmem.estimators.forecaster import MemoryForecaster
 from linmem.estimators.intervals import conformal_widths
 from linmem.estimators.saving import load_any
-from linmem.runs.directory import load_run, read_config, read_options
+from linmem.runs.directory import load_run, read_options
 from linmem.runs.fitted_estimator import load_estimator
 from linmem.runs.options import ESTIMATOR
-from linmem.runs.predict import task_name
+from linmem.runs.predict import read_described_config, task_name
 
 MAX_ORIGINS = 100  # per validation sequence, evenly spaced
 FIRST_ORIGIN = 0.25  # share of a validation sequence before its first origin, where it continues no other
@@ -76,7 +76,7 @@ def forecast(
         raise ValueError(f"steps must be at least 1, got {steps}.")
     if run.is_file():
         return _saved_forecast(run, steps, name, split, index, coverage)
-    options, config = read_options(run), read_config(run)
+    options, config = read_options(run), read_described_config(run)
     if (task := task_name(options, config)) != "NextValue":
         hint = "Use `linmem generate`." if task in ("NextFrame", "Recall") else "Use `linmem predict`."
         raise ValueError(f"run must predict the next step of numeric series, got one for {task}. {hint}")

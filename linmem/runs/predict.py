@@ -20,8 +20,10 @@ from linmem.data.standardization import Standardization
 from linmem.nn.baselines import RNNRBM
 from linmem.nn.nade import FrameDistribution
 from linmem.runs import fitted_estimator as estimators
-from linmem.runs.directory import load_run, read_config, read_options
+from linmem.runs.directory import CONFIG, load_run, read_config, read_options
 from linmem.runs.options import ESTIMATOR, RunOptions
+from linmem.storage.documents import check_object
+from linmem.storage.parsing import parsing
 from linmem.training.tasks import task_of
 
 SAMPLES = 100  # frames per step that the marginals of a NADE are estimated from
@@ -53,7 +55,7 @@ def predict(folder: Path, name: str, split: str | None = None, best_by: str = "l
     """
     if split is not None and split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
-    options, config = read_options(folder), read_config(folder)
+    options, config = read_options(folder), read_described_config(folder)
     files = replace(options.files, standardize=False)
     new = _new_files(name, options) if split is None else None
     splits, split = new or data.load(name, **asdict(files)), split or "test"
@@ -72,6 +74,26 @@ def predict(folder: Path, name: str, split: str | None = None, best_by: str = "l
     classes = names if task == "Classes" else []
     read = new.titles["test"] if new else []
     return Predictions([f"{kind}_{one}" for one in names], values, list(map(len, sequences)), classes, read)
+
+
+def read_described_config(folder: Path) -> dict[str, Any]:
+    """Read the configuration of a run with what describes its data: features, outputs, statistics, names of classes.
+
+    Raises
+    ------
+    ValueError
+        The configuration lacks one of these, or holds values of another type or number.
+    """
+    path, remedy = folder / CONFIG, "Train again with --force."
+    needed = {"input_size": int, "output_size": int, "description": dict}
+    config = check_object(read_config(folder), str(path), remedy, needed)
+    with parsing(path, "the configuration of a run", remedy):
+        scale, names = Standardization.of(config["description"]), config["description"].get("class_names") or []
+        if scale and not scale.mean.shape == scale.scale.shape == (config["input_size"],):
+            raise ValueError(f"statistics of {len(scale.mean)} features instead of {config['input_size']}")
+        if not isinstance(names, list):
+            raise ValueError(f"class_names of type {type(names).__name__} instead of a list")
+    return config
 
 
 def _new_files(name: str, options: RunOptions) -> Splits | None:
@@ -115,7 +137,7 @@ def _network_outputs(
 
 def _estimated(folder: Path, splits: Splits, split: str) -> list[Tensor]:
     estimator = estimators.load_estimator(folder)
-    names = list(read_config(folder)["description"].get("class_names") or [])
+    names = list(read_described_config(folder)["description"].get("class_names") or [])
     values = [torch.from_numpy(y) for y in estimators.outputs(estimator, splits, split)]
     if names:  # the estimator sorts its classes as texts
         order = [list(estimator.classes_).index(name) for name in names]
