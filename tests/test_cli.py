@@ -236,7 +236,7 @@ def altered(run_folder, tmp_path):
         (["generate", "{trained}", "--prompt_length=500"], "prompt_length must be at most"),
         (["generate", "{trained}", "--temperature=0"], "temperature must be above 0, got 0.0"),
         (["reproduce", "table9"], "name must be one of table1, "),
-        (["reproduce", "parameters", "--grid=huge"], "grid must be one of smoke, paper, got 'huge'"),
+        (["reproduce", "parameters", "--grid=huge"], "grid must be one of smoke, small, paper, got 'huge'"),
         (["sweep", "{pieces}"], "either --space FILE or --grid NAME must be given"),
         (["sweep", "{pieces}", "--grid=huge"], "grid must be one of smoke, small, paper, got 'huge'"),
         (["sweep", "{pieces}", "--space=nowhere.yaml"], "nowhere.yaml"),
