@@ -191,10 +191,11 @@ def test_a_damaged_line_takes_a_line_of_the_page_and_no_more(without_pictures, b
     path.write_bytes(b"\n".join([whole[0], broken.encode("latin-1"), *whole[1:]]) + b"\n")
     one = page.part("parameters", results)
     assert one.state == "damaged"
-    assert one.problem == "parameters.jsonl is damaged: invalid lines 2 of 3"
+    problem = f"invalid lines 2 of {len(whole) + 1}"
+    assert one.problem == f"parameters.jsonl is damaged: {problem}"
     assert "--force" in " ".join(one.commands.values())
     rendered = page.rendered(results)
-    assert rendered.count("invalid lines 2 of 3") == 2  # in the overview, and with the experiment
+    assert rendered.count(problem) == 2  # in the overview, and with the experiment
     assert Page(rendered).cells["parameters"] == cells_of_markdown(
         parameters.show([json.loads(line)["result"] for line in whole], results)
     )

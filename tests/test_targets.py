@@ -36,7 +36,7 @@ def test_one_series_behind_is_enough_to_miss():
 
 
 def test_a_fifth_is_a_fifth():
-    (target,) = parameters.targets([{"units": 4, "lmn": 20, "lstm": 100}, {"units": 8, "lmn": 21, "lstm": 100}])
+    target, *_ = parameters.targets([{"units": 4, "lmn": 20, "lstm": 100}, {"units": 8, "lmn": 21, "lstm": 100}])
     assert (target.found, target.reached) == ("0.200, 0.210 at h = 4, 8", False)
 
 

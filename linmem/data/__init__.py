@@ -45,9 +45,7 @@ __all__ = [
     "PairedSplits",
     "Splits",
     "Standardization",
-    "is_set",
     "load",
-    "standardized",
 ]
 
 
