@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from linmem.data import Splits
+from linmem.nn.initialize import set_persistence_
 from linmem.nn.lmn import LMN
 from linmem.nn.multiscale import MultiScaleLMN
 from linmem.nn.registry import ModelOptions, build_model
@@ -95,6 +96,18 @@ def test_pretraining_of_a_run_gives_the_model_that_grew_module_by_module(tmp_pat
     add_modules(expected, prepared.splits, NextFrame(), stage, scales=3)
     pretrain_model(model, GROWING, prepared, tmp_path, progress=False)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), expected.parameters(), strict=True))
+
+
+def test_pretraining_begins_with_the_skip_connection_of_the_model(tmp_path):
+    prepared = PreparedTask(GROWING.load_data(), NextFrame())
+    slow = replace(GROWING.pretraining, pretrain_learning_rate=1e-9)
+    options = replace(GROWING, model=replace(GROWING.model, skip_connection=True), pretraining=slow)
+    model = build_model(options.model, 88, 88)
+    training = prepared.examples("train")
+    set_persistence_(model, training.inputs, training.targets)
+    persistence = model.skip.weight.clone()
+    pretrain_model(model, options, prepared, tmp_path, progress=False)
+    torch.testing.assert_close(model.skip.weight, persistence, rtol=0, atol=1e-6)
 
 
 def test_a_run_trains_all_modules_after_its_pretraining(tmp_path):

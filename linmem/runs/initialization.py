@@ -95,6 +95,8 @@ def _add_modules(model: SequenceModel, options: RunOptions, prepared: PreparedTa
     small = build_model(one, prepared.splits.features, prepared.output_size, seed).to(model.readout.bias.device)
     assert isinstance(small, SequenceModel)
     small.readout.load_state_dict({"weight": small.readout.weight, "bias": model.readout.bias})
+    if small.skip is not None and model.skip is not None:
+        small.skip.load_state_dict(model.skip.state_dict())
     histories = add_modules(
         small,
         prepared.splits,
