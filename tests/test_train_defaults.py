@@ -60,6 +60,7 @@ def test_options_of_networks_choose_a_network(classes):
     assert chosen(classes, max_epochs=3) == network
     assert "because max_epochs is given" in defaults.choose(str(classes), {"max_epochs": 3}).reason
     assert chosen(classes, model="lmn-b") == network
+    assert chosen(classes, model="solved", hidden_size=8) == network | {"model": "solved"}
     assert chosen(classes, model="solved", readout="mlp") == network | {"model": "solved", "readout": "mlp"}
 
 

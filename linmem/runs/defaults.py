@@ -65,16 +65,16 @@ def choose(name: str, given: Mapping[str, Any]) -> Chosen:
 
 
 def _choose_model(options: dict[str, Any], splits: Splits) -> tuple[dict[str, Any], str]:
-    labelled, model = _is_labelled(splits), options.get("model")
+    labelled, model, others = _is_labelled(splits), options.get("model"), options.keys() & NETWORK - set(SHARED)
     if model == "solved" and splits.kind != "piano_roll":
-        ridge = options.get("readout", "ridge" if labelled else "mlp") == "ridge"
+        default = "ridge" if labelled and not others - {"readout"} else "mlp"
+        ridge = options.get("readout", default) == "ridge"
         return (_without(options, "readout") | {"model": ESTIMATOR}, "") if ridge else (options, "")
     if model is not None or not labelled:
         return options, ""
-    others = sorted(options.keys() & NETWORK - set(SHARED))
     if others:
         network = ModelOptions().model
-        line = f"model: {network}, because {others[0]} is given; without it labelled series train the model {ESTIMATOR}"
+        line = f"model: {network}, because {min(others)} is given; without it labelled series train the model {ESTIMATOR}"
         return options | {"model": network}, line
     line = f"model: {ESTIMATOR}, the default for labelled series; --model lmn-b, lstm, … trains a network"
     return options | {"model": ESTIMATOR}, line
