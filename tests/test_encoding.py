@@ -231,3 +231,15 @@ def test_reconstruction_goes_on_and_any_part_of_it_can_be_shown(tmp_path, monkey
         assert "LAES" in summary.show(lines[:first], tmp_path)
     assert [target.reached for target in summary.targets(lines)] == [None, True]
     assert [target.reached for target in summary.targets([])] == [None, None]
+
+
+def test_records_with_fixed_epochs_are_not_averaged_over_different_numbers_of_them(tmp_path):
+    solved = {"set": "jsb_chorales", "units": 100, "seed": 0, "cpu_seconds": 1.0, "parameters": 5}
+    solved |= {"method": "LAES", "train": 0.5, "valid": 0.5, "test": 0.75}
+    trained = solved | {"method": "LSTM", "best_epoch": 9}
+    short, long = trained | {"epochs": 15, "test": 0.9}, trained | {"epochs": 150, "test": 0.7}
+    text = summary.show([solved, short, long], tmp_path)
+    assert "LSTM, 15 epochs" in text
+    assert text.count("epochs (1)") == 2  # what ended them; not patience, which they did not have
+    assert summary.targets([solved, short, long])[0].reached is False
+    assert "patience (1)" in summary.show([solved, short | {"out_of_time": False}], tmp_path)
