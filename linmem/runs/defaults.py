@@ -74,7 +74,7 @@ def _choose_model(options: dict[str, Any], splits: Splits) -> tuple[dict[str, An
         return options, ""
     if others:
         network = ModelOptions().model
-        line = f"model: {network}, because {min(others)} is given; without it labelled series train the model {ESTIMATOR}"
+        line = f"model: {network}, because {min(others)} is given; else labelled series train the model {ESTIMATOR}"
         return options | {"model": network}, line
     line = f"model: {ESTIMATOR}, the default for labelled series; --model lmn-b, lstm, … trains a network"
     return options | {"model": ESTIMATOR}, line
