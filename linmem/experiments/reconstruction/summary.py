@@ -58,7 +58,7 @@ def targets(results: Results) -> list[Target]:
 
 
 def _labelled(results: Results) -> Group:
-    """Return the results, with the number of epochs in the method where it was fixed, as before there was a CPU time."""
+    """Return the results, with the number of epochs in the method where it was fixed, without a limit of CPU time."""
     return [{**one, "method": f"{one['method']}, {one['epochs']} epochs"} if _is_fixed(one) else one for one in results]
 
 
