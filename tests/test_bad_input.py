@@ -197,6 +197,7 @@ def test_merged_keys_are_counted_before_they_are_copied(tmp_path):
         (["generate", "run", "--voices", "1" + "0" * 30], "voices must be at most 2147483647"),
         (["harmonize", "run", "a.mid", "--voices", "1" + "0" * 30], "voices must be at most 2147483647"),
         (["fit", "~no-such-user/x"], "data must be an existing folder or file"),
+        (["fit", "a.npy", "--split_s", "3"], "options must be those of the command, got --split_s. Did you mean"),
         (["fit", "a.npy", "--device", "meta"], "device must be one that this machine has"),
         (["fit", "a.npy", "--threads", "100000"], "threads must be at most 1024"),
         (["fit", "a.npy", "--seed", "1" + "0" * 30], "seed must be at most"),

@@ -145,13 +145,14 @@ def parser(chosen: str) -> ArgumentParser:
         prog="linmem",
         description="Linear Memory Networks and the linear autoencoder for sequences.",
         formatter_class=_Help,
+        allow_abbrev=False,
     )
     top.shown_name = f"linmem {chosen}".rstrip()
     top.add_argument("--version", action="version", version=_version())
     commands = top.add_subcommands(required=True, dest="command")
     for name in COMMANDS:
         function = _function(name)
-        command = _Parser(description=description(function), formatter_class=_Help)
+        command = _Parser(description=description(function), formatter_class=_Help, allow_abbrev=False)
         if name == chosen:
             _add_shared(command, add_options(command, function))
         commands.add_subcommand(name, command, help=description(function).splitlines()[0])
