@@ -155,7 +155,8 @@ def test_a_network_that_ended_at_the_limit_of_epochs_is_flagged(result, config, 
     assert bool(text) == (flag is not None)
 
 
-def test_force_runs_again(results, tmp_path):
+def test_force_runs_again(tmp_path, monkeypatch):
+    monkeypatch.setitem(parameters.GRIDS, "paper", replace(parameters.GRIDS["smoke"], units=(500,), inputs=88))
     reproduce.reproduce("parameters", tmp_path, grid="smoke")
     with pytest.raises(ValueError, match="must hold grid paper with seed 0, got grid smoke with seed 0"):
         reproduce.reproduce("parameters", tmp_path, grid="paper")
