@@ -139,8 +139,8 @@ def test_the_page_has_every_cell_of_the_tables_and_needs_only_the_lines(results)
             for one in load_experiment(name).targets([r["result"] for r in require_records(name, results)])
         ]
     assert page.rendered(results) == rendered  # now that there are tables and pictures beside the lines
-    assert [section for section, _ in found.images] == ["capacity"]
-    assert "independent, 6 units: ρ² against lag" in found.images[0][1]
+    assert [section for section, _ in found.images] == ["parameters", "capacity"]
+    assert "independent, 6 units: ρ² against lag" in found.images[1][1]
 
 
 def test_nothing_on_the_page_has_an_address_elsewhere(kept_page):
