@@ -17,13 +17,13 @@ def test_the_sources_are_those_that_are_imported_and_no_tables():
     found = names("linmem.experiments.table2")
     assert {"experiments/table2/experiment.py", "experiments/table2/grids.py", "runs/runner.py", "nn/lmn.py"} <= found
     assert not {"experiments/table2/summary.py", "reporting/tables.py", "cli/main.py", "experiments/time.py"} & found
-    assert "training/loop.py" not in names("linmem.experiments.parameters")
+    assert "training/loop.py" not in names("linmem.experiments.capacity")
 
 
 def test_a_changed_source_changes_the_fingerprint_of_those_that_import_it(tmp_path, monkeypatch):
     copied = tmp_path / "linmem"
     shutil.copytree(ROOT, copied, ignore=shutil.ignore_patterns("__pycache__"))
-    before = {name: code_fingerprint(f"linmem.experiments.{name}") for name in ("parameters", "table1")}
+    before = {name: code_fingerprint(f"linmem.experiments.{name}") for name in ("capacity", "table1")}
     with (copied / "data" / "poly_music.py").open("a") as file:
         file.write("# another version\n")
     monkeypatch.setattr(fingerprint, "ROOT", copied)
@@ -31,7 +31,7 @@ def test_a_changed_source_changes_the_fingerprint_of_those_that_import_it(tmp_pa
     after = {name: code_fingerprint(f"linmem.experiments.{name}") for name in before}
     code_fingerprint.cache_clear()
     assert after["table1"] != before["table1"]
-    assert after["parameters"] == before["parameters"]
+    assert after["capacity"] == before["capacity"]
 
 
 def test_a_stale_run_is_refused_and_stale_records_are_named(tmp_path, monkeypatch):
