@@ -138,7 +138,8 @@ def from_files(paths: Sequence[PurePosixPath], root: Path, complete: bool = True
     for name in found:
         if complete and name not in known:
             raise ValueError(
-                f"{FILE} must name data files of {root}, got {shortened(repr(str(name)))}. Remove the row."
+                f"{FILE} must name data files of {root}, got {shortened(repr(str(name)))}."
+                " Correct the name (with its extension)."
             )
     for name in paths:
         if name not in found:
