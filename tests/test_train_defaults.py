@@ -66,7 +66,16 @@ def test_options_of_networks_choose_a_network(classes):
 
 def test_a_series_without_labels_trains_a_network_unless_the_estimator_is_named(series):  # noqa: F811
     assert chosen(series) == {"model": None, "standardize": True, "readout": None}
+    assert "model: lmn-b, the default without labels" in defaults.choose(str(series), {}).reason
     assert chosen(series, model="solved", readout="ridge") == ESTIMATOR
+
+
+def test_a_network_refuses_the_options_of_estimators(series, classes, tmp_path, capsys):  # noqa: F811
+    for given in ((series,), (classes, "--max_epochs=1"), (classes, "--model=lstm")):
+        status, _, error = run(capsys, "train", *given, "--n_projections=50", "--out", tmp_path / "run")
+        assert status == 2
+        assert "n_projections must not be given for the model" in error
+    assert not (tmp_path / "run").exists()
 
 
 def test_named_sets_keep_their_defaults():

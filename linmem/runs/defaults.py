@@ -70,10 +70,13 @@ def _choose_model(options: dict[str, Any], splits: Splits) -> tuple[dict[str, An
         default = "ridge" if labelled and not others - {"readout"} else "mlp"
         ridge = options.get("readout", default) == "ridge"
         return (_without(options, "readout") | {"model": ESTIMATOR}, "") if ridge else (options, "")
-    if model is not None or not labelled:
+    if model is not None:
         return options, ""
+    network = ModelOptions().model
+    if not labelled:
+        numeric = splits.kind != "piano_roll"
+        return options, f"model: {network}, the default without labels; --model {ESTIMATOR} forecasts" * numeric
     if others:
-        network = ModelOptions().model
         line = f"model: {network}, because {min(others)} is given; else labelled series train the model {ESTIMATOR}"
         return options | {"model": network}, line
     line = f"model: {ESTIMATOR}, the default for labelled series; --model lmn-b, lstm, … trains a network"

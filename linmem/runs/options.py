@@ -149,6 +149,23 @@ def with_options(options: RunOptions, changes: Mapping[str, Any]) -> RunOptions:
     return replace(options, **groups)
 
 
+def check_options(options: RunOptions) -> None:
+    """Check that the pretraining suits the model, and that a network has no option of the estimators.
+
+    Raises
+    ------
+    ValueError
+        An option does not suit the model.
+    """
+    check_pretraining(options)
+    for name, default in asdict(EstimatorOptions()).items():
+        if options.model.model != ESTIMATOR and (value := getattr(options.estimator, name)) != default:
+            raise ValueError(
+                f"{name} must not be given for the model {options.model.model}, got {value!r}."
+                f" Omit it, or use --model {ESTIMATOR}."
+            )
+
+
 def check_pretraining(options: RunOptions) -> None:
     """Check that the pretraining exists and suits the model.
 

@@ -34,7 +34,7 @@ from linmem.runs.directory import (
     write_config,
 )
 from linmem.runs.initialization import fit_memory_size, pretrain_model
-from linmem.runs.options import ESTIMATOR, RunOptions, check_pretraining
+from linmem.runs.options import ESTIMATOR, RunOptions, check_options
 from linmem.storage.atomic import write_json, write_lines
 from linmem.storage.parsing import parsing
 from linmem.training import data_parallel
@@ -92,7 +92,7 @@ def run(
     if options.model.model == ESTIMATOR:
         if resume:
             check_resumable(folder, options)
-        check_pretraining(options)
+        check_options(options)
         return _run_estimator(options, prepared, folder, resume, force, progress)
     training, _ = prepared.examples("train"), prepared.examples("valid")  # before anything is written
     _check_piano_rolls(options, prepared)
@@ -100,7 +100,7 @@ def run(
     requested, options = options, fit_memory_size(options, training)
     if resume:
         check_resumable(folder, options)
-    check_pretraining(options)
+    check_options(options)
     model = build_model(options.model, splits.features, prepared.output_size, options.training.seed)
     task = _task_for(model, prepared.task)
     with ExitStack() as stack:

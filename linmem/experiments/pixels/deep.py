@@ -24,10 +24,13 @@ from linmem.training.options import TrainingOptions
 def pixel_readouts(
     memories: Memories, config: DeepSearch, p: int, seeds: Sequence[int], work: Path
 ) -> Iterator[Result]:
-    """Yield MLPs on the pixels with as many trained weights as those on p memory units; see `deep_readouts`."""
+    """Yield MLPs on the pixels with as many trained weights as those on p memory units; see `deep_readouts`.
+
+    Some pixels are nearly constant: their deviations count at least a tenth of that of all pixels.
+    """
     pixels, classes = Pixels(memories.name), memories.splits.classes
     inputs = pixels.states(p, seeds[0]).states["train"].shape[1]
-    variants = tuple(equal_size(one, p, inputs, classes) for one in config.variants)
+    variants = tuple(replace(equal_size(one, p, inputs, classes), smallest_scale=0.1) for one in config.variants)
     yield from deep_readouts(pixels, replace(config, variants=variants), p, seeds, work)
 
 

@@ -96,24 +96,26 @@ def fit_classifier(
 
 @dataclass(frozen=True)
 class DeepVariant:
-    """Units of the hidden layers, and the probability of zeroing a standardised state and a hidden unit."""
+    """Units of the hidden layers, and the probability of zeroing a standardised state and a hidden unit.
+
+    Standard deviations of inputs count at least `smallest_scale` times that of all numbers together.
+    """
 
     widths: tuple[int, ...]
     input_dropout: float
     dropout: float
+    smallest_scale: float = 0.0
 
 
 class DeepReadout(nn.Module):
     """ReLU layers with dropout on standardised states; called like a recurrent network on sequences of one step.
-
-    Standard deviations count at least a tenth of that of all numbers together: some pixels are nearly constant.
 
     Parameters
     ----------
     states : Tensor
         (n, p), of the training set: their mean and standard deviation standardise.
     variant : DeepVariant
-        Layers and dropout.
+        Layers, dropout and smallest scale.
     outputs : int
         o.
     """
@@ -124,7 +126,7 @@ class DeepReadout(nn.Module):
     def __init__(self, states: Tensor, variant: DeepVariant, outputs: int) -> None:
         super().__init__()
         self.register_buffer("mean", states.mean(0))
-        self.register_buffer("scale", states.std(0).clamp_min(0.1 * states.std().item()))
+        self.register_buffer("scale", states.std(0).clamp_min(max(1e-6, variant.smallest_scale * states.std().item())))
         layers: list[nn.Module] = [nn.Dropout(variant.input_dropout)]
         before = states.shape[1]
         for width in variant.widths:
