@@ -1,6 +1,7 @@
 """Kill commands at random moments, continue them in a new process, and compare the result with an uninterrupted run.
 
-    python -m tests.crash.random_kills --kills 50 --seed 0        # as `make crash` does
+    python -m tests.crash.random_kills --kills 50 --seed 0                # as `make crash` does
+    python -m tests.crash.random_kills --kills 50 --seed 0 --save FILE    # the same command continues after an end
 
 Half of the continued runs are killed again. A moment is a random number of changes in the output folder after the
 start, plus up to 20 milliseconds, so that kills fall between, before and into writes; one in five falls into the start
@@ -8,6 +9,7 @@ of the program. Exits with status 1 if a result differs in a bit (measured secon
 """
 
 import argparse
+import json
 import random
 import signal
 import sys
@@ -58,49 +60,72 @@ def interrupt(arguments, out, log, moments, usual, start, signal_number, fresh):
     return command.wait(), command.lines()
 
 
-def kill_and_compare(kills, seed, folder, *, names=NAMES, fresh=True, signal_number=signal.SIGKILL, report=print):
-    """Interrupt commands `kills` times in all; returns the counts and the differences found."""
-    commands, moments = Commands(folder, fresh=fresh), random.Random(seed)
-    ended = 130 if signal_number == signal.SIGINT else -signal_number
-    counts, problems, whole = Counter(), [], {}
-    for name in names:
-        out = folder / f"whole-{name}"
-        started = time.perf_counter()
-        command = Command(commands.arguments(name, out), folder / "log", fresh=fresh)
-        while command.alive() and not out.exists():
-            time.sleep(0.003)
-        start = time.perf_counter() - started
-        whole[name] = (out, changes(command, out), start)
-        if command.wait() != 0:
-            raise RuntimeError(f"{name} without a kill failed: {command.lines()}")
+def uninterrupted(commands, name, folder, fresh):
+    """Run a command to its end; returns its output folder, the number of changes in it, and the seconds before."""
+    out, started = folder / f"whole-{name}", time.perf_counter()
+    command = Command(commands.arguments(name, out), folder / "log", fresh=fresh)
+    while command.alive() and not out.exists():
+        time.sleep(0.003)
+    start = time.perf_counter() - started
+    whole = (out, changes(command, out), start)
+    if command.wait() != 0:
+        raise RuntimeError(f"{name} without a kill failed: {command.lines()}")
+    return whole
+
+
+def kill_and_compare(
+    kills, seed, folder, *, names=NAMES, fresh=True, signal_number=signal.SIGKILL, report=print, save=None
+):
+    """Interrupt commands `kills` times in all; returns the counts and the differences found.
+
+    An attempt that has ended is a line of the file `save`; those of an earlier call with it are counted, not run again.
+    """
+    commands, counts, problems = Commands(folder, fresh=fresh), Counter(), []
+    whole = {name: uninterrupted(commands, name, folder, fresh) for name in names}
+    done = {one["attempt"]: one for one in map(json.loads, save.read_text().splitlines())} if save else {}
     for attempt in range(10 * kills):
         if sum(counts[name] for name in names) >= kills:
             break
-        name = names[attempt % len(names)]
-        reference, usual, start = whole[name]
-        out = folder / f"{name}-{attempt}"
-        arguments = commands.arguments(name, out)
-        again = True
-        while again and sum(counts[one] for one in names) < kills:
-            status, lines = interrupt(arguments, out, folder / "log", moments, usual, start, signal_number, fresh)
-            if status == ended:
-                counts[name] += 1
-                if signal_number == signal.SIGINT and len(lines) != 1:
-                    problems.append(f"{name} {attempt}: {len(lines)} lines, the last {lines[-1:]}")
-            elif status == 0:
-                counts["ended before the signal"] += 1
-            else:
-                problems.append(f"{name} {attempt}: status {status}, {lines[-1:]}")
-            again = status != 0 and moments.random() < 0.5
-        status = Command(arguments, folder / "log", fresh=fresh).wait()
-        counts["compared"] += 1
-        counts["partial files left"] += len(partial_files(out))
-        found = f"status {status}" if status else difference(reference, out)
-        if found:
-            problems.append(f"{name} {attempt}: {found}")
+        if attempt not in done:
+            name = names[attempt % len(names)]
+            left = kills - sum(counts[one] for one in names)
+            moments = random.Random(f"{seed} {attempt}")
+            out = folder / f"{name}-{attempt}"
+            found, failed = one_attempt(commands, name, out, moments, whole[name], left, signal_number, fresh)
+            done[attempt] = {"attempt": attempt, "counts": found, "problems": [f"{out.name}: {one}" for one in failed]}
+            report(f"{name} {attempt}: {failed or 'same bits'}")
+            if save:
+                with save.open("a") as file:
+                    print(json.dumps(done[attempt]), file=file)
+        counts.update(done[attempt]["counts"])
+        problems += done[attempt]["problems"]
+    return counts, problems
+
+
+def one_attempt(commands, name, out, moments, whole, most, signal_number, fresh):
+    """Interrupt a command once, then with probability 1/2 again and at most `most` times; continue and compare."""
+    arguments, log, (reference, usual, start) = commands.arguments(name, out), commands.folder / "log", whole
+    ended = 130 if signal_number == signal.SIGINT else -signal_number
+    counts, problems, again = Counter(), [], True
+    while again and counts[name] < most:
+        status, lines = interrupt(arguments, out, log, moments, usual, start, signal_number, fresh)
+        if status == ended:
+            counts[name] += 1
+            if signal_number == signal.SIGINT and len(lines) != 1:
+                problems.append(f"{len(lines)} lines, the last {lines[-1:]}")
+        elif status == 0:
+            counts["ended before the signal"] += 1
         else:
-            remove(out)
-        report(f"{name} {attempt}: {found or 'same bits'}")
+            problems.append(f"status {status}, {lines[-1:]}")
+        again = status != 0 and moments.random() < 0.5
+    status = Command(arguments, log, fresh=fresh).wait()
+    counts["compared"] += 1
+    counts["partial files left"] += len(partial_files(out))
+    found = f"status {status}" if status else difference(reference, out)
+    if found:
+        problems.append(found)
+    else:
+        remove(out)
     return counts, problems
 
 
@@ -111,7 +136,10 @@ def main():
     parser.add_argument("--interrupt", action="store_true", help="send SIGINT, as Ctrl-C does, instead of SIGKILL")
     parser.add_argument("--forked", action="store_true", help="fork processes, which saves the start of interpreters")
     parser.add_argument("--only", choices=NAMES, action="append")
+    parser.add_argument("--save", type=Path, help="file of finished attempts; the same command continues")
     given = parser.parse_args()
+    if given.save:
+        given.save.touch()
     kind = signal.SIGINT if given.interrupt else signal.SIGKILL
     with tempfile.TemporaryDirectory() as folder:
         counts, problems = kill_and_compare(
@@ -121,6 +149,7 @@ def main():
             names=tuple(given.only or NAMES),
             fresh=not given.forked,
             signal_number=kind,
+            save=given.save,
         )
     killed = ", ".join(f"{name} {counts[name]}" for name in NAMES if counts[name])
     total = sum(counts[name] for name in NAMES)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import itertools
 import json
 import re
 import sys
@@ -15,7 +17,7 @@ from tests.fuzz.doors import DOORS
 from tests.fuzz.oracle import inside
 from tests.fuzz.worker import Failure, run_door
 
-PIECE = 1000  # cases that are run, and saved, together
+PIECE = 250  # cases that are run, and saved, together
 COLUMNS = ("cases", "accepted", "failures", "seconds")
 
 
@@ -26,23 +28,28 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=200, help="cases per door")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first case")
     parser.add_argument("--processes", type=int, default=1, help="doors that run at the same time")
-    parser.add_argument("--save", type=Path, help="file of finished pieces of 1,000 cases; the same command continues")
+    parser.add_argument(
+        "--save", type=Path, help="file of finished pieces; the same command continues, unless the code has changed"
+    )
     parser.add_argument("--replay", type=Path, help="folder of a kept case")
     options = parser.parse_args()
     if options.replay:
         return _replay(options.replay)
     names, totals = options.doors or list(DOORS), defaultdict(Counter)
-    done = _saved(options.save)
-    for piece in done:
-        totals[piece["door"]].update({name: piece[name] for name in COLUMNS})
-    known = {(piece["door"], piece["seed"], piece["cases"]) for piece in done}
     seeds = range(options.seed, options.seed + options.cases, PIECE)
     pieces = [(name, seed, min(PIECE, seeds.stop - seed)) for seed in seeds for name in names]
-    jobs = [piece for piece in pieces if piece not in known]
+    code, done = _code(), {}
+    for piece in _saved(options.save):
+        key = piece["door"], piece["seed"], piece["cases"]
+        if key in pieces and piece["code"] == code:
+            done[key] = piece
+    for piece in done.values():
+        totals[piece["door"]].update({name: piece[name] for name in COLUMNS})
+    jobs = [piece for piece in pieces if piece not in done]
     with ProcessPoolExecutor(options.processes) as pool:
         for (name, seed, _), (report, seconds) in zip(jobs, pool.map(run_door, jobs), strict=True):
             counts = (report.cases, report.accepted, len(report.failures), round(seconds, 1))
-            piece = {"door": name, "seed": seed, **dict(zip(COLUMNS, counts, strict=True))}
+            piece = {"door": name, "seed": seed, "code": code, **dict(zip(COLUMNS, counts, strict=True))}
             totals[name].update({name: piece[name] for name in COLUMNS})
             if options.save:
                 with options.save.open("a") as file:
@@ -58,8 +65,17 @@ def main() -> int:
     return int(failed > 0)
 
 
+def _code() -> str:
+    """A checksum of linmem and of this suite: pieces that other code has run are not counted."""
+    digest, root = hashlib.sha256(), Path(__file__).parents[2]
+    sources = [root.glob(pattern) for pattern in ("linmem/**/*.py", "linmem/**/*.c", "tests/fuzz/**/*.py")]
+    for path in sorted(itertools.chain(*sources)):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def _saved(file: Path | None) -> list[dict[str, Any]]:
-    """The pieces that an earlier run has finished."""
+    """The pieces that earlier runs have finished."""
     return [json.loads(line) for line in file.read_text().splitlines()] if file and file.exists() else []
 
 

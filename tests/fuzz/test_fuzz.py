@@ -83,6 +83,21 @@ def test_the_suite_notices_files_outside_the_output_folder_and_changed_inputs(mo
     assert all("a.bin" in one for one in problems(lambda folder, out, _: (folder / "a.bin").write_text("2") and None))
 
 
+def test_saved_pieces_are_counted_once_and_only_with_their_seeds_and_code(monkeypatch, tmp_path, capsys):
+    saved = tmp_path / "pieces.jsonl"
+
+    def total(*arguments):
+        monkeypatch.setattr("sys.argv", ["fuzz", "--save", str(saved), *arguments])
+        assert main() == 0
+        return capsys.readouterr().out.splitlines()[-1], len(saved.read_text().splitlines())
+
+    assert total("--cases", "3", "npy") == ("3 cases, 0 failures", 1)
+    assert total("--cases", "3", "npy") == ("3 cases, 0 failures", 1)  # nothing runs again
+    assert total("--seed", "3", "--cases", "2", "npy") == ("2 cases, 0 failures", 2)
+    monkeypatch.setattr("tests.fuzz.__main__._code", lambda: "other")
+    assert total("--cases", "3", "npy") == ("3 cases, 0 failures", 3)
+
+
 def test_a_kept_case_runs_again(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("LINMEM_FUZZ_KEEP", str(tmp_path))
     fails = breaking(lambda *_: 1 / 0)
