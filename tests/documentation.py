@@ -3,7 +3,7 @@
 HTML comments in a page, which readers do not see, control the block that follows them:
 
     <!-- do not run: REASON -->       the block is not executed
-    <!-- needs PACKAGE -->            the block is skipped where the package is not installed
+    <!-- needs A, B>=VERSION -->      the block is skipped where a package is not installed, or older
     <!-- file: NAME -->               the block is the content of a file
     <!-- run before the next block:   code to execute first; ends with -->
 """
@@ -12,8 +12,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
+
+from packaging.version import Version
 
 ROOT = Path(__file__).parent.parent
 GENERATED = {"_build", "gallery", "generated", "examples"}
@@ -53,6 +57,16 @@ def blocks(path: Path) -> list[Block]:
         )
         for found in BLOCK.finditer(text)
     ]
+
+
+def missing(needs: str) -> list[str]:
+    """Which of the packages, `name` or `name>=version` separated by commas, are not installed here."""
+    found = []
+    for one in filter(None, map(str.strip, needs.split(","))):
+        name, _, least = one.partition(">=")
+        if find_spec(name) is None or (least and Version(version(name)) < Version(least)):
+            found.append(one)
+    return found
 
 
 def shell_lines(path: Path) -> list[str]:

@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ import linmem
 from linmem.cli.commands import COMMANDS
 from linmem.cli.main import parser
 from linmem.public_paths import PUBLIC_PATHS
-from tests.documentation import ROOT, blocks, pages, shell_lines, words
+from tests.documentation import ROOT, blocks, missing, pages, shell_lines, words
 
 pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="only a checkout has the documentation")
 PAGES = {path.relative_to(ROOT).as_posix(): path for path in pages()} if (ROOT / "docs").is_dir() else {}
@@ -39,11 +38,11 @@ def test_snippets_of_a_page_run_in_order(name, tmp_path, monkeypatch):
             Path(block.comments["file"]).write_text(block.code)
         if "run before the next block" in block.comments:
             exec(block.comments["run before the next block"], state)
-        package = block.comments.get("needs", "")
+        absent = missing(block.comments.get("needs", ""))
         if block.language != "python" or "do not run" in block.comments:
             continue
-        if package and find_spec(package) is None:
-            skipped.append(package)
+        if absent:
+            skipped += absent
             continue
         if ">>>" in block.code:
             test = doctest.DocTestParser().get_doctest(block.code, state, name, name, block.line)
