@@ -39,6 +39,16 @@ def test_every_step_has_a_row(fitted, pieces, tmp_path, capsys):  # noqa: F811
     assert (tmp_path / "new" / "all.csv").read_text().startswith("sequence,step,memory_0,memory_1,memory_2,memory_3\n")
 
 
+@pytest.mark.parametrize("every_step", [False, True])
+def test_an_npy_file_holds_the_rows_of_the_csv_file(fitted, pieces, tmp_path, capsys, every_step):  # noqa: F811
+    paths = tmp_path / "states.csv", tmp_path / "states.npy"
+    for path in paths:
+        assert run(capsys, "encode", fitted[0], pieces, *["--every_step"] * every_step, "--out", path)[0] == 0
+    states = np.load(paths[1])
+    assert states.dtype == np.float32
+    np.testing.assert_allclose(states, read(paths[0])[:, 2:], rtol=1e-8)
+
+
 def test_bad_input_gives_one_line(fitted, pieces, tmp_path, capsys):  # noqa: F811
     folder = fitted[0]
     for arguments, message in (

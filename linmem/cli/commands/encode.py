@@ -1,8 +1,8 @@
-"""`linmem encode`: states of a fitted autoencoder as CSV."""
+"""`linmem encode`: states of a fitted autoencoder as CSV or NPY."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,8 +24,9 @@ def encode(
     every_step: bool = False,
     force: bool = False,
 ) -> None:
-    """Encode the sequences of a split with a fitted autoencoder; writes one CSV row per sequence, or per step.
+    """Encode the sequences of a split with a fitted autoencoder; writes one row per sequence, or per step.
 
+    A CSV file begins with the columns sequence and step; an NPY file is an array (rows, p) without them.
     Files are read with the options of the fit, where no others are given, and standardized with its statistics.
 
     Parameters
@@ -33,7 +34,7 @@ def encode(
     fit : str
         Folder that `linmem fit` wrote.
     out : str
-        CSV file; by default FIT/encoded-SPLIT.csv.
+        CSV file, or NPY file if it ends in .npy; by default FIT/encoded-SPLIT.csv.
     split : str
         train, valid or test.
     every_step : bool
@@ -49,7 +50,6 @@ def encode(
     """
     from linmem.data.splits import SPLITS
     from linmem.reporting.output import output_paths
-    from linmem.storage.atomic import write_text
 
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
@@ -60,12 +60,35 @@ def encode(
     sequences = _sequences(Path(fit), data, files, split)
     target = Path(out) if out else Path(fit) / f"encoded-{split}.csv"
     (target,) = output_paths(target.parent, (target.name,), force)
-    lines = [",".join(["sequence", "step", *(f"memory_{unit}" for unit in range(autoencoder.memory_size_))])]
-    for index, states in enumerate(autoencoder.encode(sequences)):
-        for step in range(len(states)) if every_step else (len(states) - 1,):
-            lines.append(",".join([str(index), str(step), *(f"{value:.9g}" for value in states[step].tolist())]))
+    encoded = [states if every_step else states[-1:] for states in autoencoder.encode(sequences)]
+    write = _write_npy if target.suffix.lower() == ".npy" else _write_csv
+    rows = write(target, encoded, [0 if every_step else len(x) - 1 for x in sequences])
+    print(f"{rows} states of {autoencoder.memory_size_} units: {target}")
+
+
+def _write_csv(target: Path, encoded: Sequence[Tensor], first: Sequence[int]) -> int:
+    """Write one line per state with its sequence and step, which begins at `first`; return the number of lines."""
+    from linmem.storage.atomic import write_text
+
+    lines = [",".join(["sequence", "step", *(f"memory_{unit}" for unit in range(encoded[0].shape[1]))])]
+    for index, (states, start) in enumerate(zip(encoded, first, strict=True)):
+        for step, state in enumerate(states.tolist(), start):
+            lines.append(",".join([str(index), str(step), *(f"{value:.9g}" for value in state)]))
     write_text(target, "\n".join(lines) + "\n")
-    print(f"{len(lines) - 1} states of {autoencoder.memory_size_} units: {target}")
+    return len(lines) - 1
+
+
+def _write_npy(target: Path, encoded: Sequence[Tensor], first: Sequence[int]) -> int:
+    """Write the states as one array of rows; return their number."""
+    import numpy as np
+    import torch
+
+    from linmem.storage.atomic import replacing
+
+    rows = torch.cat(list(encoded)).numpy()
+    with replacing(target) as partial, partial.open("wb") as file:
+        np.save(file, rows)
+    return len(rows)
 
 
 def _sequences(fit: Path, data: str, files: Mapping[str, Any], split: str) -> list[Tensor]:
