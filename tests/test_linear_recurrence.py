@@ -40,6 +40,15 @@ def test_states_equal_the_loop(steps, features, p, dtype):
     assert_equal_but_for_rounding(encode_long(x, A, B), loop(x, A, B), terms=features + p, steps=CHUNK)
 
 
+@pytest.mark.parametrize("steps", [1, CHUNK - 1, CHUNK, 3 * CHUNK + 7])
+def test_states_continue_from_a_state(steps):
+    """From the state after 40 steps, the rest equals the whole."""
+    x, A, B = problem(40 + steps, 3, 7)
+    whole = loop(x, A, B)
+    found = encode_long(x[40:], A, B, whole[39])
+    assert_equal_but_for_rounding(found, whole[40:], terms=10, steps=CHUNK)
+
+
 def test_encode_uses_it_for_one_long_sequence_only():
     x, A, B = problem(LEAST_STEPS, 2, 6)
     mean = torch.tensor([0.5, -0.25], dtype=torch.float64)
@@ -76,6 +85,10 @@ def test_short_batched_or_trained_sequences_are_not_encoded_in_chunks():
         lmn.weight_mh_l0.zero_()
         assert lmn.backend_for(long).backend == "parallel"
         assert {lmn.backend_for(x).backend for x in (short, two)} == {"fused"}
+        lmn = lmn.bfloat16()
+        assert lmn.backend_for(long.bfloat16()).backend != "parallel"  # NumPy has no bfloat16
+        assert lmn(long.bfloat16())[0].dtype == torch.bfloat16
+    lmn = lmn.float()
     assert lmn.backend_for(long).backend == "fused"  # gradients are needed
 
 

@@ -98,13 +98,12 @@ class SolvedMemory(nn.Module):
             before = last.view(batch, self.recent, self.input_size)
         if is_preferred(steps, batch, self.A[0], self.B[0]):
             encoders = zip(self.A, self.B, self.mean, y[:, 0], strict=True)
-            states = torch.stack([encode_from(x[0] - mean, A, B, None, y_0) for A, B, mean, y_0 in encoders], 1)
-            states = states.unsqueeze(2)
+            states = [encode_from(x[0] - mean, A, B, None, y_0)[:, None] for A, B, mean, y_0 in encoders]
         else:
-            states = self._loop(x, y)
-        state = states[-1].transpose(0, 1).reshape(batch, -1).clone()
-        states /= self.scale[:, None]
-        features = torch.cat([x, *states.permute(1, 2, 0, 3)], -1)
+            states = list(self._loop(x, y).unbind(1))
+        state = torch.cat([one[-1] for one in states], -1)
+        scaled = [one.div_(scale) for one, scale in zip(states, self.scale, strict=True)]
+        features = torch.cat([x, *(one.transpose(0, 1) for one in scaled)], -1)
         if not self.recent:
             return features, state
         recent = recent_frames(x, self.recent + 1, before)
