@@ -71,7 +71,7 @@ def trained(name: str, kind: str, rate: float, seed: int, max_epochs: int, folde
             nonlinearity=model_options.nonlinearity,
             dropout=dropout,
             lag_decay=0.5,
-            options=options,
+            options=replace(options, memory_lr_scale=RATES[0]),  # not used, but compared when resuming
             task=task,
             checkpoint=folder / f"{name}_{kind}_{seed}_{max_epochs}_unfolded.safetensors".replace(" ", "_"),
         )

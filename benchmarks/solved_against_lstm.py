@@ -67,6 +67,7 @@ SETTINGS = {
     "2 memories, 150 units, less dropout": Setting(150, (0.5, 0.9), 400, (0.05, 0.2)),
     "1 memory, 150 units, cosine": Setting(150, (0.5,), 400, (0.1, 0.5), 3e-3, cosine=20),
     "2 memories, 150 units, cosine": Setting(150, (0.5, 0.9), 400, (0.2, 0.6), 3e-3, cosine=30),
+    "2 memories, 150 units, less dropout, cosine": Setting(150, (0.5, 0.9), 400, (0.05, 0.2), 3e-3, cosine=20),
 }
 
 
