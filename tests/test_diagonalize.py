@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.nn.approximate_eigenvectors import diagonalizable
 from linmem.nn.diagonalize import diagonalize_, eigenbasis
 from linmem.nn.initialize import from_autoencoder_
 from linmem.nn.lmn import LMN
@@ -97,6 +98,15 @@ def test_a_delay_line_without_eigenvectors_is_approximated(p, dtype):
     assert error <= 4 * found.distance + rounding
     assert 0 < found.distance <= 0.01
     assert found.condition * found.distance < 1e3  # of order 1 / distance; infinite without the approximation
+
+
+def test_the_distance_is_that_of_the_matrix_that_is_used_after_its_scaling_too():
+    matrix = torch.tensor([[1.0, 1.0], [0.0, 1.0]], dtype=torch.float64)  # defective, on the unit circle
+    with pytest.warns(UserWarning, match="relative distance"):
+        found = diagonalizable(matrix, torch.float32)
+    norm = torch.linalg.matrix_norm(matrix, 2)
+    assert torch.linalg.eigvals(found.matrix).abs().max() <= 1 + 1e-12
+    assert found.distance == pytest.approx(float(torch.linalg.matrix_norm(found.matrix - matrix, 2) / norm), rel=1e-6)
 
 
 def test_well_conditioned_eigenvectors_are_used_as_they_are():

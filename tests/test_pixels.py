@@ -7,8 +7,9 @@ import torch
 
 from linmem import data
 from linmem.autoencoder.estimator import LinearAutoencoder
-from linmem.experiments import psmnist, smnist
+from linmem.experiments import multiscale, parameters, psmnist, smnist, table2
 from linmem.experiments.harness.choose import search_and_evaluate
+from linmem.experiments.harness.summarize import average, spread
 from linmem.experiments.harness.training import train_all
 from linmem.experiments.pixels import experiment as pixels
 from linmem.experiments.pixels.deep import equal_size
@@ -165,6 +166,36 @@ def test_a_network_that_diverges_is_no_choice(tmp_path):
     assert (line["training"]["learning_rate"], line["trials"], line["diverged"]) == (1e-3, 2, False)
     with pytest.raises(RuntimeError, match="Lower learning_rate"):
         train_all(plan, tmp_path)
+
+
+def test_a_row_or_a_seed_that_diverges_at_once_is_a_record_without_scores(tmp_path):
+    """Both rates of one row diverge in their first epoch: the other row is measured and shown all the same."""
+    config = replace(psmnist.GRIDS["smoke"].networks, data="digits:20:10:10")
+    plans = {
+        row: [pixels.network_options(config, row, rate, 0) for rate in rates]
+        for row, rates in (("LMN-B", (1e30, 1e31)), ("LSTM", (1e-3,)))
+    }
+    lines = list(search_and_evaluate(plans, [0, 1], tmp_path / "runs", tmp_path / "work"))
+    assert [(line["row"], line["seed"], line["diverged"]) for line in lines] == [
+        *(("LMN-B", seed, True) for seed in (0, 1)),
+        *(("LSTM", seed, False) for seed in (0, 1)),
+    ]
+    diverged, trained = lines[0], lines[2]
+    assert (diverged["valid"], diverged["test"], diverged["epochs"], diverged["trials"]) == (None, None, 0, 2)
+    assert 0 < trained["test"]["accuracy"] <= 1
+    shown = psmnist.show([{"part": "network", "set": "psmnist", "images": 20} | line for line in lines], tmp_path)
+    (row,) = (line for line in shown.splitlines() if line.startswith("| LMN-B "))
+    assert [cell.strip() for cell in row.split("|")].count("diverged") == 2  # valid and test
+    for show in (parameters.show, multiscale.show, table2.show):
+        head = {"set": "jsb_chorales", "weights": 1000, "protocol": "fair, best of each"}
+        assert "diverged" in show([head | line for line in lines], tmp_path)
+
+
+def test_a_seed_that_diverges_leaves_a_mean_of_the_others_and_no_verdict():
+    lines = [{"diverged": False, "test": {"nll": 8.0}}, {"diverged": True, "test": None}]
+    assert spread(lines, "test", "nll") == "8.00 (1 diverged)"
+    assert average(lines, "test", "nll") is None
+    assert average(lines[:1], "test", "nll") == 8.0
 
 
 def test_networks_of_the_paper_grid_see_all_images_for_ten_epochs_at_two_rates():

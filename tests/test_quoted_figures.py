@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from linmem.experiments import table2_fair
 from linmem.experiments.table2 import published
+from linmem.experiments.table2.fair import ROWS as ROWS_OF_SEARCH
+from linmem.storage.atomic import read_lines
 
 ROOT = Path(__file__).parent.parent
 RESULTS, PAGE, README = ROOT / "results", ROOT / "docs" / "reproduction.md", ROOT / "README.md"
@@ -80,6 +83,34 @@ def test_a_figure_that_was_not_measured_is_noticed():
     assert not is_found("35.27", numbers)
     assert quoted("pretrained LMN-B 35.26 % and 8.252 nats, 47,888 parameters, 10^-2.9") == ["35.26", "8.252", "2.9"]
     assert len([number for _, text in findings() for number in quoted(text)]) > 100
+
+
+def test_the_cost_of_the_fair_protocol_is_that_of_its_trials():
+    """CPU seconds per run on JSB, in proportion to the training frames of the other sets."""
+    records = read_lines(RESULTS / "table2_fair.jsonl")
+    trials = read_lines(RESULTS / "trials" / "runs-953c94f904c2d822.jsonl")  # those of the recorded code
+    searched = sum(one["options"]["training"]["seed"] == records[0]["seed"] for one in trials)
+    complete = [one["summary"]["epochs"] for one in trials if one["state"] == "complete"]
+    per_run = records[-1]["cpu_seconds"] / len(trials)
+    sizes = [one["result"] for one in read_lines(RESULTS / "table1.jsonl")]
+    frames = {one["set"]: one["steps"] - one["sequences"] for one in sizes if one["split"] == "train"}
+    searches, models = table2_fair.GRIDS["paper"].searches, len(ROWS_OF_SEARCH)
+    hours = {one.data: per_run * frames[one.data] / frames["jsb_chorales"] / 3600 for one in searches}  # of one run
+    search = {one.data: models * one.trials * hours[one.data] for one in searches}
+    chosen = models * len(table2_fair.PROTOCOLS)  # where both comparisons choose other options
+    seeds = sum(chosen * (one.seeds - 1) * hours[one.data] for one in searches)
+    jsb, piano, nottingham, muse = (search[name] for name in ("jsb_chorales", "piano_midi", "nottingham", "muse_data"))
+    text = " ".join(PAGE.read_text().split())
+    for sentence in (
+        f"the {len(trials)} runs on JSB ({searched} of the search, {len(trials) - searched} with other seeds)",
+        f"took {records[-1]['cpu_seconds']:,.0f} CPU seconds, {per_run:.0f} each; ",
+        f"{len(trials) - len(complete)} diverged,",
+        f"the others trained for {sum(complete) / len(complete):.0f} epochs on average",
+        f"takes {jsb:.1f} on JSB (16 trials), {piano:.1f} on Piano-midi.de (8), {nottingham:.1f} on Nottingham (4) and "
+        f"{muse:.1f} on MuseData (3), {sum(search.values()):.1f} in all",
+        f"the other seeds of the chosen runs at most {seeds:.1f} ",
+    ):
+        assert sentence in text
 
 
 def measured():

@@ -55,6 +55,11 @@ def test_solved_memories_with_a_ridge_are_the_estimator(classes, given):
     assert chosen(classes, memory_size=5, **given) == ESTIMATOR
 
 
+def test_readout_auto_is_the_same_as_no_readout(classes, series):  # noqa: F811
+    for source, given in ((classes, {}), (classes, {"model": "solved"}), (series, {}), (series, {"model": "solved"})):
+        assert chosen(source, readout="auto", **given) == chosen(source, **given)
+
+
 def test_options_of_networks_choose_a_network(classes):
     network = {"model": "lmn-b", "standardize": True, "readout": None}
     assert chosen(classes, max_epochs=3) == network

@@ -17,10 +17,9 @@ import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import mean
 
 from linmem.experiments.harness.choose import search_and_evaluate
-from linmem.experiments.harness.summarize import Group, Result, Results, column, group_by, spread
+from linmem.experiments.harness.summarize import Group, Result, Results, average, group_by, spread
 from linmem.experiments.harness.targets import Target
 from linmem.experiments.harness.training import shared_runs
 from linmem.nn.options import ModelOptions
@@ -119,20 +118,15 @@ def targets(results: Results) -> list[Target]:
             ("multi-scale LMN, incremental", "multi-scale LMN"),
             ("multi-scale LMN, incremental", "Clockwork"),
         ):
-            scores = [_mean_accuracy(rows.get(row, [])) for row in (ours, other)]
+            scores = [average(rows.get(row, []), "test", "accuracy", scale=100) for row in (ours, other)]
             statement = f"{name}: {ours} ahead of {other} in accuracy or R² on test, %"
             found.append(Target.compare(statement, "score above", scores, operator.gt))
     return found
 
 
-def _mean_accuracy(group: Group) -> float | None:
-    values = column(group, "test", "accuracy")
-    return 100 * mean(values) if values else None
-
-
 def _row(row: str, group: Group) -> Result:
     first = group[0]
-    loss = "nll" if "nll" in first["test"] else "mse"
+    loss = "mse" if any("mse" in (one["test"] or ()) for one in group) else "nll"
     return {
         "model": row,
         "parameters": first["parameters"],
@@ -141,7 +135,7 @@ def _row(row: str, group: Group) -> Result:
         "seeds": len(group),
         "accuracy %" if loss == "nll" else "R² %": spread(group, "test", "accuracy", scale=100),
         loss.upper(): spread(group, "test", loss, digits=3 if loss == "nll" else 5),
-        "epochs": mean(column(group, "epochs")),
+        "epochs": average(group, "epochs"),
         "diverged": sum(one["diverged"] for one in group),
-        "CPU s": mean(column(group, "cpu_seconds")),
+        "CPU s": average(group, "cpu_seconds"),
     }

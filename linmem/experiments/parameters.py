@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 from torch import nn
@@ -27,11 +26,12 @@ from linmem.experiments.harness.summarize import (
     Group,
     Result,
     Results,
+    average,
     averages,
-    column,
     draw_curves,
     group_by,
     pivot,
+    select,
     spread,
 )
 from linmem.experiments.harness.targets import Target
@@ -167,9 +167,10 @@ def _score_target(results: Results, row: str) -> Target:
     """Compare the mean NLL of `row` with that of the better of LSTM and GRU at every limit that all have."""
     statement, found = f"{row}: NLL on test below that of LSTM and GRU with the same limit on the weights", {}
     for weights, own in group_by(results, "weights").items():
-        values = {name: mean(column(group, "test", "nll")) for name, group in group_by(own, "row").items()}
-        if values.keys() >= {row, "LSTM", "GRU"}:
-            found[weights] = values[row], min(values["LSTM"], values["GRU"])
+        ours, *others = (average(select(own, row=name), "test", "nll") for name in (row, "LSTM", "GRU"))
+        known = [nll for nll in others if nll is not None]
+        if ours is not None and len(known) == len(others):
+            found[weights] = ours, min(known)
     text = "; ".join(f"{weights:,}: {ours:.3f}, {other:.3f}" for weights, (ours, other) in found.items())
     reached = all(ours < other for ours, other in found.values()) if found else None
     return Target(statement, "at every limit", text or "–", reached)

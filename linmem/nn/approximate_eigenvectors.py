@@ -85,12 +85,14 @@ def _error_bound(one: Diagonalizable, epsilon: float) -> float:
 
 
 def _decompose(matrix: Tensor, distance: float) -> Diagonalizable:
-    if distance:
-        matrix = matrix + distance * torch.linalg.matrix_norm(matrix, 2) * _direction(matrix)
-    values, vectors = torch.linalg.eig(matrix)
+    """Decompose a matrix at this relative distance; scaling it to a spectral radius of 1 changes the distance."""
+    norm = torch.linalg.matrix_norm(matrix, 2)
+    near = matrix + distance * norm * _direction(matrix) if distance else matrix
+    values, vectors = torch.linalg.eig(near)
     if distance and (radius := float(values.abs().max())) > 1:
-        matrix, values = matrix / radius, values / radius
-    return Diagonalizable(matrix, values, vectors, _condition(vectors), distance)
+        near, values = near / radius, values / radius
+        distance = float(torch.linalg.matrix_norm(near - matrix, 2) / norm)
+    return Diagonalizable(near, values, vectors, _condition(vectors), distance)
 
 
 def _condition(vectors: Tensor) -> float:

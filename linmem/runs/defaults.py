@@ -56,7 +56,7 @@ def choose(name: str, given: Mapping[str, Any]) -> Chosen:
     """
     reading = {f.name: given[f.name] for f in fields(FolderOptions) if f.name in given}
     splits = data.load(name, **reading | {"standardize": False})
-    options, reason = dict(given), ""
+    options, reason = _without(given, "readout") if given.get("readout") == ModelOptions.readout else dict(given), ""
     if not data.is_set(name):
         options, reason = _choose_model(options, splits)
         if options.get("model") != ESTIMATOR and splits.kind != "piano_roll":
@@ -90,5 +90,5 @@ def _is_labelled(splits: Splits) -> bool:
     return isinstance(splits, LabelledSplits)
 
 
-def _without(options: dict[str, Any], name: str) -> dict[str, Any]:
+def _without(options: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in options.items() if key != name}

@@ -11,6 +11,7 @@ from linmem.experiments.harness.summarize import (
     Group,
     Result,
     Results,
+    average,
     averages,
     column,
     draw_curves,
@@ -63,13 +64,14 @@ def targets(results: Results) -> list[Target]:
     trained = select(results, part="trained")
     for name in dict.fromkeys((*STRUCTURED, *group_by(trained, "set"))):
         rows = group_by(select(trained, set=name), "memory")
-        ours = {row: mean(column(rows[row], "valid", "loss")) for row in SOLVED_ROWS if row in rows}
+        losses = {row: average(rows.get(row, []), "valid", "loss") for row in SOLVED_ROWS}
+        ours = {row: loss for row, loss in losses.items() if loss is not None}
         statement, expected = f"{name}: best LMN with a solved memory ahead of LMN, SGD alone, on test", "score above"
         if not ours or "LMN, SGD alone" not in rows:
             found += [Target(statement, expected)] * any(name == one["set"] for one in trained)
             continue
         best = min(ours, key=ours.__getitem__)  # chosen on valid
-        scores = [100 * mean(column(rows[row], "test", "accuracy")) for row in (best, "LMN, SGD alone")]
+        scores = [average(rows[row], "test", "accuracy", scale=100) for row in (best, "LMN, SGD alone")]
         found.append(Target.compare(statement, expected, scores, operator.gt, f"{{:.2f}} ({best}), {{:.2f}}"))
     return found
 
@@ -118,11 +120,11 @@ def _trained_row(group: Group) -> Result:
         "parameters": first["parameters"],
         "learning rate": first["learning_rate"],
         "test, %": spread(group, "test", "accuracy", scale=100),
-        "loss": mean(column(group, "test", "loss")),
-        "best epoch": round(mean(column(group, "best_epoch"))),
+        "loss": average(group, "test", "loss"),
+        "best epoch": round(average(group, "best_epoch") or 0),
         "of": first["epochs"],
         "diverged": sum(one.get("diverged", False) for one in group),
-        "CPU s": mean(column(group, "cpu_seconds")),
+        "CPU s": average(group, "cpu_seconds"),
         "seeds": len(group),
     }
 

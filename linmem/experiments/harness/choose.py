@@ -56,7 +56,7 @@ def evaluate_chosen(
     folder : Path
         Holds the training runs.
     work : Path
-        Keeps the scores on test, which is read once for every run.
+        Keeps the scores on test, which is read once for every run; not for one that diverged at once.
     """
     if not final:
         return
@@ -65,14 +65,18 @@ def evaluate_chosen(
     jobs = {
         one.name: partial(evaluate_on_test, row, one.options.data, folder / one.name)
         for (row, _), one in outcomes.items()
+        if has_best_epoch(folder / one.name)
     }
     tested = run_jobs(work, jobs)
     for (row, _), one in outcomes.items():
-        yield describe_run(row, trials[row], one, folder) | {"test": tested[one.name]}
+        yield describe_run(row, trials[row], one, folder) | {"test": tested.get(one.name)}
 
 
 def describe_run(row: str, trials: int, one: Outcome, folder: Path) -> Result:
-    """Return options, size, epochs and scores on valid of a run that was chosen among `trials`."""
+    """Return options, size, epochs and scores on valid of a run that was chosen among `trials`.
+
+    A run that diverged at once has no scores: "valid" is None.
+    """
     summary = summarize_run(one, folder / one.name)
     return {
         "row": row,
@@ -98,10 +102,17 @@ def loss_of(one: Outcome) -> float:
     return math.inf if one.loss is None else one.loss  # None: it diverged
 
 
+def has_best_epoch(folder: Path) -> bool:
+    """Return whether a run finished an epoch with a finite loss on valid; one that diverged at once did not."""
+    return any(math.isfinite(row["valid_loss"]) for row in read_history(folder).epochs)
+
+
 def summarize_run(one: Outcome, folder: Path) -> Mapping[str, Any]:
-    """Return the summary of a run; of one that diverged, that of its best epoch before."""
+    """Return the summary of a run; of one that diverged, that of its best epoch before, where it finished one."""
     if one.loss is not None:
         return one.result
+    if not has_best_epoch(folder):
+        return {"parameters": None, "epochs": 0, "scores": None}
     scores = list(runner.evaluate_run(folder, "valid").values())[-1]
     epochs = len(read_lines(folder / HISTORY))
     return {"parameters": parameter_count(load_run(folder)[1]), "epochs": epochs, "scores": asdict(scores)}

@@ -45,8 +45,21 @@ def column(results: Iterable[Mapping[str, Any]], *path: str) -> list[float]:
 
 
 def spread(results: Iterable[Mapping[str, Any]], *path: str, scale: float = 1, digits: int = 2) -> str | None:
-    """Format `mean ± standard deviation` of a `column`, times `scale`."""
-    return mean_std([scale * value for value in column(results, *path)], digits)
+    """Format `mean ± standard deviation` of a `column`, times `scale`, and how many runs have none: they diverged."""
+    results = list(results)
+    text, diverged = mean_std([scale * value for value in column(results, *path)], digits), _diverged(results, path[0])
+    return f"{text} ({diverged} diverged)" if text and diverged else "diverged" if diverged else text
+
+
+def average(results: Results, *path: str, scale: float = 1) -> float | None:
+    """Return the mean of a `column`, times `scale`; None without values, or if a run has none because it diverged."""
+    values = column(results, *path)
+    return scale * mean(values) if values and not _diverged(results, path[0]) else None
+
+
+def _diverged(results: Results, key: str) -> int:
+    """Return the number of runs without a value, because they diverged in their first epoch."""
+    return sum(bool(one.get("diverged")) and one.get(key) is None for one in results)
 
 
 def mean_range(values: Sequence[float], digits: int = 2) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from linmem.experiments.harness.fingerprint import code_fingerprint
-from linmem.runs.directory import HISTORY, PRETRAINING
+from linmem.runs.directory import HISTORY, read_pretraining
 from linmem.runs.options import RunOptions
 from linmem.runs.sweep.run_sweep import Outcome, sweep
 from linmem.storage.atomic import read_lines, write_text
@@ -108,10 +108,9 @@ class RunHistory(NamedTuple):
 
 
 def read_history(folder: Path) -> RunHistory:
-    """Read the history of the run in `folder`."""
-    pretraining = folder / PRETRAINING
-    seconds = json.loads(pretraining.read_text(encoding="utf-8"))["cpu_seconds"] if pretraining.exists() else 0.0
-    return RunHistory(read_lines(folder / HISTORY), float(seconds))
+    """Read the history of the run in `folder`; it is empty if no epoch was finished."""
+    path, seconds = folder / HISTORY, read_pretraining(folder)["cpu_seconds"]
+    return RunHistory(read_lines(path) if path.exists() else [], float(seconds))
 
 
 class Training(NamedTuple):

@@ -39,21 +39,20 @@ from linmem.training.options import TrainingOptions
 
 
 class Row(NamedTuple):
-    """A network: model, whether it starts from the LAES of its inputs, whether it detaches."""
+    """A network: model, and whether it starts from the LAES of its inputs."""
 
     model: str
     from_laes: bool = False
-    detaches: bool = False
 
 
 NETWORKS: Mapping[str, Row] = {
     "LSTM": Row("lstm"),
     "LMN-B": Row("lmn-b"),
-    "LMN-B, detach": Row("lmn-detach", detaches=True),
+    "LMN-B, detach": Row("lmn-detach"),
     "LMN-B, orthogonal": Row("lmn-orthogonal"),
     "LMN-B, diagonal": Row("lmn-diagonal"),
     "LMN-B, LAES": Row("lmn-b", from_laes=True),
-    "LMN-B, LAES, detach": Row("lmn-detach", from_laes=True, detaches=True),
+    "LMN-B, LAES, detach": Row("lmn-detach", from_laes=True),
 }
 
 

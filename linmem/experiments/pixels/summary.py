@@ -5,13 +5,13 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import mean
 from typing import NamedTuple
 
 from linmem.experiments.harness.summarize import (
     Group,
     Result,
     Results,
+    average,
     averages,
     column,
     draw_curves,
@@ -89,7 +89,7 @@ def show(results: Results, folder: Path, name: str) -> str:
 def targets(results: Results) -> list[Target]:
     """LAES against LSTM at equal units, and the deep readout against the LMU."""
     networks = group_by(select(results, part="network"), "row")
-    means = {name: 100 * mean(column(own, "test", "accuracy")) for name, own in networks.items()}
+    means = {name: average(own, "test", "accuracy", scale=100) for name, own in networks.items()}
     epochs = column(networks.get("LSTM", []), "epochs")
     effort = f" ({max(epochs)} epochs)" if epochs else ""
     found = [
@@ -105,24 +105,24 @@ def targets(results: Results) -> list[Target]:
         published = PUBLISHED["LMU"].psmnist
         assert published is not None
         by_size = group_by(_single(select(results, part="deep")), "p").values()
-        best = max(by_size, key=lambda group: mean(column(group, "valid_accuracy")), default=None)  # chosen on valid
+        best = max(by_size, key=lambda group: average(group, "valid_accuracy") or 0.0, default=[])  # chosen on valid
         found.append(_control_target(results, best))
         found.append(
             Target(
                 "psmnist: an MLP on a solved linear projection of all pixels above the LMU's published figure",
                 f"test % > {published}",
                 f"{spread(best, 'test_accuracy')} (p = {best[0]['p']})" if best else "–",
-                mean(column(best, "test_accuracy")) > published if best else None,
+                (average(best, "test_accuracy") or 0.0) > published if best else None,
             )
         )
     return found
 
 
-def _control_target(results: Results, best: Group | None) -> Target:
+def _control_target(results: Results, best: Group) -> Target:
     """Compare the deep readouts of a size with the MLPs on the pixels."""
     control = _single(select(results, part="pixels", p=best[0]["p"])) if best else []
     statement = "psmnist: an MLP on a solved linear projection above an MLP on the pixels with as many trained weights"
-    scores = [mean(column(own, "test_accuracy")) if own else None for own in (best, control)]
+    scores = [average(own, "test_accuracy") for own in (best, control)]
     return Target.compare(statement, "test accuracy above", scores, operator.gt)
 
 

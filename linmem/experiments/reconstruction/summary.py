@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 from linmem.experiments.harness.summarize import (
     Group,
     Result,
     Results,
+    average,
     averages,
-    column,
     draw_curves,
     group_by,
     select,
@@ -23,7 +22,6 @@ from linmem.experiments.harness.targets import Target
 from linmem.experiments.reconstruction.experiment import DECODERS, SERIES
 from linmem.reporting import tables
 
-BOUNDS = ("bound", "all_pasts", "all_pasts_bound")
 DIGITS = {"CPU s": 1, "bound, train": 4, "all pasts, train": 4, "their bound": 4}
 
 
@@ -74,21 +72,20 @@ def _test_errors(results: Results) -> dict[str, dict[int, float]]:
 
 def _row(group: Group) -> Result:
     first = group[0]
-    bounds = {key: mean(column(group, key)) if key in first else None for key in BOUNDS}
     return {
         "set": first["set"],
         "units": first["units"],
         "method": first["method"],
         "parameters": first["parameters"],
         "train": spread(group, "train", digits=4),
-        "bound, train": bounds["bound"],
+        "bound, train": average(group, "bound"),
         "valid": spread(group, "valid", digits=4),
         "test": spread(group, "test", digits=4),
-        "all pasts, train": bounds["all_pasts"],
-        "their bound": bounds["all_pasts_bound"],
+        "all pasts, train": average(group, "all_pasts"),
+        "their bound": average(group, "all_pasts_bound"),
         "best epoch": _best_epoch(group),
         "ended by": _ends(group),
-        "CPU s": mean(column(group, "cpu_seconds")),
+        "CPU s": average(group, "cpu_seconds"),
         "seeds": len(group),
     }
 
@@ -96,7 +93,7 @@ def _row(group: Group) -> Result:
 def _best_epoch(group: Group) -> str | None:
     if "epochs" not in group[0]:
         return None
-    return f"{mean(column(group, 'best_epoch')):.0f} of {mean(column(group, 'epochs')):.0f}"
+    return f"{average(group, 'best_epoch'):.0f} of {average(group, 'epochs'):.0f}"
 
 
 def _ends(group: Group) -> str | None:

@@ -73,8 +73,8 @@ def _choose(part: Part, seed: int, folder: Path) -> dict[str, tuple[Outcome, int
     done = train_runs([options for plan in plans.values() for options in plan], folder)
     trials = {row: [done[options] for options in plan] for row, plan in plans.items()}
     chosen = {row: (min(outcomes, key=loss_of), len(outcomes)) for row, outcomes in trials.items()}
-    allowed = chosen["LSTM"][0].result["parameters"] / 5
-    small = [one for one in trials["pret-LMN-B"] if one.result["parameters"] <= allowed]
+    allowed = chosen["LSTM"][0].result.get("parameters", 0) / 5  # a run that diverged has no result
+    small = [one for one in trials["pret-LMN-B"] if 0 < one.result.get("parameters", 0) <= allowed]
     if small:
         chosen[SMALL_LMN] = min(small, key=loss_of), len(small)
     return chosen

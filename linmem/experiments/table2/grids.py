@@ -111,7 +111,7 @@ def search_spaces(part: Part) -> dict[str, space.Space]:
         options |= {"learning_rate": 3e-3, "ema_decay": 0.98, "clip": part.clip}
         options["input_dropout, readout_dropout"] = part.dropout
         spaces = space.table2_rows(part.units, part.lmn_sizes, **options)
-        del spaces["RNN-RBM"]  # its task reads the trained weights, not their average, and it has no dropout
+        del spaces["RNN-RBM"]  # when these searches were planned it had neither dropout nor averaged weights
         for row in ("LMN-A", "LMN-B", "pret-LMN-B"):
             spaces[row] = {**spaces[row], "nonlinearity": "relu"}
         pretraining = {"lags": 4, "unfolded_nonlinearity": "relu", "memory_decay": part.memory_decay}

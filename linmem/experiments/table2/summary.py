@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
-from linmem.experiments.harness.summarize import Group, Result, Results, column, group_by, spread
+from linmem.experiments.harness.summarize import Group, Result, Results, average, group_by, spread
 from linmem.experiments.table2 import published
 from linmem.experiments.table2.grids import SMALL_LMN
 from linmem.reporting import tables
@@ -49,7 +48,7 @@ def _row(row: str, group: Group) -> Result:
         "expected %": spread(group, "test", "expected_accuracy", scale=100),
         "NLL": spread(group, "test", "nll", digits=3),
         "published NLL": published.NLL.get(name, {}).get(row),
-        "valid NLL": mean(column(group, "valid", "nll")) if is_model else None,
+        "valid NLL": average(group, "valid", "nll") if is_model else None,
     }
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from statistics import mean
 
-from linmem.experiments.harness.summarize import Group, Results, column, group_by
+from linmem.experiments.harness.summarize import Group, Results, average, group_by
 from linmem.experiments.harness.targets import Target
 from linmem.experiments.table2 import published
 from linmem.experiments.table2.grids import PROTOCOLS, SMALL_LMN
@@ -47,9 +47,8 @@ def _order(rows: Rows, name: str, protocol: str) -> list[Target]:
     ]
     if (known := published.NLL.get(name, {}).get("LSTM")) is not None:
         best = _best_lmn(rows)
-        nll = _nll(rows[best])
         statement = f"{where}: NLL of {best}, the best LMN on valid, below the published LSTM's"
-        found.append(Target(statement, f"< {known}", f"{nll:.3f}", nll < known))
+        found.append(Target.compare(statement, f"< {known}", [_nll(rows[best])], lambda nll: nll < known, digits=3))
     return found
 
 
@@ -59,25 +58,28 @@ def _ahead_of_persistence(protocol: str, parts: Mapping[str, Rows]) -> Target:
     for name, rows in parts.items():
         if "persistence" in rows and any(row in rows for row in LMNS):
             ours, copied = _accuracy(rows[_best_lmn(rows)]), _accuracy(rows["persistence"])
-            found.append(f"{name} {ours:.2f}, {copied:.2f}")
-            ahead.append(ours > copied)
+            if ours is not None and copied is not None:
+                found.append(f"{name} {ours:.2f}, {copied:.2f}")
+                ahead.append(ours > copied)
     reached = False if not all(ahead) else True if len(ahead) == len(parts) else None
     statement = f"{protocol} protocol: accuracy of the best LMN on valid above persistence's, %"
     return Target(statement, f"on {', '.join(parts)}", "; ".join(found) or "–", reached if ahead else None)
 
 
 def _best_lmn(rows: Rows) -> str:
-    return min((row for row in LMNS if row in rows), key=lambda row: mean(column(rows[row], "valid", "nll")))
+    losses = {row: average(rows[row], "valid", "nll") for row in LMNS if row in rows}
+    return min(losses, key=lambda row: losses[row] or math.inf)  # None: it diverged
 
 
 def _gain(rows: Rows) -> float | None:
     """Return the points of accuracy by which the small pretrained LMN-B is ahead of the LSTM."""
-    return _accuracy(rows[SMALL_LMN]) - _accuracy(rows["LSTM"]) if {SMALL_LMN, "LSTM"} <= rows.keys() else None
+    small, lstm = (_accuracy(rows.get(row, [])) for row in (SMALL_LMN, "LSTM"))
+    return None if small is None or lstm is None else small - lstm
 
 
-def _accuracy(group: Group) -> float:
-    return 100 * mean(column(group, "test", "accuracy"))
+def _accuracy(group: Group) -> float | None:
+    return average(group, "test", "accuracy", scale=100)
 
 
-def _nll(group: Group) -> float:
-    return mean(column(group, "test", "nll"))
+def _nll(group: Group) -> float | None:
+    return average(group, "test", "nll")
