@@ -59,7 +59,7 @@ def main() -> None:
         row(kind, one)
         for name in options.sets
         for kind, one_space in runs_on(name).items()
-        for one in train_all(space.plan(name, one_space), options.out, progress=True)
+        for one in train_all(space.plan(name, one_space), options.out, progress=True).values()
     ]
     print(tables.markdown(rows, {"valid NLL": 3, "valid accuracy %": 2}))
 

@@ -18,8 +18,8 @@ from linmem.experiments.encoding.tasks import Copy, FramesAgo, Generation, Later
 from linmem.experiments.harness.training import train_until_divergence
 from linmem.experiments.reconstruction import experiment as reconstruction
 from linmem.experiments.reconstruction import summary
-from linmem.experiments.static.memories import KINDS, candidates, directions, generators, solve
-from linmem.experiments.static.readouts import RIDGES, StatesAndTargets, choose, encode_split, logistic, score
+from linmem.experiments.static_memories.memories import KINDS, candidates, directions, generators, solve
+from linmem.experiments.static_memories.readouts import RIDGES, StatesAndTargets, choose, encode_split, logistic, score
 from linmem.nn.registry import ModelOptions, build_model
 from linmem.ridge import AffineMap, ridge_regression
 from linmem.training.loop import (

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from linmem.nn.lmn import LMN
-from linmem.nn.scan import Batch, Weights, exportable, reference
+from linmem.nn.scan import Batch, Weights, exportable, lmn_equations
 from tests.rounding import assert_equal_but_for_rounding
 
 SHAPES = {
@@ -78,7 +78,7 @@ def test_the_operator_itself_equals_the_reference(output):
     layer, x, m_0 = layer_and_inputs({})
     weights = Weights.from_flat([t.detach() for t in layer._weights("_l0").flat()])
     batch = Batch(x, m_0[0], weights, "tanh", output)
-    assert_equal_but_for_rounding(exportable.scan(batch), reference.scan(batch), terms=12, steps=len(x))
+    assert_equal_but_for_rounding(exportable.scan(batch), lmn_equations.scan(batch), terms=12, steps=len(x))
 
 
 def test_packed_batches_are_rejected():

@@ -14,8 +14,8 @@ from linmem.experiments.harness.training import train_all
 from linmem.experiments.pixels import experiment as pixels
 from linmem.experiments.pixels.deep import equal_size
 from linmem.experiments.pixels.summary import targets
-from linmem.experiments.static import last_state
-from linmem.experiments.static.last_state import DeepVariant
+from linmem.experiments.static_memories import last_state
+from linmem.experiments.static_memories.last_state import DeepVariant
 from linmem.nn.initialize import from_autoencoder_
 from linmem.nn.lmn import LMN
 from linmem.training.options import TrainingOptions

@@ -18,8 +18,8 @@ from linmem.experiments.harness.catalog import EXPERIMENTS, load_experiment
 from linmem.experiments.harness.cpu_time import CPUMeter, cpu_seconds
 from linmem.experiments.harness.epoch_limit import at_epoch_limit, epoch_limit_text
 from linmem.experiments.harness.fingerprint import code_fingerprint
+from linmem.experiments.harness.reads_of_test import READS
 from linmem.experiments.harness.records import require_records, write_records
-from linmem.experiments.harness.sealed import READS
 from linmem.storage.atomic import read_lines
 
 # The papers' autoencoder weights all lags alike, and experiments evaluate it on longer sequences too.

@@ -72,10 +72,10 @@ def test_the_dropout_with_the_lowest_loss_of_the_first_seed_is_taken_for_all(tmp
             (folder / str(one.training.seed)).mkdir(exist_ok=True)
             (folder / str(one.training.seed) / HISTORY).write_text(json.dumps(row))
         result = {"parameters": 7, "best_epoch": 1}
-        return [
-            Outcome(str(one.training.seed), one, "complete", losses[one.model.input_dropout], result, "")
+        return {
+            one: Outcome(str(one.training.seed), one, "complete", losses[one.model.input_dropout], result, "")
             for one in plan
-        ]
+        }
 
     monkeypatch.setattr(time, "train_all", trained)
     config = time.GRIDS["small"]

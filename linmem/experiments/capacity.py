@@ -24,8 +24,8 @@ from linmem.autoencoder.coding import encode
 from linmem.data.synthetic import mackey_glass, noise, waveform
 from linmem.experiments.harness.summarize import Result, Results, column, group_by, mean_range, pivot, select
 from linmem.experiments.harness.targets import Target
-from linmem.experiments.static import memories
-from linmem.experiments.static.memories import Memory
+from linmem.experiments.static_memories import memories
+from linmem.experiments.static_memories.memories import Memory
 from linmem.reporting import figures, tables
 from linmem.reporting.output import figure
 

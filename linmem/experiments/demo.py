@@ -27,7 +27,7 @@ from linmem import data
 from linmem.analysis import memory_curve
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.experiments.harness.fingerprint import code_fingerprint
-from linmem.experiments.harness.sealed import Run, read_test, sealed_run
+from linmem.experiments.harness.reads_of_test import Run, read_test, sealed_run
 from linmem.music.generate import generate
 from linmem.music.sampling import SamplingOptions
 from linmem.nn.registry import ModelOptions

@@ -50,7 +50,7 @@ def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
     """One result per model and size, on valid; test is not read."""
     for row, one in search_spaces(config).items():
         plan = [with_seed(options, seed) for options in space.plan(config.data, one)]
-        for outcome in train_all(plan, shared_runs(work)):
+        for outcome in train_all(plan, shared_runs(work)).values():
             model = outcome.options.model
             yield {
                 "row": row,

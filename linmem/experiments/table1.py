@@ -15,7 +15,7 @@ import torch
 
 from linmem import data
 from linmem.data.splits import SPLITS
-from linmem.experiments.harness.sealed import read_test
+from linmem.experiments.harness.reads_of_test import read_test
 from linmem.experiments.harness.summarize import Result, Results, group_by
 from linmem.experiments.harness.targets import Target
 from linmem.reporting import tables

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from linmem.experiments.harness.choose import describe_run, evaluate_chosen, loss_of, train_runs
+from linmem.experiments.harness import choose
 from linmem.experiments.harness.summarize import Result
-from linmem.experiments.harness.training import shared_runs, with_seed
+from linmem.experiments.harness.training import shared_runs
 from linmem.experiments.table2.experiment import persistence
 from linmem.experiments.table2.fair import Search, plan_runs, weight_count
 from linmem.experiments.table2.summary import show
@@ -61,30 +61,18 @@ def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
     """Persistence, then one result per comparison, model and seed, for every data set."""
     folder = shared_runs(work)
     for search in config.searches:
-        trials = search_all(search, seed, folder)
+        trials = choose.search(plan_runs(search, seed), folder)
         persistent = {"row": "persistence", "test": persistence(search.data, work)} if search.seeds else None
         for protocol, limit in zip(PROTOCOLS, (SMALL, None), strict=True):
             head = {"set": search.data, "protocol": protocol}
             if persistent:
                 yield head | persistent
             allowed = {row: within(outcomes, limit) for row, outcomes in trials.items()}
-            chosen = {row: min(outcomes, key=loss_of) for row, outcomes in allowed.items() if outcomes}
-            seeds = range(seed, seed + search.seeds)
-            final = {(row, s): with_seed(best.options, s) for row, best in chosen.items() for s in seeds}
-            counts = {row: len(outcomes) for row, outcomes in allowed.items()}
-            for row, best in chosen.items() if not search.seeds else ():
-                yield head | describe_run(row, counts[row], best, folder)
-            for result in evaluate_chosen(final, counts, folder, work):
+            for row, outcomes in allowed.items() if not search.seeds else ():
+                if outcomes:
+                    yield head | choose.describe_run(row, len(outcomes), choose.best_of(outcomes), folder)
+            for result in choose.evaluate_best(allowed, range(seed, seed + search.seeds), folder, work):
                 yield head | result
-
-
-def search_all(search: Search, seed: int, folder: Path) -> dict[str, list[Outcome]]:
-    """Train every trial of every model, the first trial of all models first; test is not read."""
-    plans = plan_runs(search, seed)
-    done: dict[RunOptions, Outcome] = {}
-    for trial in zip(*plans.values(), strict=True):
-        done |= train_runs(trial, folder)
-    return {row: [done[options] for options in runs] for row, runs in plans.items()}
 
 
 def within(outcomes: list[Outcome], weights: int | None) -> list[Outcome]:

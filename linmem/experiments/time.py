@@ -15,6 +15,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from linmem.experiments.harness.choose import best_of
 from linmem.experiments.harness.summarize import Result, Results, column, group_by, mean_range, select
 from linmem.experiments.harness.targets import Target
 from linmem.experiments.harness.training import read_history, train_all, with_seed
@@ -56,7 +57,9 @@ def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
         chosen = [_choose_dropout(name, data, seed, config, work) for name in MODELS]
         for own_seed in range(seed, seed + config.seeds):
             plan = [with_seed(options, own_seed) for options in chosen]
-            for name, options, outcome in zip(MODELS, plan, train_all(plan, work, progress=True), strict=True):
+            trained = train_all(plan, work, progress=True)
+            for name, options in zip(MODELS, plan, strict=True):
+                outcome = trained[options]
                 epochs, pretraining = read_history(work / outcome.name)
                 seconds = accumulate(row["cpu_seconds"] for row in epochs)
                 yield {
@@ -76,7 +79,7 @@ def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
 
 def _choose_dropout(name: str, data: str, seed: int, config: Config, work: Path) -> RunOptions:
     plan = [run_options(name, data, seed, config, dropout) for dropout in config.dropout]
-    return min(train_all(plan, work, progress=True), key=lambda one: one.loss or 0.0).options
+    return best_of(train_all(plan, work, progress=True).values()).options
 
 
 def run_options(name: str, data: str, seed: int, config: Config, dropout: tuple[float, float]) -> RunOptions:

@@ -4,7 +4,7 @@
     m_t = W_hm h_t + W_mm m_{t-1} + b_m           memory units                      [L18], eqs. 11-12
 
 The output is m_t (LMN-B, ``output="memory"``) or h_t (LMN-A, ``output="functional"``). In code these two lines are
-`step` in :mod:`linmem.nn.scan.reference`; `linmem.nn.scan` computes them for all steps of a batch, faster.
+`step` in :mod:`linmem.nn.scan.lmn_equations`; `linmem.nn.scan` computes them for all steps of a batch, faster.
 
 Symbols: T steps, B sequences, a inputs, f functional units, p memory units.
 """
@@ -26,9 +26,9 @@ from linmem.nn.pretrained import Pretrained
 from linmem.nn.scan.activations import activation
 from linmem.nn.scan.autocast import autocast_dtype, device_type
 from linmem.nn.scan.checks import check_choice, check_dtype_and_device, check_positive, check_tensor, functional_sizes
+from linmem.nn.scan.lmn_equations import step as scan_step
 from linmem.nn.scan.packing import Rows, to_rows
 from linmem.nn.scan.recurrent_parameters import MEMORIES, check_weights
-from linmem.nn.scan.reference import step as scan_step
 from linmem.storage.documents import Schema
 
 OUTPUTS = ("memory", "functional")

@@ -1,7 +1,7 @@
 """One step of a Linear Memory Network as a module, for custom loops.
 
     h_t = σ(W_xh x_t + W_mh m_{t-1} + b_h)
-    m_t = W_hm h_t + W_mm m_{t-1} + b_m           [L18], eqs. 11-12; in code: `step` in :mod:`linmem.nn.scan.reference`
+    m_t = W_hm h_t + W_mm m_{t-1} + b_m           [L18], eqs. 11-12, in code :mod:`linmem.nn.scan.lmn_equations`
 
 Symbols: B sequences, a inputs, f functional units, p memory units.
 """
@@ -16,9 +16,9 @@ from torch import Tensor
 from linmem.nn.scan.activations import activation
 from linmem.nn.scan.autocast import autocast_dtype, device_type
 from linmem.nn.scan.checks import check_choice, check_dtype_and_device, check_positive, check_tensor, functional_sizes
+from linmem.nn.scan.lmn_equations import States
+from linmem.nn.scan.lmn_equations import step as scan_step
 from linmem.nn.scan.recurrent_parameters import MEMORIES, RecurrentParameters
-from linmem.nn.scan.reference import States
-from linmem.nn.scan.reference import step as scan_step
 
 
 class LMNCell(RecurrentParameters):

@@ -2,7 +2,7 @@
 
 Solved: a static linear memory m_t = A x_t + B m_{t-1} and a readout without backpropagation. "LAES as solved" is the
 papers' memory without any variant; LAES, orthogonal, delay line and LMU are each the best of six variants on valid
-(`linmem.experiments.static.memories`). Trained: the same memories in networks trained by Adam for a few epochs, beside
+(`linmem.experiments.static_memories`). Trained: the same memories in networks trained by Adam for a few epochs, beside
 RNN and LSTM; the learning rate is the one with the lowest loss on valid for the first seed. E21's figures are not
 available to us. Scores are frame accuracy, recall accuracy or R² on test, in per cent.
 
@@ -19,10 +19,10 @@ from pathlib import Path
 from linmem.experiments.encoding.grids import Config, TaskPlan
 from linmem.experiments.encoding.models import ROWS, train_row
 from linmem.experiments.harness.jobs import run_cases
-from linmem.experiments.harness.sealed import read_test
+from linmem.experiments.harness.reads_of_test import read_test
 from linmem.experiments.harness.summarize import Result
-from linmem.experiments.static.memories import KINDS, RANDOM_KINDS, candidates, generators
-from linmem.experiments.static.readouts import choose, score
+from linmem.experiments.static_memories.memories import KINDS, RANDOM_KINDS, candidates, generators
+from linmem.experiments.static_memories.readouts import choose, score
 from linmem.training.loop import evaluate
 from linmem.training.metrics import Scores
 

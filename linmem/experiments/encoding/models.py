@@ -22,7 +22,7 @@ from torch import Tensor
 from linmem.experiments.encoding.grids import NetworkConfig
 from linmem.experiments.encoding.tasks import Problem
 from linmem.experiments.harness.training import train_until_divergence
-from linmem.experiments.static.memories import generators
+from linmem.experiments.static_memories.memories import generators
 from linmem.nn.initialize import fit_readout_
 from linmem.nn.lmn import LMN
 from linmem.nn.registry import ModelOptions, build_model

@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from linmem.experiments.harness.sealed import read_test
+from linmem.experiments.harness.reads_of_test import read_test
 from linmem.experiments.harness.summarize import Result
 from linmem.experiments.harness.training import read_history, train_all, with_seed
 from linmem.nn.sequence_model import parameter_count
@@ -21,10 +22,10 @@ from linmem.runs.sweep.run_sweep import Outcome
 from linmem.storage.atomic import read_lines
 from linmem.training.metrics import Scores
 
+Plans = Mapping[str, Sequence[RunOptions]]  # the trials of every row
 
-def search_and_evaluate(
-    plans: Mapping[str, Sequence[RunOptions]], seeds: Sequence[int], folder: Path, work: Path
-) -> Iterator[Result]:
+
+def search_and_evaluate(plans: Plans, seeds: Sequence[int], folder: Path, work: Path) -> Iterator[Result]:
     """Train the trials of every row with the first seed, and yield the best one on valid, once per seed.
 
     Parameters
@@ -37,10 +38,30 @@ def search_and_evaluate(
     work : Path
         Keeps the scores on test.
     """
-    done = train_runs([with_seed(options, seeds[0]) for plan in plans.values() for options in plan], folder)
-    best = {row: min((done[with_seed(one, seeds[0])] for one in plan), key=loss_of) for row, plan in plans.items()}
-    final = {(row, seed): with_seed(one.options, seed) for row, one in best.items() for seed in seeds}
-    yield from evaluate_chosen(final, {row: len(plan) for row, plan in plans.items()}, folder, work)
+    first = {row: [with_seed(options, seeds[0]) for options in plan] for row, plan in plans.items()}
+    yield from evaluate_best(search(first, folder), seeds, folder, work)
+
+
+def search(plans: Plans, folder: Path) -> dict[str, list[Outcome]]:
+    """Train every trial of every row, the first trials of all rows first; test is not read."""
+    in_order = [options for trial in zip_longest(*plans.values()) for options in trial if options]
+    done = train_all(in_order, folder, may_diverge=True)
+    return {row: [done[options] for options in plan] for row, plan in plans.items()}
+
+
+def best_of(outcomes: Iterable[Outcome]) -> Outcome:
+    """Return the run with the lowest loss on valid, the first one if all diverged."""
+    return min(outcomes, key=lambda one: math.inf if one.loss is None else one.loss)
+
+
+def evaluate_best(
+    trials: Mapping[str, Sequence[Outcome]], seeds: Sequence[int], folder: Path, work: Path
+) -> Iterator[Result]:
+    """Yield the best trial of every row on valid, once per seed; rows without trials are left out."""
+    counts = {row: len(outcomes) for row, outcomes in trials.items()}
+    best = {row: best_of(outcomes).options for row, outcomes in trials.items() if outcomes}
+    final = {(row, seed): with_seed(options, seed) for row, options in best.items() for seed in seeds}
+    yield from evaluate_chosen(final, counts, folder, work)
 
 
 def evaluate_chosen(
@@ -60,7 +81,7 @@ def evaluate_chosen(
     """
     if not final:
         return
-    done = train_runs(final.values(), folder)  # two rows may have chosen the same run
+    done = train_all(final.values(), folder, may_diverge=True)  # two rows may have chosen the same run
     outcomes = {case: done[options] for case, options in final.items()}
     jobs = {
         one.name: partial(evaluate_on_test, row, one.options.data, folder / one.name)
@@ -92,14 +113,6 @@ def describe_run(row: str, trials: int, one: Outcome, folder: Path) -> Result:
         "cpu_seconds": round(read_history(folder / one.name).cpu_seconds, 1),
         "valid": summary["scores"],
     }
-
-
-def train_runs(plan: Iterable[RunOptions], folder: Path) -> dict[RunOptions, Outcome]:
-    return {one.options: one for one in train_all(list(dict.fromkeys(plan)), folder, may_diverge=True)}
-
-
-def loss_of(one: Outcome) -> float:
-    return math.inf if one.loss is None else one.loss  # None: it diverged
 
 
 def has_best_epoch(folder: Path) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from linmem.experiments.harness.sealed import readings_text
+from linmem.experiments.harness.reads_of_test import readings_text
 from linmem.storage.atomic import write_text
 from linmem.storage.messages import shortened
 

@@ -1,7 +1,7 @@
 """Run an experiment, keep its records as they are measured, and show them.
 
 A record is written as soon as it is measured, with a fingerprint of the code that measured it; the last one has the
-CPU seconds of all processes that worked on the run. The test split is sealed (`sealed`). An interrupted run
+CPU seconds of all processes that worked on the run. The test split is sealed (`reads_of_test`). An interrupted run
 continues with the same code: `run` yields the same records in the same order, quickly where its work is done, and
 records that exist are kept as they are. Records of other code are shown with a note.
 """
@@ -20,6 +20,7 @@ from linmem.experiments.harness.catalog import EXPERIMENTS, Experiment, config_r
 from linmem.experiments.harness.cpu_time import CPUMeter
 from linmem.experiments.harness.epoch_limit import epoch_limit_text
 from linmem.experiments.harness.fingerprint import code_fingerprint
+from linmem.experiments.harness.reads_of_test import Run, sealed_results
 from linmem.experiments.harness.records import (
     Record,
     Records,
@@ -31,7 +32,6 @@ from linmem.experiments.harness.records import (
     require_records,
     write_records,
 )
-from linmem.experiments.harness.sealed import Run, sealed_results
 from linmem.experiments.harness.training import WORK
 from linmem.reporting import tables
 from linmem.runs.directory import provenance

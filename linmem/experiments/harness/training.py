@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,19 +37,19 @@ def with_seed(options: RunOptions, seed: int) -> RunOptions:
 
 
 def train_all(
-    plan: Sequence[RunOptions],
+    plan: Iterable[RunOptions],
     folder: Path,
     *,
     may_diverge: bool = False,
     progress: bool = False,
     interval: float = 2.0,
-) -> list[Outcome]:
+) -> dict[RunOptions, Outcome]:
     """Train all runs of `plan` in `folder` and return their outcomes; several processes may share the work.
 
     Parameters
     ----------
-    plan : sequence of RunOptions
-        The runs.
+    plan : iterable of RunOptions
+        The runs; equal ones are trained once.
     folder : Path
         Holds the study and one folder per run.
     may_diverge : bool
@@ -64,14 +64,15 @@ def train_all(
     RuntimeError
         A run failed; the message holds its traceback.
     """
+    runs = list(dict.fromkeys(plan))
     while True:
-        outcomes = sweep(plan, folder, progress=progress)
+        outcomes = sweep(runs, folder, progress=progress)
         for one in outcomes:
             if one.state == "failed" and not (may_diverge and one.diverged):
                 raise RuntimeError(f"run {one.name} in {folder} failed; its options are {one.options}\n{one.error}")
         if all(one.state in ("complete", "failed") for one in outcomes):
             _keep_trials(outcomes, folder)
-            return outcomes
+            return {one.options: one for one in outcomes}
         time.sleep(interval)
 
 

@@ -15,8 +15,8 @@ from linmem.experiments.harness.jobs import run_job
 from linmem.experiments.harness.summarize import Result
 from linmem.experiments.pixels.grids import DeepSearch
 from linmem.experiments.pixels.memories import Memories, Pixels
-from linmem.experiments.static import last_state
-from linmem.experiments.static.last_state import DeepVariant
+from linmem.experiments.static_memories import last_state
+from linmem.experiments.static_memories.last_state import DeepVariant
 from linmem.runs.queue import run_jobs
 from linmem.training.options import TrainingOptions
 

@@ -31,7 +31,7 @@ from linmem.experiments.harness.training import shared_runs
 from linmem.experiments.pixels.deep import deep_readouts, pixel_readouts
 from linmem.experiments.pixels.grids import Config, NetworkSearch, ReadoutSearch
 from linmem.experiments.pixels.memories import Memories, load_images
-from linmem.experiments.static import last_state
+from linmem.experiments.static_memories import last_state
 from linmem.nn.registry import ModelOptions
 from linmem.runs.options import PretrainingOptions, RunOptions
 from linmem.runs.queue import run_jobs

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from linmem.estimators.readouts import POWERS
-from linmem.experiments.static.last_state import DeepVariant
+from linmem.experiments.static_memories.last_state import DeepVariant
 from linmem.training.options import TrainingOptions
 
 

@@ -15,10 +15,10 @@ from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.data import LabelledSplits
 from linmem.data.sealed import readable_splits
 from linmem.experiments.harness.jobs import run_job
-from linmem.experiments.harness.sealed import read_test
+from linmem.experiments.harness.reads_of_test import read_test
 from linmem.experiments.harness.summarize import Result
-from linmem.experiments.static import last_state
-from linmem.experiments.static.last_state import States
+from linmem.experiments.static_memories import last_state
+from linmem.experiments.static_memories.last_state import States
 
 
 def load_images(name: str) -> LabelledSplits:

@@ -33,7 +33,7 @@ from linmem.data import Splits
 from linmem.data.sealed import seal
 from linmem.data.synthetic import mackey_glass
 from linmem.experiments.harness.jobs import job_name, run_cases, run_job
-from linmem.experiments.harness.sealed import read_test
+from linmem.experiments.harness.reads_of_test import read_test
 from linmem.experiments.harness.summarize import Result
 from linmem.experiments.harness.training import train_until_divergence
 from linmem.nn.registry import ModelOptions, build_model

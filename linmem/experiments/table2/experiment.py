@@ -28,9 +28,9 @@ from pathlib import Path
 from typing import cast
 
 from linmem import data
-from linmem.experiments.harness.choose import evaluate_chosen, loss_of, train_runs
+from linmem.experiments.harness.choose import best_of, evaluate_chosen, search
 from linmem.experiments.harness.jobs import job_name, run_job
-from linmem.experiments.harness.sealed import read_test
+from linmem.experiments.harness.reads_of_test import read_test
 from linmem.experiments.harness.summarize import Result
 from linmem.experiments.harness.training import shared_runs
 from linmem.experiments.table2.grids import SMALL_LMN, Config, Part, search_spaces
@@ -69,14 +69,12 @@ def _choosing_part(part: Part, parts: Sequence[Part]) -> Part:
 
 def _choose(part: Part, seed: int, folder: Path) -> dict[str, tuple[Outcome, int]]:
     """Return the best trial on valid of every row, and the number of trials; and the best small pretrained LMN-B."""
-    plans = plan_runs(part, seed)
-    done = train_runs([options for plan in plans.values() for options in plan], folder)
-    trials = {row: [done[options] for options in plan] for row, plan in plans.items()}
-    chosen = {row: (min(outcomes, key=loss_of), len(outcomes)) for row, outcomes in trials.items()}
+    trials = search(plan_runs(part, seed), folder)
+    chosen = {row: (best_of(outcomes), len(outcomes)) for row, outcomes in trials.items()}
     allowed = chosen["LSTM"][0].result.get("parameters", 0) / 5  # a run that diverged has no result
     small = [one for one in trials["pret-LMN-B"] if 0 < one.result.get("parameters", 0) <= allowed]
     if small:
-        chosen[SMALL_LMN] = min(small, key=loss_of), len(small)
+        chosen[SMALL_LMN] = best_of(small), len(small)
     return chosen
 
 

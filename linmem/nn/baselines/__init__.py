@@ -13,7 +13,7 @@ from linmem.nn.baselines.fixed_memory import (
 from linmem.nn.baselines.forget_bias import forget_bias_
 from linmem.nn.baselines.lmu import LMU
 from linmem.nn.baselines.lru import LRU
-from linmem.nn.baselines.note_gram import NoteGram
+from linmem.nn.baselines.note_ngrams import NoteGram
 from linmem.nn.baselines.persistence import Persistence
 from linmem.nn.baselines.rnn_rbm import RNNRBM
 from linmem.nn.baselines.stochastic_detach import StochasticDetach

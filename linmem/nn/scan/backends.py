@@ -11,12 +11,12 @@ from typing import NamedTuple
 import torch
 from torch.autograd import forward_ad
 
-from linmem.nn.scan import cuda, exportable, fused, parallel, reference
+from linmem.nn.scan import cuda, exportable, fused, lmn_equations, parallel
 from linmem.nn.scan.batch import Batch, Result, Scan
 from linmem.nn.scan.checks import check_choice
 
 BACKENDS: dict[str, Scan] = {
-    "reference": reference.scan,
+    "reference": lmn_equations.scan,
     "fused": fused.scan,
     "recompute": partial(fused.scan, keep_states=False),
     "parallel": parallel.scan,

@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from linmem.nn.scan import reference
+from linmem.nn.scan import lmn_equations
 from linmem.nn.scan.activations import activation
 from linmem.nn.scan.autocast import without_autocast
 from linmem.nn.scan.batch import Batch, Result, Weights
@@ -158,7 +158,7 @@ def _reference_gradients(
     settings, graph = ctx.settings, torch.is_grad_enabled()
     batch = Batch(x, m_0, Weights.from_flat(weights), settings.nonlinearity, settings.output, settings.sizes)
     with torch.enable_grad():
-        result = reference.scan(batch)
+        result = lmn_equations.scan(batch)
     outputs = [(state, grad) for state, grad in zip(result, grads, strict=True) if grad is not None]
     needed = [i for i, a in enumerate(arguments) if a is not None and ctx.needs_input_grad[i + 1]]
     inputs = [a for i, a in enumerate(arguments) if i in needed and a is not None]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from linmem.autoencoder.coding import encode
 from linmem.data import Splits
-from linmem.experiments.static.memories import Memory
+from linmem.experiments.static_memories.memories import Memory
 from linmem.ridge import AffineMap, ridge_regression
 from linmem.training.metrics import Scores
 from linmem.training.tasks import GivenValues, Task
