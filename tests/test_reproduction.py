@@ -13,7 +13,7 @@ import pytest
 from linmem import data
 from linmem.data.sealed import SealedTestError
 from linmem.experiments import parameters, table1
-from linmem.experiments.harness import reproduce, sealed
+from linmem.experiments.harness import reads_of_test, reproduce
 from linmem.experiments.harness.catalog import EXPERIMENTS, load_experiment
 from linmem.experiments.harness.cpu_time import CPUMeter, cpu_seconds
 from linmem.experiments.harness.epoch_limit import at_epoch_limit, epoch_limit_text
@@ -114,7 +114,7 @@ def test_every_reading_of_the_test_split_is_recorded_and_counted(results):
 
 @pytest.mark.parametrize("name", sorted(READERS))
 def test_an_experiment_cannot_read_the_test_split_unless_it_is_opened(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(sealed, "open_test", nullcontext)
+    monkeypatch.setattr(reads_of_test, "open_test", nullcontext)
     with pytest.raises(SealedTestError):
         reproduce.reproduce(name, tmp_path, grid="smoke")
 

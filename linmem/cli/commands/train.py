@@ -1,4 +1,8 @@
-"""`linmem train`: train a model in a run directory."""
+"""`linmem train`: train a model in a run directory.
+
+Its options are the fields of the dataclasses in `linmem.runs.options.GROUPS`: `ModelOptions`, `TrainingOptions`,
+`PretrainingOptions`, `FolderOptions` and `EstimatorOptions`.
+"""
 
 from __future__ import annotations
 
