@@ -1,6 +1,7 @@
 """Data sets: counts and contents match the sources, and damaged files are refused."""
 
 import functools
+import importlib.util
 import re
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from linmem import data
 from linmem.data import chorales, downloads, poly_music
 from linmem.data.midi import LOWEST_NOTE
 from linmem.data.splits import SPLITS
+
+TOOL = Path(__file__).parents[1] / "tools" / "build_chorales.py"
 
 
 def counts(rolls):
@@ -128,6 +131,62 @@ def test_chorales_persistence(bach):
     assert [persistence(getattr(bach, split)) for split in SPLITS] == [22.13, 21.63, 20.81]
 
 
+@pytest.fixture(scope="module")
+def bach_with_onsets():
+    return data.load("chorales", onsets=True)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_onsets_of_chorales_belong_to_active_notes_and_begin_every_run(bach, bach_with_onsets, split):
+    for roll, plain in zip(getattr(bach_with_onsets, split), getattr(bach, split), strict=True):
+        active, onset = roll[:, :88], roll[:, 88:]
+        assert torch.equal(active, plain)
+        assert (onset <= active).all()
+        assert (onset[0] == active[0]).all()
+        assert (onset[1:] >= active[1:] * (1 - active[:-1])).all()
+
+
+def test_known_onsets(bach_with_onsets):
+    """BWV 269 begins with a soprano that repeats its quarter as a half note, over a bass that leaps up an octave."""
+    where = {title: (split, i) for split in SPLITS for i, title in enumerate(bach_with_onsets.titles[split])}
+    split, i = where["bwv269"]
+    begins = [
+        (row[88:].nonzero().ravel() + LOWEST_NOTE).tolist() for row in getattr(bach_with_onsets, split)[i][:3]
+    ]
+    assert begins == [[48, 64, 67, 72], [60, 64, 67, 72], [57, 65, 69]]
+
+
+def test_onsets_of_a_part_of_the_chorales(bach_with_onsets):
+    part = data.load("chorales:2:1", onsets=True)
+    assert (part.features, len(part.train), len(part.valid), len(part.test)) == (176, 2, 1, 78)
+    assert torch.equal(part.valid[0], bach_with_onsets.valid[0])
+    with pytest.raises(ValueError, match="onsets must be False for the set digits, got True. Leave it out."):
+        data.load("digits:20:10:10", onsets=True)
+
+
+def test_the_tool_counts_tied_notes_as_one():
+    """Quarters: C for 1/2, C tied from 1/2 to 2, C from 2 to 3; a rest; D tied from 4 to 6."""
+    music21 = pytest.importorskip("music21")
+    specification = importlib.util.spec_from_file_location("build_chorales", TOOL)
+    tool = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(tool)
+    part = music21.stream.Part()
+    for onset, name, length, tie in [
+        (0, "C4", 0.5, None),
+        (0.5, "C4", 0.5, "start"),
+        (1, "C4", 1, "stop"),
+        (2, "C4", 1, None),
+        (4, "D4", 1, "start"),
+        (5, "D4", 1, "stop"),
+    ]:
+        note = music21.note.Note(name, quarterLength=length)
+        note.tie = tie and music21.tie.Tie(tie)
+        part.insert(onset, note)
+    voices, onsets = tool.sample([part])
+    assert voices.ravel().tolist() == [60, 60, 60, 0, 62, 62]
+    assert onsets.ravel().tolist() == [True, True, True, False, True, False]
+
+
 def test_each_load_returns_new_tensors(bach):
     """Writing into a sequence changes neither its neighbours nor the next load."""
     changed = data.load("chorales")
@@ -141,8 +200,7 @@ def test_the_tool_builds_the_shipped_file(bach, tmp_path):
     music21 = pytest.importorskip("music21")
     if f"music21 {music21.__version__} " not in bach.provenance:
         pytest.skip(f"the file was built from another corpus than music21's {music21.__version__}")
-    tool = Path(__file__).parents[1] / "tools" / "build_chorales.py"
-    subprocess.run([sys.executable, tool, "--target", tmp_path / "again.npz"], check=True, capture_output=True)
+    subprocess.run([sys.executable, TOOL, "--target", tmp_path / "again.npz"], check=True, capture_output=True)
     assert (tmp_path / "again.npz").read_bytes() == chorales.FILE.read_bytes()
 
 

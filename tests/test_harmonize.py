@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from linmem import data
 from linmem.cli.main import main
 from linmem.data import midi
 from linmem.data.midi_file import Note, Score, read_score, write_score
@@ -129,6 +130,24 @@ def test_the_commands_write_music(trained, tmp_path, capsys):
     assert max(note.pitch for note in notes) == 76
     generate = ["generate", str(trained), "--out", str(tmp_path / "b"), "--prompt_length=5", "--steps=8"]
     assert main([*generate, "--voices=4", "--temperature=0.8", "--top_p=0.9"]) == 0
+
+
+def test_chorales_with_onsets_continue_with_repeated_notes(tmp_path, capsys):
+    """The MIDI file has the onsets of the prompt, of which some repeat a note that the roll alone would hold."""
+    run = str(tmp_path / "run")
+    options = "--onsets --hidden_size=6 --memory_size=8 --readout=nade --nade_size=6 --max_epochs=1"
+    assert main(["train", "chorales:8:2:2", "--out", run, *options.split()]) == 0
+    capsys.readouterr()
+    assert main(["generate", run, "--prompt_length=16", "--steps=4", "--max_voices=4"]) == 0
+    prompt = data.load("chorales:8:2:2", onsets=True).test[0][:16]
+    written = midi.piano_roll(capsys.readouterr().out.split()[0], onsets=True)
+    assert torch.equal(written[:16], prompt)
+    repeated = prompt[1:, :88] * prompt[:-1, :88] * prompt[1:, 88:]
+    assert repeated.any()
+    assert main(["harmonize", run, str(tmp_path / "no.mid")]) == 2
+    midi.write_midi(melody_of(72, 72, 74, 76), tmp_path / "melody.mid")
+    assert main(["harmonize", run, str(tmp_path / "melody.mid")]) == 2
+    assert "without --onsets" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["generate", "harmonize"])

@@ -1,11 +1,14 @@
 """Convert the Bach chorales of the music21 corpus into `linmem/data/chorales.npz`: python tools/build_chorales.py
 
 One row of the file is one quarter note: the four pitches (soprano, alto, tenor, bass) that sound when the quarter
-begins, held notes included, 0 for a rest. The rules, each with the reason for it:
+begins, held notes included, 0 for a rest; `onsets` tells notes that begin from held notes. The rules, each with the
+reason for it:
 
 * Voices: the parts named Soprano, Alto, Tenor, Bass. Doubling or obbligato instruments are dropped; settings in five
   vocal parts and keyboard pieces are skipped, and so are the .krn files (other editions of chorales that are here
   already) and music whose bars do not begin on whole quarters (one 12/8 pastoral, which is here in 4/4 too).
+* Onsets: a voice has an onset in a row if the note that sounds there began after the row before did. Tied notes are one
+  note. Of several notes within a quarter only that which sounds at the next quarter counts.
 * Time: as written; fermatas and repeat signs change nothing, a pick-up bar is simply short. Silence before the first
   note, and silence of four quarters or more (interludes of the dropped instruments), is cut; shorter rests stay.
 * Key: each chorale is transposed so that its tonic is C (major) or A (minor), by the smallest interval. The tonic is
@@ -30,6 +33,7 @@ import hashlib
 import math
 import re
 from collections import Counter
+from fractions import Fraction
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -45,11 +49,12 @@ TARGET = Path(__file__).parents[1] / "linmem" / "data" / "chorales.npz"
 
 
 class Chorale(NamedTuple):
-    """One setting: its file's stem, the parts in that file, the transposed voices (T, 4) and what was done to them."""
+    """One setting: file's stem, parts in the file, transposed voices (T, 4), their onsets (T, 4), what was changed."""
 
     title: str
     parts: int
     voices: np.ndarray
+    onsets: np.ndarray
     transposition: int
     minor: bool
     silence_cut: int
@@ -114,25 +119,42 @@ def read(path: Path) -> Chorale | str:
     singers = [candidates[0] for candidates in parts]
     if any(measure.offset % 1 for part in singers for measure in part.getElementsByClass("Measure")):
         return "bars off the quarter grid"
-    voices = sample(singers)
+    voices, onsets = sample(singers)
     key = tonic(score, voices)
     shift = ((0 if key.mode == "major" else 9) - key.tonic.pitchClass + 5) % 12 - 5
-    trimmed = without_interludes(voices)
-    transposed = np.where(trimmed > 0, trimmed + shift, 0).astype(np.uint8)
-    return Chorale(path.stem, len(score.parts), transposed, shift, key.mode == "minor", len(voices) - len(trimmed))
+    keep = without_interludes(voices)
+    transposed = np.where(voices > 0, voices + shift, 0)[keep].astype(np.uint8)
+    return Chorale(
+        path.stem, len(score.parts), transposed, onsets[keep], shift, key.mode == "minor", int((~keep).sum())
+    )
 
 
-def sample(parts: list[music21.stream.Part]) -> np.ndarray:
-    """(T, 4) pitches sounding at the beginning of each quarter; a note sounds from its onset up to, not at, its end."""
-    events = [
-        (voice, note.getOffsetInHierarchy(part), note.quarterLength, note.pitch.midi)
-        for voice, part in enumerate(parts)
-        for note in part.recurse().notes
-    ]
-    voices = np.zeros((math.ceil(max(onset + length for _, onset, length, _ in events)), len(parts)), dtype=np.int64)
-    for voice, onset, length, pitch in events:
-        voices[math.ceil(onset) : math.ceil(onset + length), voice] = pitch
-    return voices
+def sample(parts: list[music21.stream.Part]) -> tuple[np.ndarray, np.ndarray]:
+    """Pitches (T, 4) sounding at the beginning of each quarter, and where they begin, (T, 4).
+
+    A note sounds from its onset up to, not at, its end.
+    """
+    notes = [(voice, *note) for voice, part in enumerate(parts) for note in notes_of(part)]
+    steps = math.ceil(max(end for _, _, end, _ in notes))
+    voices = np.zeros((steps, len(parts)), dtype=np.int64)
+    onsets = np.zeros((steps, len(parts)), dtype=bool)
+    for voice, onset, end, pitch in notes:
+        first, stop = math.ceil(onset), math.ceil(end)
+        voices[first:stop, voice] = pitch
+        onsets[first:stop, voice] = np.arange(first, stop) == first
+    return voices, onsets
+
+
+def notes_of(part: music21.stream.Part) -> list[tuple[Fraction | float, Fraction | float, int]]:
+    """Onset, end and pitch of every note of a part, tied notes as one."""
+    notes: list[tuple[Fraction | float, Fraction | float, int]] = []
+    for note in part.recurse().notes:
+        onset, pitch = note.getOffsetInHierarchy(part), note.pitch.midi
+        tied = note.tie is not None and note.tie.type in ("stop", "continue")
+        if tied and notes and notes[-1][1:] == (onset, pitch):
+            onset = notes.pop()[0]
+        notes.append((onset, note.getOffsetInHierarchy(part) + note.quarterLength, pitch))
+    return notes
 
 
 def tonic(score: music21.stream.Score, voices: np.ndarray) -> music21.key.Key:
@@ -146,14 +168,14 @@ def tonic(score: music21.stream.Score, voices: np.ndarray) -> music21.key.Key:
 
 
 def without_interludes(voices: np.ndarray) -> np.ndarray:
-    """The rows without silence at the ends and without silences of INTERLUDE quarters or more."""
+    """Which rows (T,) to keep: those without silence at the ends and without silences of INTERLUDE quarters or more."""
     sounding = np.flatnonzero(voices.any(1))
     keep = np.zeros(len(voices), dtype=bool)
     keep[sounding] = True
     for before, after in pairwise(sounding):
         keep[before:after] = after - before <= INTERLUDE  # after - before - 1 silent rows
         keep[before] = True
-    return voices[keep]
+    return keep
 
 
 def drop_copies(chorales: list[Chorale]) -> list[Chorale]:
@@ -221,12 +243,14 @@ def save(target: Path, chorales: list[Chorale], split: list[str], skipped: int, 
         f"(files bach/bwv*; most of them marked '© 2004 Margaret Greentree, www.jsbchorales.net, used by permission'), "
         f"by tools/build_chorales.py. One row a quarter note: the pitches (MIDI numbers; 0 for a "
         f"rest) of soprano, alto, tenor and bass that sound when the quarter begins, transposed by `transposition` "
-        f"semitones to C major or A minor. {len(chorales)} chorales; {skipped} files skipped, {copies} copies dropped. "
+        f"semitones to C major or A minor; `onsets`, four bits per row, tells where their notes begin. "
+        f"{len(chorales)} chorales; {skipped} files skipped, {copies} copies dropped. "
         f"Split by BWV number, settings that are alike kept together: see docs/guide/data.md."
     )
     np.savez_compressed(
         target,
         voices=np.concatenate([chorale.voices for chorale in chorales]),
+        onsets=np.packbits(np.concatenate([chorale.onsets for chorale in chorales])),
         lengths=np.array([len(chorale.voices) for chorale in chorales], dtype=np.int32),
         titles=np.array([chorale.title for chorale in chorales]),
         split=np.array(split),

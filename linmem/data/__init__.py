@@ -37,6 +37,7 @@ SETS: dict[str, Callable[[str | os.PathLike[str] | None], Splits]] = {
     "mackey_glass_17": partial(load_mackey_glass, 17),
     "mackey_glass_30": partial(load_mackey_glass, 30),
 }
+SETS_WITH_ONSETS = {"chorales": partial(load_chorales, onsets=True)}
 
 __all__ = [
     "SETS",
@@ -75,7 +76,7 @@ def load(
         Whether features get mean 0 and standard deviation 1 on train. `Splits.standardization` holds the statistics.
         Piano rolls stay as they are.
     steps_per_quarter, layout, onsets, labels, skip_bad_files, split_seed
-        How own files are read; see `FolderOptions`. They do not apply to named sets.
+        How own files are read; see `FolderOptions`. They do not apply to named sets, except `onsets` to `chorales`.
 
     Returns
     -------
@@ -97,7 +98,7 @@ def load(
     LabelledSplits('digits', series, 1 features, 10 classes; train 100, valid 20, test 359)
     """
     options = FolderOptions(standardize, steps_per_quarter, layout, onsets, labels, skip_bad_files, split_seed)
-    splits = _load_set(os.fspath(name_or_folder), root)
+    splits = _load_set(os.fspath(name_or_folder), root, onsets)
     if splits is not None:
         _check_options(splits, options)
     else:
@@ -115,18 +116,20 @@ def load(
 _KNOWN = ", ".join(SETS)
 
 
-def _load_set(name: str, root: str | os.PathLike[str] | None) -> Splits | None:
-    if name in SETS:
-        return SETS[name](root)
+def _load_set(name: str, root: str | os.PathLike[str] | None, onsets: bool) -> Splits | None:
+    sets = SETS | SETS_WITH_ONSETS if onsets else SETS
+    if name in sets:
+        return sets[name](root)
     name, *counts = name.split(":")
-    if name in SETS and 1 <= len(counts) <= len(SPLITS) and all(count.isdecimal() for count in counts):
-        return take(SETS[name](root), dict(zip(SPLITS, map(int, counts), strict=False)))
+    if name in sets and 1 <= len(counts) <= len(SPLITS) and all(count.isdecimal() for count in counts):
+        return take(sets[name](root), dict(zip(SPLITS, map(int, counts), strict=False)))
     return None
 
 
 def _check_options(splits: Splits, options: FolderOptions) -> None:
-    """Refuse options of own files for a named set, but for the resolution that the set has."""
-    own = FolderOptions(options.standardize, options.steps_per_quarter and splits.steps_per_quarter)
+    """Refuse options of own files for a named set, but for its resolution, and for onsets where it has them."""
+    onsets = options.onsets and splits.name in SETS_WITH_ONSETS
+    own = FolderOptions(options.standardize, options.steps_per_quarter and splits.steps_per_quarter, onsets=onsets)
     for name, value in vars(options).items():
         if value != vars(own)[name]:
             raise ValueError(

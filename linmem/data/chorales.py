@@ -1,6 +1,6 @@
 """`chorales`: Bach's four-part chorales, shipped with the package; tools/build_chorales.py builds the file.
 
-Symbols: T quarter notes; column j of a piano roll is MIDI note 21 + j (A0 … C8).
+Symbols: T quarter notes, V voices; column j of a piano roll is MIDI note 21 + j (A0 … C8).
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ from linmem.data.midi import LOWEST_NOTE, NOTES
 from linmem.data.splits import SPLITS, Splits
 
 FILE = Path(__file__).with_name("chorales.npz")
-SHA256 = "f34273ad82cf2df79b3efe605a8264f545c2a363fb829b37d7f6a8d5accbeece"
+SHA256 = "8b04c74ac71d1cbf399abfc0da9d9f423dfac7039b54d409c36bb04ecaf6e089"
 
 
-def load_chorales(root: str | os.PathLike[str] | None = None) -> Splits:
+def load_chorales(root: str | os.PathLike[str] | None = None, *, onsets: bool = False) -> Splits:
     """Load the chorales as piano rolls at quarter-note steps, transposed to C major or A minor.
 
     Parameters
     ----------
     root : path, optional
         Not used: the file is in the package.
+    onsets : bool
+        Whether to append 88 columns that mark where each note begins, so that repeated notes stay separate.
 
     Raises
     ------
@@ -36,13 +38,18 @@ def load_chorales(root: str | os.PathLike[str] | None = None) -> Splits:
     --------
     >>> load_chorales()
     Splits('chorales', piano_roll, 88 features; train 233, valid 78, test 78)
+    >>> load_chorales(onsets=True)
+    Splits('chorales', piano_roll, 176 features; train 233, valid 78, test 78)
     """
     remedy = "Install linear-memory-networks again."
     if not FILE.exists():
         raise ValueError(f"{FILE} must exist, got no such file. {remedy}")
     require_checksum(FILE, SHA256, remedy)
     with np.load(FILE, allow_pickle=False) as stored:
-        rolls = torch.split(roll_of(torch.from_numpy(stored["voices"])), stored["lengths"].tolist())
+        voices = torch.from_numpy(stored["voices"])
+        begins = torch.from_numpy(np.unpackbits(stored["onsets"], count=voices.numel())).view_as(voices)
+        roll = torch.cat([roll_of(voices), roll_of(voices * begins)], 1) if onsets else roll_of(voices)
+        rolls = torch.split(roll, stored["lengths"].tolist())
         split, titles = stored["split"].tolist(), stored["titles"].tolist()
         provenance = str(stored["provenance"])
     chosen = {name: [i for i, where in enumerate(split) if where == name] for name in SPLITS}

@@ -38,7 +38,7 @@ class FolderOptions:
     layout : str
         "tc": NPY and CSV files hold a row per step; "ct": a row per channel, as in aeon and sktime.
     onsets : bool
-        Whether MIDI files get 88 further columns that mark where notes begin.
+        Whether MIDI files and the set chorales get 88 further columns that mark where notes begin.
     labels : str
         "auto": class folders label NPY and CSV files; "folders": MIDI files, too; "none": folders are not classes.
     skip_bad_files : bool

@@ -77,7 +77,7 @@ def harmonize_melody(
     if not isinstance(model, SequenceModel) or not model.is_joint or not model.readout.harmonizes:
         raise ValueError(
             "model must have a NADE readout in descending order to harmonize, got another. Train with --readout nade,"
-            " and note_order auto or descending."
+            " with note_order auto or descending, without --onsets."
         )
     check_options(sampling, melody.shape[1])
     _check_melody(melody, sampling.voices or 1)
