@@ -150,9 +150,7 @@ def test_known_onsets(bach_with_onsets):
     """BWV 269 begins with a soprano that repeats its quarter as a half note, over a bass that leaps up an octave."""
     where = {title: (split, i) for split in SPLITS for i, title in enumerate(bach_with_onsets.titles[split])}
     split, i = where["bwv269"]
-    begins = [
-        (row[88:].nonzero().ravel() + LOWEST_NOTE).tolist() for row in getattr(bach_with_onsets, split)[i][:3]
-    ]
+    begins = [(row[88:].nonzero().ravel() + LOWEST_NOTE).tolist() for row in getattr(bach_with_onsets, split)[i][:3]]
     assert begins == [[48, 64, 67, 72], [60, 64, 67, 72], [57, 65, 69]]
 
 
