@@ -144,7 +144,20 @@ def test_figure3_takes_the_better_of_two_shapes_with_as_many_units(tmp_path):
     assert "30.00" not in shown
 
 
-def test_runs_that_table_and_figure_both_ask_for_are_the_same(tmp_path):
+def test_figure3_shows_a_size_at_which_every_run_diverged(tmp_path):
+    head = {"row": "LSTM", "functional": 50, "memory": 0}
+    lines = [
+        head | {"valid": None},
+        head | {"functional": 100, "valid": None},
+        head | {"functional": 100, "valid": {"accuracy": 0.3, "nll": 8.5}},
+    ]
+    (row,) = (line for line in figure3.show(lines, tmp_path).splitlines() if line.startswith("| LSTM"))
+    assert [cell.strip() for cell in row.split("|")][1:-1] == ["LSTM", "diverged", "30.00 / 8.500"]
+    lmn = {"row": "LMN-B", "functional": 50, "memory": 50, "valid": {"accuracy": 0.3, "nll": 8.0}}
+    assert figure3.targets([lmn, *lines[:2]])[0].reached is None  # no LSTM to compare with
+
+
+def test_runs_that_table_and_figure_both_need_are_the_same(tmp_path):
     small = figure3.GRIDS["small"]
     table = grids.search_spaces(part("small", "plain"))
     figure = figure3.search_spaces(small)

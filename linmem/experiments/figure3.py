@@ -1,12 +1,14 @@
 """Figure 3: accuracy on valid against the number of hidden units, one curve per model. [L18, figure 3.]
 
 An LMN's units are its functional and its memory units together. Among several shapes with the same number of units, and
-the two initial readout biases, the run with the lower NLL on valid is shown. The protocol is that of table 2's part
-"plain" without L2; runs that both experiments need are trained once. L18's curves are not available to us as numbers.
+the two initial readout biases, the run with the lower NLL on valid is shown; a run that diverged has none. The protocol
+is that of table 2's part "plain" without L2; runs that both experiments need are trained once. L18's curves are not
+available to us as numbers.
 """
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -50,16 +52,16 @@ def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
     """One result per model and size, on valid; test is not read."""
     for row, one in search_spaces(config).items():
         plan = [with_seed(options, seed) for options in space.plan(config.data, one)]
-        for outcome in train_all(plan, shared_runs(work)).values():
+        for outcome in train_all(plan, shared_runs(work), may_diverge=True).values():
             model = outcome.options.model
             yield {
                 "row": row,
                 "output_bias_init": outcome.options.pretraining.output_bias_init,
                 "functional": model.hidden_size,
                 "memory": model.memory_size if "LMN" in row else 0,
-                "parameters": outcome.result["parameters"],
-                "epochs": outcome.result["epochs"],
-                "valid": outcome.result["scores"],
+                "parameters": outcome.result.get("parameters"),
+                "epochs": outcome.result.get("epochs"),
+                "valid": outcome.result.get("scores"),
             }
 
 
@@ -89,7 +91,8 @@ def show(results: Results, folder: Path) -> str:
 
 def targets(results: Results) -> list[Target]:
     """Whether an LMN-B, with and without pretraining, has a lower NLL on valid than the LSTM at its best size."""
-    best = {row: min(map(_nll, own)) for row, own in group_by(results, "row").items()}
+    lowest = {row: min(map(_nll, own)) for row, own in group_by(results, "row").items()}
+    best = {row: nll for row, nll in lowest.items() if nll < math.inf}
     return [
         Target.compare(
             f"NLL on valid of {row} below the LSTM's, each at its best size",
@@ -103,9 +106,12 @@ def targets(results: Results) -> list[Target]:
 
 
 def _nll(result: Mapping[str, Any]) -> float:
-    nll: float = result["valid"]["nll"]
+    nll: float = math.inf if result["valid"] is None else result["valid"]["nll"]
     return nll
 
 
 def _cell(group: Group) -> str | None:
-    return f"{100 * group[0]['valid']['accuracy']:.2f} / {_nll(group[0]):.3f}" if group else None
+    if not group:
+        return None
+    valid = group[0]["valid"]
+    return f"{100 * valid['accuracy']:.2f} / {valid['nll']:.3f}" if valid else "diverged"
