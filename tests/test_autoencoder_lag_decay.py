@@ -280,7 +280,13 @@ def test_wrong_states_and_values_are_refused():
         ae.step(np.zeros(3), np.zeros(5))
     with pytest.raises(ValueError, match=r"x_t must have shape \(3,\) or \(n, 3\), got \(2,\)"):
         ae.step(np.zeros(2))
+    with pytest.raises(ValueError, match="y must be finite, got NaN or infinity. Begin a new sequence with y=None."):
+        ae.step(np.zeros(3), np.full(4, np.nan))
     with pytest.raises(ValueError, match="x_t must be finite"):
         ae.score_step(np.full(3, np.nan))
+    with pytest.raises(ValueError, match="state must be a ScoreState, got ndarray. Pass what score_step returned."):
+        ae.score_step(np.zeros(3), np.zeros(4))
+    with pytest.raises(ValueError, match=r"state.y must have shape \(2, 4\), got \(1, 4\)"):
+        ae.score_step(np.zeros((2, 3)), ae.score_step(np.zeros(3))[1])
     with pytest.raises(ValueError, match="sequence 0 must be finite, got nan at step 0"):
         LinearAutoencoder(2, lag_decay=0.9).fit([np.full((5, 2), np.nan)])

@@ -75,6 +75,18 @@ def test_an_unbatched_sequence_is_a_batch_of_one():
     torch.testing.assert_close(model(x)[0], model(x[None])[0][0], **close(torch.float32, 12))
 
 
+def test_wrong_inputs_and_states_are_refused():
+    memory, x = SolvedMemory(3, 5, memories=2), torch.zeros(2, 4, 3)
+    for wrong in (torch.zeros(2, 4, 4), torch.zeros(3), torch.zeros(2, 0, 3)):
+        with pytest.raises(ValueError, match=r"input must have shape \(B, T, 3\) or \(T, 3\) with T >= 1, got"):
+            memory(wrong)
+    for state in (torch.zeros(2, 9), torch.zeros(3, 10), torch.zeros(10)):
+        with pytest.raises(ValueError, match=r"state must have shape \(2, 10\), got"):
+            memory(x, state)
+    with pytest.raises(ValueError, match=r"state must have shape \(10,\), got \(1, 10\)"):
+        memory(x[0], torch.zeros(1, 10))
+
+
 def test_single_steps_are_counted_like_sequences():
     examples, model = random_examples(), solved(random_examples(), hidden_size=5)
     steps = steps_of(model.recurrent, examples)

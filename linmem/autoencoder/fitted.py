@@ -118,6 +118,8 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
                 raise ValueError(
                     f"y must have shape {tuple(driven.shape)}, got {tuple(before.shape)}. Pass what step returned."
                 )
+            if not torch.isfinite(before).all():
+                raise ValueError("y must be finite, got NaN or infinity. Begin a new sequence with y=None.")
             driven = driven + before @ solution.B.to(driven).T
         return input_type.convert(driven)
 
@@ -212,7 +214,8 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
         inputs, input_type = self._check_step(x_t)
         values = inputs.to(torch.float64) - (self._mean if self.center else 0.0)
         rows = values.reshape(-1, values.shape[-1])
-        errors, state = scorer(rows[None], scorer.start(len(rows)) if state is None else state)
+        begin = scorer.start(len(rows))
+        errors, state = scorer(rows[None], begin if state is None else _check_score_state(state, begin))
         return input_type.convert(errors[0].reshape(values.shape[:-1])), state
 
     def _scorer(self) -> coding.Scorer:
@@ -262,6 +265,19 @@ def _as_tensor(name: str, values: Any) -> Tensor:
         if tensor.is_complex() or tensor.is_meta or tensor.layout != torch.strided:
             raise ValueError(f"values of {tensor.dtype} on {tensor.device}")
     return tensor
+
+
+def _check_score_state(state: Any, begin: coding.ScoreState) -> coding.ScoreState:
+    """Return the state; ValueError if it is not one, or one of another memory or number of sequences."""
+    if not isinstance(state, coding.ScoreState):
+        raise ValueError(f"state must be a ScoreState, got {type(state).__name__}. Pass what score_step returned.")
+    for name, part, expected in zip(state._fields, state, begin, strict=True):
+        if part.shape != expected.shape:
+            raise ValueError(
+                f"state.{name} must have shape {tuple(expected.shape)}, got {tuple(part.shape)}. Pass what score_step "
+                "returned for the same sequences."
+            )
+    return state
 
 
 def _floating(dtype: torch.dtype) -> torch.dtype:

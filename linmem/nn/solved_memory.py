@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from linmem.autoencoder.linear_recurrence import encode_from, is_preferred
 from linmem.nn.nade import NADE, FrameDistribution
 from linmem.nn.recent_frames import recent_frames
+from linmem.nn.scan.checks import check_tensor
 from linmem.nn.sequence_model import SequenceModel
 
 
@@ -86,7 +87,14 @@ class SolvedMemory(nn.Module):
             (B, T, a + n p + r a) or (T, a + n p + r a).
         state : Tensor
             (B, n p + r a) or (n p + r a,).
+
+        Raises
+        ------
+        ValueError
+            The input or the state has another shape.
         """
+        check_tensor("input", x)
+        self._check(x, state)
         if x.dim() == 2:
             features, after = self(x[None], None if state is None else state[None])
             return features[0], after[0]
@@ -110,6 +118,18 @@ class SolvedMemory(nn.Module):
         return torch.cat([features, recent.frames[:, :, 1:].flatten(2)], -1), torch.cat(
             [state, recent.after.flatten(1)], 1
         )
+
+    def _check(self, x: Tensor, state: Tensor | None) -> None:
+        a, width = self.input_size, self.memories * self.memory_size + self.recent * self.input_size
+        if x.dim() not in (2, 3) or x.shape[-1] != a or x.shape[-2] < 1:
+            raise ValueError(
+                f"input must have shape (B, T, {a}) or (T, {a}) with T >= 1, got {tuple(x.shape)}. Add or remove axes."
+            )
+        expected = (*x.shape[:-2], width)
+        if state is not None and tuple(state.shape) != expected:
+            raise ValueError(
+                f"state must have shape {expected}, got {tuple(state.shape)}. Pass what the call before returned."
+            )
 
     def _loop(self, x: Tensor, y: Tensor) -> Tensor:
         """States (T, n, B, p) of x (B, T, a) from y (n, B, p), all memories at once."""
