@@ -56,6 +56,7 @@ class Setting(NamedTuple):
     learning_rate: float = 1e-3
     batch_size: int = 4  # sequences; a batch has as many steps as these have on average
     cosine: int = 0  # epochs of a cosine schedule; 0 for a constant learning rate
+    weight_decay: float = 0.0
 
 
 SETTINGS = {
@@ -68,6 +69,12 @@ SETTINGS = {
     "1 memory, 150 units, cosine": Setting(150, (0.5,), 400, (0.1, 0.5), 3e-3, cosine=20),
     "2 memories, 150 units, cosine": Setting(150, (0.5, 0.9), 400, (0.2, 0.6), 3e-3, cosine=30),
     "2 memories, 150 units, less dropout, cosine": Setting(150, (0.5, 0.9), 400, (0.05, 0.2), 3e-3, cosine=20),
+    "2 memories, 150 units, small batches, cosine": Setting(150, (0.5, 0.9), 400, (0.2, 0.6), 2e-3, 1, cosine=16),
+    "2 longer memories, 150 units, cosine": Setting(150, (0.7, 0.97), 400, (0.2, 0.6), 2e-3, 1, cosine=16),
+    "3 memories, 100 units, cosine": Setting(100, (0.5, 0.8, 0.95), 400, (0.3, 0.6), 2e-3, 1, cosine=16),
+    "2 memories, 150 units, weight decay, cosine": Setting(
+        150, (0.5, 0.9), 400, (0.2, 0.6), 2e-3, 1, cosine=16, weight_decay=1e-4
+    ),
 }
 
 
@@ -112,6 +119,7 @@ def solved(name: str, setting: Setting, max_epochs: int, seed: int) -> dict[str,
         TRAINING,
         learning_rate=setting.learning_rate,
         batch_size=setting.batch_size,
+        weight_decay=setting.weight_decay,
         clip=5.0,
         truncate=0,
         max_epochs=setting.cosine or max_epochs,
