@@ -49,6 +49,10 @@ def connect(backend: str = "gloo") -> None:
     try:
         dist.init_process_group(backend, timeout=timedelta(seconds=seconds))
         dist.barrier()  # connections are made at the first exchange at the latest
+        _JOINED.append(dist.group.WORLD)
+        # A second group, because gloo keeps the limit with which a group was connected (seen with torch 2.6).
+        dist.distributed_c10d._update_default_pg(dist.new_group(timeout=timedelta(seconds=exchange)))
+        _JOINED.append(dist.group.WORLD)
     except RuntimeError as error:
         disconnect()
         workers, rank = os.environ.get("WORLD_SIZE"), os.environ.get("RANK")
@@ -56,8 +60,6 @@ def connect(backend: str = "gloo") -> None:
             f"all {workers} workers must connect within {seconds} s, got on worker {rank}: {_reason(error)}. "
             f"Start all workers again, or raise the limit by the environment variable {CONNECT}."
         ) from None
-    dist.distributed_c10d._set_pg_timeout(timedelta(seconds=exchange))
-    _JOINED.append(dist.group.WORLD)
 
 
 def disconnect() -> None:
