@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -265,6 +266,28 @@ def test_bad_input_gives_one_line_and_status_2(arguments, message, pieces, train
     assert len(err) < 400
     assert not (tmp_path / "runs").exists()  # options and data are checked before anything is written
     assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
+
+
+def test_transposed_files_give_one_line_in_every_command(tmp_path, capsys):
+    """Commands that read and check the same files several times name file, shape and option once."""
+    for name in ("a", "b"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for i in range(5):
+            np.save(tmp_path / "data" / name / f"{i}.npy", np.random.default_rng(i).standard_normal((1, 40)))
+    out = tmp_path / "run"
+    for command in (
+        ("train", tmp_path / "data", "--n_projections=50", "--out", out),
+        ("evaluate", out),
+        ("predict", out, tmp_path / "data"),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            status, _, error = run(capsys, *command)
+        (line,) = error.strip().splitlines()
+        assert status == 0
+        assert line.startswith(f"linmem {command[0]}: warning: ")
+        assert "such as (1, 40) in a/0.npy" in line
+        assert line.endswith("(linmem train --layout ct).")
 
 
 def test_sweep_does_each_run_of_a_space_once(pieces, tmp_path, capsys):

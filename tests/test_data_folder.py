@@ -241,6 +241,56 @@ def test_a_header_names_channels_and_must_be_the_same_in_all_files(tmp_path):
         data.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "dates",
+    [
+        [f"2020-01-{day:02}" for day in range(1, 13)],
+        [f"2020-{month:02}" for month in range(1, 13)],
+        [f"2020-03-01T{hour:02}:30" for hour in range(12)],
+        [f"2020-03-01 {hour:02}:30:00+02:00" for hour in range(11)] + ["2020-03-01T09:00:00Z"],
+    ],
+)
+@pytest.mark.parametrize("header", ["", "time,x,y\n"])
+def test_a_first_column_of_dates_is_left_out_with_one_warning(tmp_path, dates, header):
+    rows = "".join(f"{date},{i},{i * i}\n" for i, date in enumerate(dates))
+    (tmp_path / "a.csv").write_text(header + rows)
+    with pytest.warns(UserWarning, match=r"first column of 1 of 1 files, such as a\.csv, holds dates") as caught:
+        found = data.load(tmp_path / "a.csv")
+    assert len(caught) == 1
+    values = torch.cat([*found.train, *found.valid, *found.test])
+    assert values.tolist() == [[i, i * i] for i in range(12)]
+    assert found.channels == (("x", "y") if header else ())
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("2020-01-02,1\n2020-01-01,2\n", r"line 2 must have a later date .*2020-01-02.*got '2020-01-01'"),
+        ("2020-01-02,1\n2020-01-02,2\n", "line 2 must have a later date"),
+        ("2020-01-02,1\n3,2\n", "line 2 must have a later date .*got '3'"),
+        ("2020-01-02,1\n2020-01-03,x\n", "line 2, column 2 must be a number, got 'x'"),
+        ("1,2020-01-02\n2,2020-01-03\n", "line 1, column 2 must be a number, got '2020-01-02'"),
+        ("02.01.2020,1\n03.01.2020,2\n", "line 1, column 1 must be a number"),
+        ("9999-12-31T23:59:00-10:00,1\n", "line 1, column 1 must be a number"),
+    ],
+)
+def test_dates_out_of_order_or_in_other_columns_are_refused(tmp_path, rows, message):
+    (tmp_path / "a.csv").write_text(rows)
+    with pytest.raises(ValueError, match=message):
+        data.load(tmp_path / "a.csv")
+
+
+def test_numbers_that_could_be_dates_stay_numbers(tmp_path):
+    (tmp_path / "a.csv").write_text("".join(f"202001{day:02},1\n" for day in range(10, 22)))
+    assert data.load(tmp_path / "a.csv").features == 2
+
+
+def test_dates_are_refused_where_rows_are_channels(tmp_path):
+    (tmp_path / "a.csv").write_text("2020-01-01,1,2\n2020-01-02,3,4\n")
+    with pytest.raises(ValueError, match="line 1, column 1 must be a number"):
+        data.load(tmp_path / "a.csv", layout="ct")
+
+
 def test_standardization_is_fitted_on_train_and_kept(tmp_path):
     for i, values in enumerate(arrays()):
         np.save(tmp_path / f"{i:02}.npy", values * [1, 10, 0] + [5, -100, 7])

@@ -253,13 +253,13 @@ def test_views_that_repeat_another_are_left_out():
 def test_many_series_need_chunks_of_constant_size(monkeypatch):
     """Twice the series are twice the chunks; no call sees more series than a chunk or the landmarks."""
     monkeypatch.setattr(predictor, "CHUNK_SERIES", 16)
-    sizes, transform = [], MemoryFeatures.transform_blocks
+    sizes, transform = [], MemoryFeatures._blocks_of_checked
 
     def counted(self, sequences):
         sizes.append(len(sequences))
         return transform(self, sequences)
 
-    monkeypatch.setattr(MemoryFeatures, "transform_blocks", counted)
+    monkeypatch.setattr(MemoryFeatures, "_blocks_of_checked", counted)
     totals = []
     for count in (160, 320):
         sizes.clear()

@@ -1,6 +1,7 @@
 """The forecaster: differences and their inverse, the recursion against its equations, known series, intervals."""
 
 import doctest
+import warnings
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from linmem.estimators import forecaster
 from linmem.estimators.dynamics import fit_dynamics
 from linmem.estimators.forecaster import MemoryForecaster
 from linmem.estimators.rolling_origin import rolling_forecasts
-from linmem.estimators.seasonality import difference, find_season, integrate
+from linmem.estimators.seasonality import difference, find_seasons, integrate
 
 QUICK = {"lag_decays": (0.9,), "penalties": (1e-4,)}
 
@@ -86,8 +87,46 @@ def test_regular_series_are_continued(kind):
 def test_seasons_are_found(season):
     t = np.arange(240)
     noise = 0.1 * np.random.default_rng(0).standard_normal(240)
-    assert find_season((np.sin(2 * np.pi * t / season) + noise)[:, None], 60) == season
-    assert find_season(np.random.default_rng(0).standard_normal((240, 1)).cumsum(0), 60) == 1
+    assert find_seasons((np.sin(2 * np.pi * t / season) + noise)[:, None], 60)[0] == season
+    assert find_seasons(np.random.default_rng(0).standard_normal((240, 1)).cumsum(0), 60) == ()
+    assert find_seasons(np.ones((240, 1)), 60) == ()
+    rising = np.concatenate([np.zeros(200), np.arange(40.0)])[:, None]
+    assert find_seasons(rising, 60) == ()
+
+
+def weeks(count, seed=0):
+    """Days of 8 steps, the last two of every seven half as strong."""
+    t, noise = np.arange(56 * count), np.random.default_rng(seed).standard_normal(56 * count)
+    return np.where(t % 56 < 40, 1.0, 0.5) * np.sin(2 * np.pi * t / 8) + 0.02 * noise
+
+
+def test_a_longer_season_than_the_highest_peak_is_found_and_chosen_by_validation():
+    series = weeks(14)
+    assert find_seasons(series[:, None], len(series) // 4) == (8, 56)
+    model = MemoryForecaster(memory_size=4, **QUICK).fit(series[:-56])
+    assert (model.season_, model.horizon_) == (56, 56)
+    assert model.choice_.lags[0] == 56
+    daily = MemoryForecaster(season=8, horizon=56, memory_size=4, **QUICK).fit(series[:-56])
+    error, other = (np.abs(one.predict(56) - series[-56:]).mean() for one in (model, daily))
+    assert error < 0.5 * other
+    assert MemoryForecaster(horizon=20, memory_size=4, **QUICK).fit(series).horizon_ == 20
+
+
+def test_the_choice_of_the_season_has_the_least_validation_error():
+    series = weeks(8)
+    chosen = MemoryForecaster(horizon=8, **QUICK).fit(series)
+    for season in (None, *find_seasons(series[:, None], len(series) // 4)):
+        other = MemoryForecaster(horizon=8, season=season, **QUICK).fit(series)
+        assert chosen.validation_error_ <= other.validation_error_
+
+
+def test_forecasts_beyond_the_validated_horizon_warn():
+    model = MemoryForecaster(season=12, **QUICK).fit(seasonal())
+    with pytest.warns(UserWarning, match=r"13 steps are more than the validated horizon \(12\).*horizon=13"):
+        model.predict(13)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.predict(12)
 
 
 def test_intervals_hold_most_of_the_future_of_stationary_noise():

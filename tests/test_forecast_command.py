@@ -42,7 +42,7 @@ def column(table, name):
 
 def test_an_estimator_run_continues_the_whole_series(series, tmp_path, capsys):
     folder = tmp_path / "run"
-    assert run(capsys, "train", series, "--model=estimator", "--season=8", "--out", folder)[0] == 0
+    assert run(capsys, "train", series, "--model=estimator", "--season=8", "--horizon=10", "--out", folder)[0] == 0
     assert run(capsys, "forecast", folder, "--steps=10", "--coverage=0.8")[0] == 0
     table = rows(folder / "forecast" / "forecast.csv")
     whole = np.loadtxt(series, delimiter=",", skiprows=1)

@@ -26,6 +26,7 @@ from jsonargparse import (  # type: ignore[attr-defined]
 from linmem.cli.commands import COMMANDS
 from linmem.cli.flags import flags_of, without_values
 from linmem.cli.parse_errors import explain
+from linmem.cli.plain_warnings import plain_warnings
 from linmem.cli.signature import add_options, call, description
 from linmem.storage.documents import check_object, read_yaml
 from linmem.storage.messages import reason_of, shortened
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = vars(_parse(name, arguments)[name])
         command, device = _function(name), options.pop("device", "cpu")
         _set_machine(device, options.pop("threads", 1))
-        with data_parallel.join_workers(device) as own_device:
+        with plain_warnings(name, _one_line), data_parallel.join_workers(device) as own_device:
             call(command, options | {"device": own_device})
     except BrokenPipeError:  # the reader of the pipe has closed it
         return 0

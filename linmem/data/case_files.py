@@ -92,9 +92,21 @@ def warn_if_transposed(cases: Sequence[Case], layout: str) -> None:
     if not cases[0].transposable or any(is_roll(case.values) for case in cases):
         return
     if all(len(case.values) < case.values.shape[1] for case in cases):
+        other = _other(layout)
         warnings.warn(
             f"All sequences have more features than steps, such as {tuple(cases[0].values.shape)} in "
-            f"{cases[0].title}. If features are steps, use layout={_other(layout)!r}.",
+            f"{cases[0].title}. If features are steps, use layout={other!r} (linmem train --layout {other}).",
+            stacklevel=4,
+        )
+
+
+def warn_if_dated(cases: Sequence[Case]) -> None:
+    """Warn where a first column of dates was left out, which may be meant as a feature."""
+    dated = [case.title for case in cases if case.dated]
+    if dated:
+        warnings.warn(
+            f"The first column of {len(dated)} of {len(cases)} files, such as {dated[0]}, holds dates and is left out; "
+            "steps count as equally long.",
             stacklevel=4,
         )
 

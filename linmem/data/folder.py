@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import torch
 
 from linmem.data import labels as labels_of
-from linmem.data.case_files import data_files, one_format, read_files, warn_if_transposed
+from linmem.data.case_files import data_files, one_format, read_files, warn_if_dated, warn_if_transposed
 from linmem.data.label_encoding import as_targets, encode_classes
 from linmem.data.partition import HELD_OUT, partition
 from linmem.data.readers import NUMERIC, READERS, Case, Reading, is_roll
@@ -98,6 +98,7 @@ def load_folder(path: Path, options: FolderOptions = FolderOptions()) -> Splits:
         return split_in_time(path, files[0], options)
     cases, names, skipped = read_files(root, files, options.reading, options.skip_bad_files)
     warn_if_transposed(cases, options.layout)
+    warn_if_dated(cases)
     given = [split_named(name) for name in names]
     found = find_labels(root, names, any(given), suffix, options)
     if found is None and cases[0].label is not None:
@@ -118,6 +119,7 @@ def load_unlabelled(path: Path, options: FolderOptions = FolderOptions()) -> Spl
     if any(map(split_named, names)):
         return None
     warn_if_transposed(cases, options.layout)
+    warn_if_dated(cases)
     titles = {"test": [case.title for case in cases]}
     kind = "piano_roll" if all(is_roll(case.values) for case in cases) else "series"
     return Splits(path.resolve().name, [], [], [case.values for case in cases], titles, kind, skipped=tuple(skipped))
@@ -198,6 +200,7 @@ def split_in_time(path: Path, file: Path, options: FolderOptions) -> Splits:
     """Split one long series: the last 15 % of its steps are test, the 15 % before them valid."""
     (case,) = READERS[file.suffix.lower()](file, file.name, options.reading)
     warn_if_transposed([case], options.layout)
+    warn_if_dated([case])
     steps = len(case.values)
     held_out = round(HELD_OUT * steps)
     if held_out < 2:

@@ -36,6 +36,7 @@ class Case(NamedTuple):
     label: str | None = None
     regression: bool = False  # whether the label is a numeric target
     transposable: bool = False  # whether `layout` applies to the format
+    dated: bool = False  # whether a column of dates was left out
 
 
 def midi_cases(path: Path, title: str, reading: Reading) -> list[Case]:
@@ -56,9 +57,9 @@ def npy_cases(path: Path, title: str, reading: Reading) -> list[Case]:
 
 def csv_cases(path: Path, title: str, reading: Reading) -> list[Case]:
     """Read one table; the header names the features unless rows are channels."""
-    table = read_csv(path)
+    table = read_csv(path, dates=reading.layout == "tc")
     names = table.names if reading.layout == "tc" else ()
-    return [Case(as_sequence(table.values, path, reading.layout), title, names, transposable=True)]
+    return [Case(as_sequence(table.values, path, reading.layout), title, names, transposable=True, dated=table.dated)]
 
 
 def ts_cases(path: Path, title: str, reading: Reading) -> list[Case]:

@@ -9,6 +9,7 @@ Symbols: T steps, a features, p memory units, γ lag decay.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from linmem.estimators.series import read_one_or_several, read_step
 
 STATE_RIDGE = 0.1  # added to the states' covariance, relative to its mean diagonal: ignores the weakest directions
 ERROR_RIDGE = 1e-6  # the same for prediction errors, only against exact dependence
+STEPS_PER_UNIT = 5  # of training, below which `fit` warns: (T + p) / (T − p) is 1.5 there
 
 
 class MemoryAnomalyDetector(Saved, BaseEstimator):
@@ -51,15 +53,19 @@ class MemoryAnomalyDetector(Saved, BaseEstimator):
     Higher scores are more anomalous, as in aeon; scikit-learn's outlier detectors use the opposite sign. One `update`
     costs O(p² + p a).
 
+    Scores near 1 are normal only if the steps of training, T, are many compared with p: least squares with p weights
+    leaves squared errors of σ² (T − p) / T in training and σ² (T + p) / T on new independent steps. `fit` warns below
+    5 p steps, where the ratio of the two is 1.5. Series whose steps are correlated need more.
+
     Examples
     --------
     >>> import numpy as np
     >>> from linmem import MemoryAnomalyDetector
-    >>> series = np.sin(0.3 * np.arange(400)) + 0.1 * np.random.default_rng(0).standard_normal(400)
-    >>> series[300] += 2
-    >>> detector = MemoryAnomalyDetector().fit(series[:200])
+    >>> series = np.sin(0.3 * np.arange(500)) + 0.1 * np.random.default_rng(0).standard_normal(500)
+    >>> series[400] += 2
+    >>> detector = MemoryAnomalyDetector().fit(series[:300])
     >>> int(detector.score_samples(series).argmax())
-    300
+    400
     """
 
     dynamics_: MemoryDynamics
@@ -90,6 +96,7 @@ class MemoryAnomalyDetector(Saved, BaseEstimator):
         self.mean_, self.scale_ = steps.mean(0), np.maximum(steps.std(0), 1e-12)
         scaled = [(x - self.mean_) / self.scale_ for x in sequences]
         (self.dynamics_,) = fit_dynamics(scaled, self.memory_size, self.lag_decay, [self.penalty])
+        _warn_if_few(len(steps), len(self.dynamics_.A))
         before, states = (np.concatenate(part) for part in zip(*map(self._states, scaled), strict=True))
         self.error_precision_ = _precision(np.concatenate(scaled) - self.dynamics_.predict(before), ERROR_RIDGE)
         self.state_precision_ = _precision(states, STATE_RIDGE)
@@ -136,6 +143,19 @@ class MemoryAnomalyDetector(Saved, BaseEstimator):
     def _distances(self, x: np.ndarray, before: np.ndarray, states: np.ndarray) -> np.ndarray:
         error = x - self.dynamics_.predict(before)
         return _squared(error, self.error_precision_) + _squared(states, self.state_precision_)
+
+
+def _warn_if_few(steps: int, units: int) -> None:
+    """Warn where the squared error of new steps is expected to be far above that of the training steps."""
+    if steps >= STEPS_PER_UNIT * units:
+        return
+    ratio = (steps + units) / (steps - units) if steps > units else np.inf
+    warnings.warn(
+        f"{steps} training steps are few for {units} memory units: scores of normal new steps are about {ratio:.3g} "
+        f"times those of training, or more. Lower memory_size to {max(steps // STEPS_PER_UNIT, 1)} or fit to "
+        f"{STEPS_PER_UNIT * units} steps.",
+        stacklevel=3,
+    )
 
 
 def _precision(rows: np.ndarray, ridge: float) -> np.ndarray:

@@ -95,8 +95,11 @@ class MemoryFeatures(Saved, TransformerMixin, BaseEstimator):
 
     def fit(self, sequences: Any, y: Any = None) -> MemoryFeatures:
         """Solve the memories of (T_i, a) series and draw the projections; `y` is ignored."""
+        return self._fit_checked(read_series(sequences, self.layout))
+
+    def _fit_checked(self, series: list[np.ndarray]) -> MemoryFeatures:
+        """Do what `fit` does, for the result of `read_series`."""
         check_memory_parameters(self)
-        series = read_series(sequences, self.layout)
         self.reset()
         rng = generator(self.random_state)
         self.n_features_in_ = series[0].shape[1]
@@ -115,7 +118,11 @@ class MemoryFeatures(Saved, TransformerMixin, BaseEstimator):
     def transform_blocks(self, sequences: Any) -> list[np.ndarray]:
         """Return the features (n, d_b) of each memory by itself, float32."""
         check_is_fitted(self, "encoders_")
-        series, blocks = read_series(sequences, self.layout, self.n_features_in_), []
+        return self._blocks_of_checked(read_series(sequences, self.layout, self.n_features_in_))
+
+    def _blocks_of_checked(self, series: list[np.ndarray]) -> list[np.ndarray]:
+        """Return what `transform_blocks` returns, for the result of `read_series`."""
+        blocks = []
         for name, encoder in zip(self.views_.names, self.encoders_, strict=True):
             blocks += pooled_features([self.views_.apply(x, name) for x in series], encoder, share=name != "padded")
         return blocks

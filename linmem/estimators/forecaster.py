@@ -5,6 +5,7 @@ Symbols: T steps, a features, H steps ahead.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from linmem.estimators.rolling_origin import (
     rolling_forecasts,
 )
 from linmem.estimators.saving import Saved
-from linmem.estimators.seasonality import find_season
+from linmem.estimators.seasonality import find_seasons
 from linmem.estimators.series import read_one_or_several, read_step
 
 PENALTIES = tuple(10.0**power for power in range(-6, 2))
@@ -48,9 +49,10 @@ class MemoryForecaster(Saved, BaseEstimator):
     ----------
     horizon : int, optional
         Steps ahead that validation looks at. By default the season, or 12 without one, but at most a quarter of the
-        shortest series.
+        shortest series. Forecasts of more steps warn.
     season : int, "auto" or None, default "auto"
-        Steps of one season. "auto" takes the peak of the autocorrelation of the differences.
+        Steps of one season. "auto" takes the highest peak of the autocorrelation of the differences, and up to three
+        longer ones where it is nearer to 1, and chooses among them by validation.
     memory_size : int, default 50
         The most memory units.
     lag_decays : sequence of float, default (0.7, 0.9, 0.97)
@@ -69,6 +71,7 @@ class MemoryForecaster(Saved, BaseEstimator):
     model_ : ForecastModel
         The chosen model, fitted to all steps.
     season_, horizon_ : int
+        The season, 1 without one, and the steps ahead of validation.
     validation_error_ : float
         Mean absolute error of the choice, in units of the mean absolute difference of the series.
 
@@ -112,18 +115,17 @@ class MemoryForecaster(Saved, BaseEstimator):
         self.n_features_in_ = self.series_[0].shape[1]
         self.reset()
         self.flat_ = _is_flat(series if self.single_ else series[0])
-        shortest = min(self.series_, key=len)
-        self.season_ = self.season if isinstance(self.season, int) else 1
+        longest = min(map(len, self.series_)) // 4
+        seasons = (self.season,) if isinstance(self.season, int) and self.season > 1 else ()
         if self.season == "auto":
-            self.season_ = find_season(max(self.series_, key=len), len(shortest) // 4)
-        default = self.season_ if self.season_ > 1 else DEFAULT_HORIZON
-        self.horizon_ = min(default, len(shortest) // 4) if self.horizon is None else self.horizon
-        settings = (self.season_, self.memory_size, self.lag_decays, self.penalties, self._logs())
-        scored = (
-            (mean_absolute_error(model, self.series_, self.horizon_), model, choice)
-            for model, choice in candidates(self.series_, *settings)
-        )
-        self.validation_error_, model, self.choice_ = min(scored, key=lambda one: one[0])
+            seasons = find_seasons(max(self.series_, key=len), longest)
+        default = seasons[0] if seasons else DEFAULT_HORIZON
+        self.horizon_ = min(default, longest) if self.horizon is None else self.horizon
+        model = self._choose(seasons)
+        self.season_ = max((lag for lag in self.choice_.lags if lag > 1), default=seasons[0] if seasons else 1)
+        if self.horizon is None and self.season_ > default:  # a longer season than that of the highest peak
+            self.horizon_ = self.season_
+            model = self._choose((self.season_,))
         rolling = [rolling_forecasts(model, x, self.horizon_) for x in self.series_]
         self.residuals_ = np.concatenate([targets - forecasts for forecasts, targets in rolling])
         best = self.choice_
@@ -131,6 +133,16 @@ class MemoryForecaster(Saved, BaseEstimator):
             self.series_, best.log, best.lags, self.memory_size, best.lag_decay, [best.penalty]
         )
         return self
+
+    def _choose(self, seasons: tuple[int, ...]) -> ForecastModel:
+        """Set `choice_` and its error; returns its model, fitted to the first part of the series."""
+        settings = (seasons, self.memory_size, self.lag_decays, self.penalties, self._logs())
+        scored = (
+            (mean_absolute_error(model, self.series_, self.horizon_), model, choice)
+            for model, choice in candidates(self.series_, *settings)
+        )
+        self.validation_error_, model, self.choice_ = min(scored, key=lambda one: one[0])
+        return model
 
     def predict(self, steps: int, series: Any = None) -> Any:
         """Return the next `steps` values, (steps,) or (steps, a) as in fit; a list for a list.
@@ -201,6 +213,12 @@ class MemoryForecaster(Saved, BaseEstimator):
         check_is_fitted(self, "model_")
         if steps < 1:
             raise ValueError(f"steps must be at least 1, got {steps}.")
+        if steps > self.horizon_:
+            warnings.warn(
+                f"{steps} steps are more than the validated horizon ({self.horizon_}); errors further ahead did not "
+                f"count when the model was chosen. Fit with horizon={steps} (linmem train --horizon {steps}).",
+                stacklevel=3,
+            )
         if series is None:
             return [x.forecast(steps) for x in self._current()], self._shaped(self.single_, self.flat_)
         given, single = read_one_or_several(series, self.layout, self.n_features_in_)

@@ -94,9 +94,9 @@ class MemoryPredictor(Saved, BaseEstimator):
         if len(rows) < 2:
             raise ValueError(f"the number of series must be at least 2, got {len(rows)}. Pass more series.")
         parameters = {name: value for name, value in self.get_params().items() if name not in ("layout", "n_landmarks")}
-        self.features_ = MemoryFeatures(**parameters).fit(series)
+        self.features_ = MemoryFeatures(**parameters)._fit_checked(series)
         self.n_features_in_ = self.features_.n_features_in_
-        blocks = self.features_.transform_blocks([series[i] for i in rows])
+        blocks = self.features_._blocks_of_checked([series[i] for i in rows])
         fit = fit_block_ridge(blocks, targets[rows])
         self.standardizer_, self.map_ = fit.standardizer, fit.map
         return fit, blocks
@@ -109,7 +109,7 @@ class MemoryPredictor(Saved, BaseEstimator):
     def _update(self, sums: LandmarkRidge, series: list[np.ndarray], targets: np.ndarray) -> None:
         for start in range(0, len(series), CHUNK_SERIES):
             stop = start + CHUNK_SERIES
-            sums.update(self.features_.transform_blocks(series[start:stop]), targets[start:stop])
+            sums.update(self.features_._blocks_of_checked(series[start:stop]), targets[start:stop])
         self.sums_, self.map_ = sums, sums.solve()
 
     def _outputs(self, sequences: Any) -> np.ndarray:
@@ -118,7 +118,7 @@ class MemoryPredictor(Saved, BaseEstimator):
         series = read_series(sequences, self.layout, self.n_features_in_)
         chunks = (series[start : start + CHUNK_SERIES] for start in range(0, len(series), CHUNK_SERIES))
         return np.concatenate(
-            [self.map_.apply(self.standardizer_.apply(self.features_.transform_blocks(chunk))) for chunk in chunks]
+            [self.map_.apply(self.standardizer_.apply(self.features_._blocks_of_checked(chunk))) for chunk in chunks]
         )
 
     def _update_outputs(self, x_t: Any) -> np.ndarray:

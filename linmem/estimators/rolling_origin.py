@@ -53,16 +53,16 @@ def rolling_forecasts(model: ForecastModel, series: np.ndarray, horizon: int) ->
 
 def candidates(
     series: Sequence[np.ndarray],
-    season: int,
+    seasons: Sequence[int],
     memory_size: int,
     lag_decays: Sequence[float],
     penalties: Sequence[float],
     logs: Sequence[bool],
 ) -> Iterator[tuple[ForecastModel, Choice]]:
-    """Yield models fitted to the first part of all series."""
+    """Yield models fitted to the first part of all series, with every season's differences and without."""
     train = [first_part(x) for x in series]
     differences: list[tuple[int, ...]] = [(), (1,)]
-    if season > 1:
+    for season in seasons:
         differences += [(season,), (season, 1)]
     for log, lags, lag_decay in product(logs, differences, lag_decays):
         if min(map(len, train)) >= sum(lags) + LEAST_STEPS:

@@ -16,6 +16,10 @@ from linmem.sequences import check_sequences
 LAYOUTS = ("tc", "ct")
 
 
+class LayoutWarning(UserWarning):
+    """All series have many more features than steps, as if the two were exchanged."""
+
+
 def read_series(sequences: Any, layout: str, features: int | None = None) -> list[np.ndarray]:
     """Check series and return them as (T_i, a) float64 arrays.
 
@@ -77,8 +81,8 @@ def _check_orientation(series: list[Any], layout: str) -> None:
         steps, a = max(shapes)
         warnings.warn(
             f"series have at most {steps} steps but {a} features; pass layout={other!r} if the arrays are transposed",
-            UserWarning,
-            stacklevel=3,
+            LayoutWarning,
+            stacklevel=4,
         )
 
 

@@ -89,7 +89,8 @@ class EstimatorOptions:
     horizon : int, optional
         Steps ahead that `MemoryForecaster` is validated at; by default the season, or 12 without one.
     season : int, optional
-        Steps of one season of `MemoryForecaster`; 1 for none. By default the peak of the autocorrelation.
+        Steps of one season of `MemoryForecaster`; 1 for none. By default chosen by validation among peaks of the
+        autocorrelation.
     """
 
     n_projections: int = 10_000
