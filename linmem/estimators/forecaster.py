@@ -116,7 +116,7 @@ class MemoryForecaster(Saved, BaseEstimator):
         self.reset()
         self.flat_ = _is_flat(series if self.single_ else series[0])
         longest = min(map(len, self.series_)) // 4
-        seasons = (self.season,) if isinstance(self.season, int) and self.season > 1 else ()
+        seasons: tuple[int, ...] = (self.season,) if isinstance(self.season, int) and self.season > 1 else ()
         if self.season == "auto":
             seasons = find_seasons(max(self.series_, key=len), longest)
         default = seasons[0] if seasons else DEFAULT_HORIZON
