@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from linmem.data import midi
+from linmem.data import chorales, midi
 from linmem.data.midi_file import Note, Score, read_score
 from linmem.music.audio import synthesize, write_wav
 from linmem.music.continuation import continue_piece
@@ -215,6 +215,16 @@ def test_voices_move_as_little_as_possible():
         least = min(np.abs(np.array(order) - before).sum() for order in itertools.permutations(notes))
         assert sorted(after.tolist(), reverse=True) == notes
         assert np.abs(after - before).sum() == least
+        assert after.tolist() == notes  # no movement is shorter when voices cross
+
+
+def test_voices_of_the_chorales_are_found():
+    """The file of `chorales` holds the four voices of every quarter; unisons and crossings are the rest."""
+    with np.load(chorales.FILE) as stored:
+        voices, lengths = stored["voices"].astype(int), stored["lengths"]
+    true = np.split(voices, np.cumsum(lengths)[:-1])[::40]
+    found = [assign_voices(chorales.roll_of(torch.from_numpy(piece))) for piece in true]
+    assert np.mean([(a == b).mean() for a, b in zip(found, true, strict=True)]) > 0.9
 
 
 def test_a_voice_without_a_note_rests_and_returns():
