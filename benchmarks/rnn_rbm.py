@@ -2,12 +2,14 @@
 
     python benchmarks/rnn_rbm.py --case all          # one case, or a list; every row is kept in --out
     python benchmarks/rnn_rbm.py --table             # prints the rows in --out
+    python benchmarks/rnn_rbm.py --case "all, 150 epochs" --test      # reads test with the weights of a trained case
 
 `start` are the options behind the RNN-RBM of results/table2.md (Adam 1e-3, CD-15, no dropout, constant rate, biases at
 the marginals); `all` has every change; "+ x" is `start` with x alone, "- x" is `all` without x. Models are those with
 the lowest validation loss. NLL on valid in nats per frame, frames 2..T, by annealed importance sampling with
 `CHAINS` chains and `TEMPERATURES` temperatures; the AIS error is the root mean square over frames of the standard error
-of one frame's log Z. An estimate is low by about half its square. One seed.
+of one frame's log Z. An estimate is low by about half its square. One seed. Test is sealed but for `--test`, which uses
+`TEST_CHAINS` and `TEST_TEMPERATURES` and records every reading in a file beside --out.
 """
 
 from __future__ import annotations
@@ -16,12 +18,14 @@ import argparse
 import json
 import time
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from linmem import data
+from linmem.data.sealed import open_test, sealed_test
 from linmem.nn.baselines import RNNRBM
 from linmem.nn.initialize import set_output_bias_
 from linmem.nn.registry import ModelOptions, build_model
@@ -33,6 +37,7 @@ from linmem.training.rbm_task import NextFrameRBM
 from linmem.training.tasks import Examples, NextFrame
 
 CHAINS, TEMPERATURES = 10, 200
+TEST_CHAINS, TEST_TEMPERATURES = 20, 500
 UNITS = 150
 
 
@@ -103,11 +108,8 @@ def initialize_rnn_(model: RNNRBM, training: Examples, valid: Examples) -> None:
         model.biases.weight[:88] = network.readout.weight
 
 
-def run(case: Case, seed: int = 0) -> dict[str, object]:
-    """Train one case and measure it on valid."""
-    torch.manual_seed(seed)
-    task, splits = NextFrame(), data.load("jsb_chorales")
-    training, valid = task.examples(splits, "train"), task.examples(splits, "valid")
+def model_of(case: Case, seed: int) -> RNNRBM:
+    """Model of a case before training."""
     options = ModelOptions(
         "rnn-rbm",
         UNITS,
@@ -118,6 +120,17 @@ def run(case: Case, seed: int = 0) -> dict[str, object]:
     )
     model = build_model(options, 88, 88, seed)
     assert isinstance(model, RNNRBM)
+    return model
+
+
+def run(case: Case, weights: Path, seed: int = 0) -> dict[str, object]:
+    """Train one case, save its weights and measure it on valid."""
+    torch.manual_seed(seed)
+    task = NextFrame()
+    with sealed_test():
+        splits = data.load("jsb_chorales")
+    training, valid = task.examples(splits, "train"), task.examples(splits, "valid")
+    model = model_of(case, seed)
     started = time.process_time()
     if case.marginals:
         set_output_bias_(model, task.constant(torch.cat(training.targets), 88))
@@ -141,6 +154,8 @@ def run(case: Case, seed: int = 0) -> dict[str, object]:
         ),
     )
     seconds = time.process_time() - started
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(model.state_dict(), weights)
     counts = count(model, valid, NextFrameRBM(model, chains=CHAINS, temperatures=TEMPERATURES), 16)
     scores = counts.scores(counts.choice())
     return {
@@ -152,19 +167,38 @@ def run(case: Case, seed: int = 0) -> dict[str, object]:
     }
 
 
+def evaluate_test(name: str, weights: Path, record: Path, seed: int = 0) -> dict[str, object]:
+    """NLL on test of a trained case: the only function that reads test. Every reading is recorded."""
+    with open_test():
+        test = NextFrame().examples(data.load("jsb_chorales"), "test")
+    model = model_of(CASES[name], seed)
+    model.load_state_dict(torch.load(weights, weights_only=True))
+    counts = count(model.eval(), test, NextFrameRBM(model, chains=TEST_CHAINS, temperatures=TEST_TEMPERATURES), 16)
+    scores = counts.scores(counts.choice())
+    row: dict[str, object] = {"case": name, "test joint NLL": scores.nll, "AIS error": scores.ais_error}
+    with record.open("a") as file:
+        file.write(json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds")} | row) + "\n")
+    return row
+
+
 def main() -> None:
     """Run cases that --out lacks, or print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--table", action="store_true", help="print the rows in --out and run nothing")
+    parser.add_argument("--test", action="store_true", help="read test with the weights of --case, which are trained")
     parser.add_argument("--out", type=Path, default=Path("runs/rnn-rbm.jsonl"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
+    folder = arguments.out.with_suffix("")  # of the weights
+    if arguments.test:
+        readings = [evaluate_test(name, folder / f"{name}.pt", folder / "test.jsonl") for name in arguments.case]
+        print(tables.markdown(readings, {"test joint NLL": 3, "AIS error": 3}))
+        return
     for name in [] if arguments.table else arguments.case:
         if not any(row["case"] == name for row in rows):
-            rows.append({"case": name} | run(CASES[name]))
-            arguments.out.parent.mkdir(parents=True, exist_ok=True)
+            rows.append({"case": name} | run(CASES[name], folder / f"{name}.pt"))
             with arguments.out.open("a") as file:
                 file.write(json.dumps(rows[-1]) + "\n")
             print(rows[-1], flush=True)
