@@ -1,13 +1,14 @@
 """Classification of the labelled sets in the wheels of aeon and sktime, official splits, defaults throughout.
 
 MemoryClassifier with solved, random orthogonal and delay-line memories; with --peers also MiniRocket and MultiRocket,
-which need equal lengths: shorter series are padded with zeros. Accuracy in %, mean and standard deviation over seeds,
+which need equal lengths: shorter series are padded with zeros; with --networks reservoirpy's ESN, an LSTM and an LMN-B
+(classification_networks.py). Accuracy in %, mean and standard deviation over seeds,
 and CPU seconds of fit and predict: of the first seed, which for the peers includes compilation where a set is the
-first with its kind of data, and the mean of the later seeds. The last row sums the seconds of one seed over all sets.
+first with its kind of data, and the mean of the later seeds; of LSTM and LMN, with the choice of the rate. The last row sums the seconds of one seed over all sets.
 
 Every result is appended to a file as it is measured; a second call continues there.
 
-    python benchmarks/classification.py [--seeds 5] [--peers] [--sets GunPoint JapaneseVowels] [--out results.jsonl]
+    python benchmarks/classification.py [--seeds 5] [--peers] [--networks] [--sets GunPoint JapaneseVowels] [--out results.jsonl]
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from classification_networks import NETWORKS, echo_state_accuracy, network_accuracy
 from wheel_series import CLASSIFICATION, labelled
 
 from linmem import MemoryClassifier
 
 MEMORIES = ("solved", "random", "delay")
 PEERS = ("MiniRocket", "MultiRocket")
+OTHERS = ("ESN", *NETWORKS)
 
 
 class Result(NamedTuple):
@@ -64,7 +67,12 @@ def measure(name: str, method: str, seed: int) -> Result:
         train, test = padded(train, longest), padded(test, longest)
         build = lambda: rocket(method, seed)  # noqa: E731
     start = time.process_time()
-    accuracy = 100 * float((build().fit(train, y).predict(test) == z).mean())
+    if method in NETWORKS:
+        accuracy = network_accuracy(method, train, y, test, z, seed)
+    elif method == "ESN":
+        accuracy = echo_state_accuracy(train, y, test, z, seed)
+    else:
+        accuracy = 100 * float((build().fit(train, y).predict(test) == z).mean())
     return Result(name, method, seed, accuracy, time.process_time() - start)
 
 
@@ -82,10 +90,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--networks", action="store_true")
     parser.add_argument("--sets", nargs="+", default=CLASSIFICATION)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    methods = MEMORIES + (PEERS if options.peers else ())
+    methods = MEMORIES + (PEERS if options.peers else ()) + (OTHERS if options.networks else ())
     lines = options.out.read_text().splitlines() if options.out and options.out.exists() else []
     known = {(one.set, one.method, one.seed): one for one in (Result(**json.loads(line)) for line in lines)}
     table: dict[tuple[str, str], list[Result]] = {}
