@@ -3,8 +3,8 @@
 MemoryClassifier with solved, random orthogonal and delay-line memories; with --peers also MiniRocket and MultiRocket,
 which need equal lengths: shorter series are padded with zeros; with --networks reservoirpy's ESN, an LSTM and an LMN-B
 (classification_networks.py). Accuracy in %, mean and standard deviation over seeds, and CPU seconds of fit and predict:
-of the first seed, which for the peers includes compilation where a set is the first with its kind of data, and the mean
-of the later seeds; of LSTM and LMN, with the choice of the rate. The last row sums the seconds of one seed over all sets.
+of the first seed, which for the peers includes compilation where a set is the first with its kind of data, and mean
+of the later seeds; of LSTM and LMN, with the choice of the rate. The last row sums those of one seed over all sets.
 
 Every result is appended to a file as it is measured; a second call continues there.
 
