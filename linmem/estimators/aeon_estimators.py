@@ -7,7 +7,6 @@ Collections are aeon's: (n, channels, time) arrays or lists of (channels, T_i) a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,7 +21,7 @@ except ImportError as error:
 from linmem.estimators.anomaly import MemoryAnomalyDetector
 from linmem.estimators.classifier import MemoryClassifier
 from linmem.estimators.features import MemoryFeatures
-from linmem.estimators.memory_parameters import DECAYS
+from linmem.estimators.memory_parameters import ClassifierParameters, FeatureParameters
 
 COLLECTIONS = {
     "capability:multivariate": True,
@@ -32,7 +31,7 @@ COLLECTIONS = {
 SMALL = {"decays": (0.5, 0.9), "memory_size": 4, "n_projections": 40}  # parameters for aeon's checks
 
 
-class AeonMemoryFeatures(BaseCollectionTransformer):
+class AeonMemoryFeatures(FeatureParameters, BaseCollectionTransformer):
     """`MemoryFeatures` as a transformer of collections; parameters as there.
 
     Examples
@@ -45,25 +44,6 @@ class AeonMemoryFeatures(BaseCollectionTransformer):
     """
 
     _tags = COLLECTIONS | {"output_data_type": "Tabular", "algorithm_type": "feature"}
-
-    def __init__(
-        self,
-        decays: Sequence[float] = DECAYS,
-        memory_size: int = 20,
-        n_projections: int = 10_000,
-        max_lags: int = 800,
-        memory: str = "solved",
-        views: str | Sequence[str] = "auto",
-        random_state: Any = 0,
-    ) -> None:
-        self.decays = decays
-        self.memory_size = memory_size
-        self.n_projections = n_projections
-        self.max_lags = max_lags
-        self.memory = memory
-        self.views = views
-        self.random_state = random_state
-        super().__init__()
 
     features_: MemoryFeatures
 
@@ -79,7 +59,7 @@ class AeonMemoryFeatures(BaseCollectionTransformer):
         return SMALL
 
 
-class AeonMemoryClassifier(BaseClassifier):
+class AeonMemoryClassifier(ClassifierParameters, BaseClassifier):
     """`MemoryClassifier` as a classifier of collections; parameters as there. `predict_proba` is 0 and 1.
 
     Examples
@@ -92,27 +72,6 @@ class AeonMemoryClassifier(BaseClassifier):
     """
 
     _tags = COLLECTIONS | {"algorithm_type": "feature"}
-
-    def __init__(
-        self,
-        decays: Sequence[float] = DECAYS,
-        memory_size: int = 20,
-        n_projections: int = 10_000,
-        max_lags: int = 800,
-        memory: str = "solved",
-        views: str | Sequence[str] = "auto",
-        n_landmarks: int = 2000,
-        random_state: Any = 0,
-    ) -> None:
-        self.decays = decays
-        self.memory_size = memory_size
-        self.n_projections = n_projections
-        self.max_lags = max_lags
-        self.memory = memory
-        self.views = views
-        self.n_landmarks = n_landmarks
-        self.random_state = random_state
-        super().__init__()
 
     classifier_: MemoryClassifier
 

@@ -1,7 +1,8 @@
-"""Default decays, seeds, and checks of the parameters that all estimators with memory features share."""
+"""Parameters that all estimators with memory features share: defaults, seeds, checks, and constructors for hosts."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,3 +28,44 @@ def check_memory_parameters(parameters: Any) -> None:
             raise ValueError(f"{name} must be at least 1, got {getattr(parameters, name)!r}.")
     if parameters.memory not in MEMORIES:
         raise ValueError(f"memory must be one of {', '.join(map(repr, MEMORIES))}, got {parameters.memory!r}.")
+
+
+class FeatureParameters:
+    """The constructor of `MemoryFeatures` for the classes of other packages, whose layout is their own."""
+
+    def __init__(
+        self,
+        decays: Sequence[float] = DECAYS,
+        memory_size: int = 20,
+        n_projections: int = 10_000,
+        max_lags: int = 800,
+        memory: str = "solved",
+        views: str | Sequence[str] = "auto",
+        random_state: Any = 0,
+    ) -> None:
+        self.decays = decays
+        self.memory_size = memory_size
+        self.n_projections = n_projections
+        self.max_lags = max_lags
+        self.memory = memory
+        self.views = views
+        self.random_state = random_state
+        super().__init__()
+
+
+class ClassifierParameters(FeatureParameters):
+    """The same for `MemoryClassifier`."""
+
+    def __init__(
+        self,
+        decays: Sequence[float] = DECAYS,
+        memory_size: int = 20,
+        n_projections: int = 10_000,
+        max_lags: int = 800,
+        memory: str = "solved",
+        views: str | Sequence[str] = "auto",
+        n_landmarks: int = 2000,
+        random_state: Any = 0,
+    ) -> None:
+        self.n_landmarks = n_landmarks
+        super().__init__(decays, memory_size, n_projections, max_lags, memory, views, random_state)

@@ -7,7 +7,6 @@ Panels are any of sktime's types; series of unequal length are lists of data fra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ except ImportError as error:
 
 from linmem.estimators.classifier import MemoryClassifier
 from linmem.estimators.features import MemoryFeatures
-from linmem.estimators.memory_parameters import DECAYS
+from linmem.estimators.memory_parameters import ClassifierParameters, FeatureParameters
 
 PANELS = {
     "X_inner_mtype": "df-list",
@@ -39,7 +38,7 @@ SMALL = [
 ]  # parameters for sktime's checks
 
 
-class SktimeMemoryFeatures(BaseTransformer):
+class SktimeMemoryFeatures(FeatureParameters, BaseTransformer):
     """`MemoryFeatures` as a transformer of panels to one row per series; parameters as there.
 
     Examples
@@ -59,25 +58,6 @@ class SktimeMemoryFeatures(BaseTransformer):
         "fit_is_empty": False,
     }
 
-    def __init__(
-        self,
-        decays: Sequence[float] = DECAYS,
-        memory_size: int = 20,
-        n_projections: int = 10_000,
-        max_lags: int = 800,
-        memory: str = "solved",
-        views: str | Sequence[str] = "auto",
-        random_state: Any = 0,
-    ) -> None:
-        self.decays = decays
-        self.memory_size = memory_size
-        self.n_projections = n_projections
-        self.max_lags = max_lags
-        self.memory = memory
-        self.views = views
-        self.random_state = random_state
-        super().__init__()
-
     features_: MemoryFeatures
 
     def _fit(self, X: list[pd.DataFrame], y: Any = None) -> SktimeMemoryFeatures:
@@ -93,7 +73,7 @@ class SktimeMemoryFeatures(BaseTransformer):
         return SMALL
 
 
-class SktimeMemoryClassifier(BaseClassifier):
+class SktimeMemoryClassifier(ClassifierParameters, BaseClassifier):
     """`MemoryClassifier` as a classifier of panels; parameters as there. `predict_proba` is 0 and 1.
 
     Examples
@@ -106,27 +86,6 @@ class SktimeMemoryClassifier(BaseClassifier):
     """
 
     _tags = PANELS
-
-    def __init__(
-        self,
-        decays: Sequence[float] = DECAYS,
-        memory_size: int = 20,
-        n_projections: int = 10_000,
-        max_lags: int = 800,
-        memory: str = "solved",
-        views: str | Sequence[str] = "auto",
-        n_landmarks: int = 2000,
-        random_state: Any = 0,
-    ) -> None:
-        self.decays = decays
-        self.memory_size = memory_size
-        self.n_projections = n_projections
-        self.max_lags = max_lags
-        self.memory = memory
-        self.views = views
-        self.n_landmarks = n_landmarks
-        self.random_state = random_state
-        super().__init__()
 
     classifier_: MemoryClassifier
 
