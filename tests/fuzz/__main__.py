@@ -18,7 +18,7 @@ from tests.fuzz.oracle import inside
 from tests.fuzz.worker import Failure, run_door
 
 PIECE = 250  # cases that are run, and saved, together
-COLUMNS = ("cases", "accepted", "failures", "seconds")
+COLUMNS = ("cases", "accepted", "failures", "CPU s")
 
 
 def main() -> int:
