@@ -8,8 +8,8 @@
 the marginals); `all` has every change; "+ x" is `start` with x alone, "- x" is `all` without x. Models are those with
 the lowest validation loss. NLL on valid in nats per frame, frames 2..T, by annealed importance sampling with
 `CHAINS` chains and `TEMPERATURES` temperatures; the AIS error is the root mean square over frames of the standard error
-of one frame's log Z. An estimate is low by about half its square. One seed. Test is sealed but for `--test`, which uses
-`TEST_CHAINS` and `TEST_TEMPERATURES` and records every reading in a file beside --out.
+of one frame's log Z. An estimate is low by about half its square. One seed. Test is sealed but for `--test`, which
+records every reading in a file beside --out.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ from linmem.training.rbm_task import NextFrameRBM
 from linmem.training.tasks import Examples, NextFrame
 
 CHAINS, TEMPERATURES = 10, 200
-TEST_CHAINS, TEST_TEMPERATURES = 20, 500
 UNITS = 150
 
 
@@ -173,7 +172,7 @@ def evaluate_test(name: str, weights: Path, record: Path, seed: int = 0) -> dict
         test = NextFrame().examples(data.load("jsb_chorales"), "test")
     model = model_of(CASES[name], seed)
     model.load_state_dict(torch.load(weights, weights_only=True))
-    counts = count(model.eval(), test, NextFrameRBM(model, chains=TEST_CHAINS, temperatures=TEST_TEMPERATURES), 16)
+    counts = count(model.eval(), test, NextFrameRBM(model, chains=CHAINS, temperatures=TEMPERATURES), 16)
     scores = counts.scores(counts.choice())
     row: dict[str, object] = {"case": name, "test joint NLL": scores.nll, "AIS error": scores.ais_error}
     with record.open("a") as file:
