@@ -23,6 +23,7 @@ from linmem.estimators.memory_filters import lag_gram, lag_rows, memory_filters
 from linmem.estimators.pooling import pooled_features
 from linmem.estimators.projections import draw_projections
 from linmem.estimators.regressor import MemoryRegressor
+from linmem.estimators.series import LayoutWarning
 from linmem.estimators.views import fit_views
 
 
@@ -401,6 +402,13 @@ def test_transposed_arrays_are_noticed():
         small().fit([x.T for x in series], labels)
     with pytest.warns(UserWarning, match="layout='ct'"):
         small(MemoryFeatures).fit(np.zeros((4, 3, 50)))
+    classes, random = [0, 1] * 4, np.random.default_rng(0).standard_normal((8, 3, 50))
+    with pytest.warns(LayoutWarning) as caught:
+        classifier = small().fit(random, classes)
+    assert [one.category for one in caught] == [LayoutWarning]  # once, though features and ridge read the series, too
+    with pytest.warns(LayoutWarning) as caught:
+        classifier.predict(random)
+    assert len(caught) == 1
 
 
 def test_bad_labels_are_refused():
