@@ -163,7 +163,7 @@ def test_a_stream_counts_beyond_the_integers_of_float32():
         assert all((counts > many).any() and counts.max() <= many + 30 for counts in pool.counts)
         assert all(((parts > many) & (parts % 1 != 0)).any() for parts in (*pool.parts, pool.sum))
         positive = pool.counts[0][0, 0]
-        assert np.unique(positive).size > 16  # float32 has no odd number here
+        assert (positive % 2 == 1).any()  # float32 has no odd number here
     source = estimator_program(regressor).write("model")
     code, count = re.subn(r"((?:steps|counts_\d|parts_\d|sums_\d)\[i\]) = 0;", rf"\1 = {many};", source.code)
     assert count == 1 + 3 * 2
