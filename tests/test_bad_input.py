@@ -19,6 +19,7 @@ from linmem.data.mat_file import read_cells
 from linmem.data.npy_file import read_npy
 from linmem.data.poly_music import read_pieces
 from linmem.experiments.harness import records, reproduce
+from linmem.experiments.harness.epoch_limit import epoch_limit_text
 from linmem.experiments.report import page
 from linmem.nn import initialize
 from linmem.nn.baselines import forget_bias_
@@ -518,3 +519,33 @@ def test_a_killed_fit_runs_again_without_force(refused, tmp_path):
         (out / "scree.png").write_text("whole")
     with pytest.raises(FileExistsError, match=r"scree.png"):
         check_free(out, ["scree.png"], force=False)
+
+
+LONG = "x" * 5000
+
+
+@pytest.mark.parametrize(
+    ("use", "name"),
+    [
+        (lambda: linmem.LMN(3, 4, 5, device="x"), "device"),
+        (lambda: linmem.LMNCell(3, 4, 5, device=3), "device"),
+        (lambda: linmem.LMN(2**31 - 1, 2**20, 5), "weights"),
+        (lambda: linmem.load(LONG), "run"),
+        (lambda: linmem.LinearAutoencoder(decoder=LONG).fit([torch.ones(5, 2)]), "decoder"),
+        (lambda: linmem.LinearAutoencoder(refine=LONG).fit([torch.ones(5, 2)]), "refine"),
+        (lambda: linmem.data.load("chorales", layout=LONG), "layout"),
+        (lambda: linmem.MemoryClassifier(layout=LONG).fit([torch.ones(5, 2)] * 2, [0, 1]), "layout"),
+        (lambda: linmem.UnfoldedNetwork(3, 2, 2)(torch.zeros(5, 3, device="meta")), "input"),
+        (lambda: linmem.MemoryForecaster().fit(torch.arange(40.0)).predict(2**30), "forecast"),
+        (lambda: linmem.MemoryForecaster().fit(torch.arange(40.0)).predict(2**40), "steps"),
+    ],
+)
+def test_refusals_are_short_and_name_the_argument(use, name):
+    with pytest.raises(ValueError, match=name) as caught:
+        use()
+    assert len(str(caught.value)) <= 300
+    assert "\n" not in str(caught.value)
+
+
+def test_a_record_with_a_text_as_its_options_does_not_stop_the_report():
+    assert epoch_limit_text([{"result": {"row": "LMN-B", "training": "x", "epochs": 3}}]) == ""

@@ -31,6 +31,7 @@ from linmem.autoencoder.solvers import Slices, choose_solver, precompute_gram
 from linmem.autoencoder.solvers.memory_size import RankError, check_memory_size
 from linmem.sequences import check_sequences
 from linmem.storage.parsing import parsing
+from linmem.validation import shown
 
 CHUNK_NUMBERS = 4_000_000  # numbers in one chunk of a generator: 32 MB in float64
 
@@ -244,12 +245,13 @@ class LinearAutoencoder(FittedAutoencoder, BaseEstimator):
     def _check_parameters(self) -> None:
         check_memory_size(self.memory_size)
         for name, known in (("decoder", DECODERS), ("refine", REFINEMENTS)):
-            if getattr(self, name) not in known:
+            if (value := getattr(self, name)) not in known:
                 names = ", ".join(map(repr, known))
-                raise ValueError(f"{name} must be one of {names}, got {getattr(self, name)!r}. Choose one of them.")
+                raise ValueError(f"{name} must be one of {names}, got {shown(value)}. Choose one of them.")
         if isinstance(self.lag_decay, bool) or not isinstance(self.lag_decay, Real) or not 0 < self.lag_decay <= 1:
             raise ValueError(
-                f"lag_decay must be a number above 0 and at most 1, got {self.lag_decay!r}. 1 counts all lags equally."
+                f"lag_decay must be a number above 0 and at most 1, got {shown(self.lag_decay)}. "
+                "1 counts all lags equally."
             )
         if self.lag_decay < 1 and (self.solver == "slices" or isinstance(self.solver, Slices)):
             raise ValueError(

@@ -20,6 +20,7 @@ from linmem.data.label_encoding import as_targets, encode_classes
 from linmem.data.partition import HELD_OUT, partition
 from linmem.data.readers import NUMERIC, READERS, Case, Reading, is_roll
 from linmem.data.splits import SPLITS, LabelledSplits, PairedSplits, Splits
+from linmem.validation import shown
 
 LABEL_SOURCES = ("auto", "folders", "none")
 
@@ -63,9 +64,11 @@ class FolderOptions:
 
     def __post_init__(self) -> None:
         if self.layout not in ("tc", "ct"):
-            raise ValueError(f"layout must be 'tc' (steps, features) or 'ct', got {self.layout!r}. Change layout.")
+            raise ValueError(f"layout must be 'tc' (steps, features) or 'ct', got {shown(self.layout)}. Change layout.")
         if self.labels not in LABEL_SOURCES:
-            raise ValueError(f"labels must be one of {', '.join(LABEL_SOURCES)}, got {self.labels!r}. Change labels.")
+            raise ValueError(
+                f"labels must be one of {', '.join(LABEL_SOURCES)}, got {shown(self.labels)}. Change labels."
+            )
 
     @property
     def reading(self) -> Reading:

@@ -26,6 +26,8 @@ from linmem.estimators.rolling_origin import (
 from linmem.estimators.saving import Saved
 from linmem.estimators.seasonality import find_seasons
 from linmem.estimators.series import read_one_or_several, read_step
+from linmem.storage.limits import require_size
+from linmem.validation import check_count
 
 PENALTIES = tuple(10.0**power for power in range(-6, 2))
 DEFAULT_HORIZON = 12
@@ -211,8 +213,8 @@ class MemoryForecaster(Saved, BaseEstimator):
     def _forecasts(self, steps: int, series: Any) -> tuple[list[np.ndarray], Callable[[list[np.ndarray]], Any]]:
         """(steps, a) for each series, on the scale of the model, and the map of values to the form of the input."""
         check_is_fitted(self, "model_")
-        if steps < 1:
-            raise ValueError(f"steps must be at least 1, got {steps}.")
+        steps = check_count("steps", steps)
+        require_size(8 * steps * self.n_features_in_, "the forecast")
         if steps > self.horizon_:
             warnings.warn(
                 f"{steps} steps are more than the validated horizon ({self.horizon_}); errors further ahead did not "

@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from linmem.sequences import check_sequences
+from linmem.validation import shown
 
 LAYOUTS = ("tc", "ct")
 
@@ -39,7 +40,7 @@ def read_series(sequences: Any, layout: str, features: int | None = None) -> lis
         message names the series and the step.
     """
     if layout not in LAYOUTS:
-        raise ValueError(f"layout must be 'tc' or 'ct', got {layout!r}. 'tc' is (time, channels).")
+        raise ValueError(f"layout must be 'tc' or 'ct', got {shown(layout)}. 'tc' is (time, channels).")
     if not isinstance(sequences, np.ndarray | Tensor) and hasattr(sequences, "__iter__"):
         sequences = [_as_matrix(one, layout) for one in sequences]
     if layout == "ct":

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from linmem.nn.scan.activations import activation
 from linmem.nn.scan.autocast import without_autocast
-from linmem.nn.scan.checks import check_tensor
+from linmem.nn.scan.checks import check_dtype_and_device, check_tensor
 from linmem.nn.scan.engine import blas_threads
 from linmem.nn.scan.libraries import choose_libraries
 from linmem.storage.limits import require_memory
@@ -184,11 +184,7 @@ class UnfoldedNetwork(nn.Module):
                 f"input must have shape (B, T, {self.input_size}) or (T, {self.input_size}) with T >= 1, "
                 f"got {tuple(x.shape)}. Reshape the input."
             )
-        if x.dtype != self.weight_xh.dtype:
-            raise ValueError(
-                f"input must have the dtype of the parameters ({self.weight_xh.dtype}), got {x.dtype}. "
-                "Convert the input."
-            )
+        check_dtype_and_device("input", x, self.weight_xh)
 
     def hidden_states(self, x: Tensor) -> Tensor:
         """(B, T, f) of x (B, T, a)."""

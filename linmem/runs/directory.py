@@ -34,7 +34,7 @@ from linmem.storage.atomic import require_no_dangling_link, write_json
 from linmem.storage.documents import check_object, read_json_object
 from linmem.training.checkpoint import MAY_CHANGE, best_weights
 from linmem.training.options import TrainingOptions
-from linmem.validation import check_number
+from linmem.validation import check_number, shown
 
 CONFIG, STATE, HISTORY, SCORES = "config.json", "state.safetensors", "history.jsonl", "scores.json"
 UNFOLDED, PRETRAINING = "unfolded.safetensors", "pretraining.json"
@@ -153,7 +153,12 @@ def read_config(folder: Path) -> dict[str, Any]:
         The file is not a JSON object.
     """
     path = folder / CONFIG
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except OSError as error:  # a name that is too long, a folder that must not be read
+        reason = f"{shown(str(folder))}: {error.strerror}"
+        raise ValueError(f"run must be a folder that `linmem train` wrote, got {reason}.") from None
+    if not found:
         raise FileNotFoundError(f"run must be a folder that `linmem train` wrote, got {folder} without {CONFIG}.")
     return read_json_object(path, "Train again with --force.")
 

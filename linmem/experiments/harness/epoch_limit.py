@@ -18,7 +18,8 @@ def at_epoch_limit(record: Mapping[str, Any]) -> bool | None:
     result, config = record["result"], record.get("config", {})
     if "out_of_time" in result:
         return bool(result["out_of_time"])
-    limit = result.get("training", config).get("max_epochs")
+    training = result.get("training", config)
+    limit = training.get("max_epochs") if isinstance(training, Mapping) else None
     epochs = len(result["nll"]) if isinstance(result.get("nll"), list) else result.get("epochs")
     if epochs is None:
         return None

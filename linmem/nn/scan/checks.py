@@ -45,6 +45,16 @@ def check_float_dtype(dtype: torch.dtype | None) -> None:
         raise ValueError(f"dtype must be a floating-point type such as torch.float32, got {dtype!r}.")
 
 
+def check_device(device: torch.device | str | None) -> torch.device | None:
+    """Return the device; ``ValueError`` unless it is None or torch can create tensors on it."""
+    if device is None:
+        return None
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, TypeError, ValueError):  # unknown; not in this build of torch; no device
+        raise ValueError(f"device must be one that this machine has, as cpu or cuda, got {shown(device)}.") from None
+
+
 def check_dtype_and_device(name: str, tensor: Tensor, like: Tensor) -> None:
     """Raise unless `tensor` has the dtype and device of the parameter `like`."""
     if tensor.dtype != like.dtype:

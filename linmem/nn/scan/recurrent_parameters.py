@@ -118,10 +118,10 @@ class RecurrentParameters(nn.Module):
 
 
 def check_weights(
-    hidden_sizes: Sequence[int], memory_size: int, layers: int, memory: str, dtype: torch.dtype | None
+    input_size: int, hidden_sizes: Sequence[int], memory_size: int, layers: int, memory: str, dtype: torch.dtype | None
 ) -> None:
     """Raise unless `dtype` is floating and the weights of all layers fit into memory, before any is created."""
     check_float_dtype(dtype)
     f, p = hidden_sizes[-1], memory_size
     own = f * p + hidden_sizes[0] * p + p * p * (memory == "dense")
-    require_memory(4 * layers * own, "the LMN's weights")
+    require_memory(4 * (layers * own + input_size * hidden_sizes[0]), "the LMN's weights")
