@@ -81,7 +81,7 @@ def mutated_text(rng: Random, text: str, words: Sequence[str] = NUMBERS) -> byte
             place = rng.randrange(len(lines[at]) + 1)
             lines[at] = lines[at][:place] + choose(rng, NASTY) + lines[at][place:]
         elif kind == 7:
-            lines[at] = lines[at] * choose(rng, (2, 10, 200))
+            lines[at] = lines[at] * min(choose(rng, (2, 10, 200)), max(1, LONGEST // max(1, len(lines[at]))))
         else:
             lines = lines[:at]
         text = "\n".join(lines)
@@ -89,6 +89,7 @@ def mutated_text(rng: Random, text: str, words: Sequence[str] = NUMBERS) -> byte
     return text.encode(encoding, errors="replace")
 
 
+LONGEST = 5_000_000  # characters of a repeated line
 NASTY = (
     ",", ";", ":", '"', "'", "\t", "\r", "\x00", "\ufeff", "\u2028", "{", "}", "[", "]", "&a ", "*a",
     "!!python/name:os ",
