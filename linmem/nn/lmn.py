@@ -25,14 +25,7 @@ from linmem.nn.norm_limits import LimitedParameters
 from linmem.nn.pretrained import Pretrained
 from linmem.nn.scan.activations import activation
 from linmem.nn.scan.autocast import autocast_dtype, device_type
-from linmem.nn.scan.checks import (
-    check_choice,
-    check_device,
-    check_dtype_and_device,
-    check_positive,
-    check_tensor,
-    functional_sizes,
-)
+from linmem.nn.scan.checks import check_choice, check_dtype_and_device, check_positive, check_tensor, functional_sizes
 from linmem.nn.scan.lmn_equations import step as scan_step
 from linmem.nn.scan.packing import Rows, to_rows
 from linmem.nn.scan.recurrent_parameters import MEMORIES, check_weights
@@ -142,7 +135,6 @@ class LMN(Pretrained, LimitedParameters):
         self.bidirectional, self.backend, self.memory = bool(bidirectional), scan.check_backend(backend), memory
         self.limit_norms = bool(limit_norms)
         check_weights(input_size, self.hidden_sizes, memory_size, self.num_directions * num_layers, memory, dtype)
-        device = check_device(device)
         for layer in range(num_layers):
             for suffix in self._suffixes(layer):
                 self._add_parameters(suffix, input_size if layer == 0 else self.output_size, device, dtype)

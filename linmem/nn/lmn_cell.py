@@ -15,14 +15,7 @@ from torch import Tensor
 
 from linmem.nn.scan.activations import activation
 from linmem.nn.scan.autocast import autocast_dtype, device_type
-from linmem.nn.scan.checks import (
-    check_choice,
-    check_device,
-    check_dtype_and_device,
-    check_positive,
-    check_tensor,
-    functional_sizes,
-)
+from linmem.nn.scan.checks import check_choice, check_dtype_and_device, check_positive, check_tensor, functional_sizes
 from linmem.nn.scan.lmn_equations import States
 from linmem.nn.scan.lmn_equations import step as scan_step
 from linmem.nn.scan.recurrent_parameters import MEMORIES, RecurrentParameters
@@ -74,7 +67,7 @@ class LMNCell(RecurrentParameters):
         self.memory = check_choice("memory", memory, MEMORIES)
         self.input_size, self.hidden_size, self.memory_size = input_size, hidden_size, memory_size
         self.hidden_sizes, self.nonlinearity, self.bias = functional_sizes(hidden_size), nonlinearity, bool(bias)
-        self._add_parameters("", input_size, check_device(device), dtype)
+        self._add_parameters("", input_size, device, dtype)
         self.reset_parameters()
 
     def forward(self, x: Tensor, m: Tensor | None = None) -> States:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from linmem.nn.scan.batch import Weights
-from linmem.nn.scan.checks import check_dtype_and_device, check_float_dtype
+from linmem.nn.scan.checks import check_device, check_dtype_and_device, check_float_dtype
 from linmem.nn.scan.memory import diagonal_blocks
 from linmem.storage.limits import require_memory
 
@@ -33,9 +33,10 @@ class RecurrentParameters(nn.Module):
     memory: str
 
     def _add_parameters(
-        self, suffix: str, input_size: int, device: torch.device | None, dtype: torch.dtype | None
+        self, suffix: str, input_size: int, device: torch.device | str | None, dtype: torch.dtype | None
     ) -> None:
         check_float_dtype(dtype)
+        device = check_device(device)
         f, p = self.hidden_sizes, self.memory_size
         shapes: dict[str, tuple[int, ...]] = {"weight_xh": (f[0], input_size), "weight_mh": (f[0], p)}
         for i in range(1, len(f)):
