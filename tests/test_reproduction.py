@@ -210,8 +210,7 @@ def test_capacity_of_independent_input_is_the_number_of_units_and_structure_favo
         found = {(line["input"], line["memory"]): line["capacity"] for line in lines}
         assert found["independent", "delay line"] == pytest.approx(6, abs=0.5)
         assert all(total < 6.6 for (kind, _), total in found.items() if kind == "independent")
-        # the seed draws the resonances: the ratio is 1.43 with seeds shifted by 7
-        assert found["resonant noise", "LAES"] > 1.2 * found["resonant noise", "delay line"]
+        assert found["resonant noise", "LAES"] > 1.5 * found["resonant noise", "delay line"]
 
 
 def test_figure4_errors_lie_above_the_bound_and_fall_with_memory(results):
