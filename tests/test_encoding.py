@@ -161,7 +161,7 @@ def test_what_was_solved_is_kept_and_any_part_of_it_can_be_shown(tmp_path, monke
     lines = list(encoding.run(config, 0, tmp_path))
     assert len(lines) == 2 * len(KINDS)
     scores = {kind: [li["test"]["accuracy"] for li in lines if li["memory"] == kind] for kind in KINDS}
-    assert min(scores["LAES"]) > 0.9 > max(scores["orthogonal"] + scores["delay line"])
+    assert min(scores["LAES"]) > 0.9 > 0.6 > max(scores["orthogonal"] + scores["delay line"])
     monkeypatch.setattr("linmem.experiments.encoding.experiment.choose", lambda *_: pytest.fail("the job ran again"))
     assert list(encoding.run(config, 0, tmp_path)) == lines
     for first in (1, len(KINDS) + 1, len(lines)):
