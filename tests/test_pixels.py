@@ -1,6 +1,7 @@
 """Pixels: the kernel is the recurrence, readouts are chosen on valid alone, and what the smoke run must have found."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -14,8 +15,9 @@ from linmem.experiments.harness.training import train_all
 from linmem.experiments.pixels import experiment as pixels
 from linmem.experiments.pixels.deep import equal_size
 from linmem.experiments.pixels.summary import targets
+from linmem.experiments.pixels.through_time import LinearNetwork, last_state_kernel
 from linmem.experiments.static_memories import last_state
-from linmem.experiments.static_memories.last_state import DeepVariant
+from linmem.experiments.static_memories.last_state import DeepReadout, DeepVariant
 from linmem.nn.initialize import from_autoencoder_
 from linmem.nn.lmn import LMN
 from linmem.training.options import TrainingOptions
@@ -53,6 +55,31 @@ def test_it_is_the_memory_of_an_lmn_whose_functional_part_is_linear(autoencoder,
     torch.testing.assert_close(memory.detach(), found.states["test"], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 7, 64])
+def test_the_trained_kernel_is_that_of_the_autoencoder(autoencoder, steps):
+    A, B = torch.as_tensor(autoencoder.A_).double(), torch.as_tensor(autoencoder.B_).double()
+    torch.testing.assert_close(last_state_kernel(A, B, steps), last_state.kernel(autoencoder, steps))
+
+
+def test_a_linear_network_and_its_gradients_are_those_of_the_recurrence():
+    """The oracle is the loop over steps, with the gradient through time that autograd computes."""
+    random = torch.Generator().manual_seed(0)
+    A, B, x = (torch.randn(*shape, generator=random).double() for shape in ((5, 3), (5, 5), (4, 7, 3)))
+    B = 0.8 * torch.linalg.qr(B).Q
+    network = LinearNetwork(A, B, x.flatten(1), DeepVariant((6,), 0.0, 0.0), 2).double()
+    m = x.new_zeros(4, 5)
+    for step in range(7):
+        m = x[:, step] @ network.weight_xm.T + m @ network.weight_mm.T
+    expected, _ = network.readout(m)
+    logits, _ = network(x.flatten(1))
+    torch.testing.assert_close(logits, expected)
+    weights = list(network.parameters())
+    for ours, through_time in zip(
+        *(torch.autograd.grad(one.sum(), weights) for one in (logits, expected)), strict=True
+    ):
+        torch.testing.assert_close(ours, through_time)
+
+
 def test_a_readout_is_chosen_on_valid_and_test_cannot_be_seen(found):
     grid = {"alpha": [1e9, 1.0]}
     line = last_state.fit_classifier("ridge", found, grid, None, 0, lambda: found)
@@ -68,7 +95,8 @@ def test_a_readout_is_chosen_on_valid_and_test_cannot_be_seen(found):
 
 def deep(found, path, **options):
     variant = last_state.DeepVariant((30,), 0.1, 0.1)
-    return last_state.train_deep(found, variant, TrainingOptions(batch_size=20, **options), path)
+    build = partial(DeepReadout, found.states["train"], variant, 10)
+    return last_state.train_deep(found, build, TrainingOptions(batch_size=20, **options), path)
 
 
 def test_a_deep_readout_is_the_same_for_the_same_seed_and_goes_on_where_it_was(found, tmp_path):
@@ -136,18 +164,43 @@ def test_targets_are_computed():
 
     assert {one.reached for one in targets([])} == {None}
     lstm, ours = network("LSTM", 0.80), network("LMN-B, LAES", 0.81)
-    first, second, third, fourth = targets([lstm, ours])
-    assert [one.reached for one in (first, second, third, fourth)] == [True, None, None, None]
+    first, *others = targets([lstm, ours])
+    assert [one.reached for one in (first, *others)] == [True, *[None] * 7]
     assert first.found == "81.00, 80.00"
     assert targets([lstm, ours | {"test": {"accuracy": 0.8}}])[0].reached is False
     deep = {"part": "deep", "set": "psmnist", "valid_accuracy": 97.0, "seed": 0, "p": 128}
     good = deep | {"p": 468, "valid_accuracy": 96.0, "test_accuracy": 99.0}  # not what valid chooses
     assert targets([deep | {"test_accuracy": 97.1}, good])[-1].reached is False
     assert targets([deep | {"test_accuracy": 97.2}, good])[-1].reached is True
+    assert targets([deep | {"test_accuracy": 97.2}, good])[-1].statement.startswith("psmnist: an MLP on a solved")
 
     control = deep | {"part": "pixels", "p": 128}
     ahead, behind = ([deep | {"test_accuracy": 97.1}, control | {"test_accuracy": x}] for x in (97.0, 97.2))
-    assert [targets(one)[-2].reached for one in (ahead, behind)] == [True, False]
+    assert [control_of(one).reached for one in (ahead, behind)] == [True, False]
+
+
+def control_of(results):
+    return next(one for one in targets(results) if "an MLP on the pixels with" in one.statement)
+
+
+def test_targets_of_trained_memories_compare_the_size_that_valid_chooses():
+    def line(part, p, valid, test, **more):
+        return {
+            "part": part,
+            "set": "psmnist",
+            "seed": 0,
+            "p": p,
+            "valid_accuracy": valid,
+            "test_accuracy": test,
+        } | more
+
+    small, large = (line("through time", p, 90.0 + p, 98.0 + p, start="LAES") for p in (0.2, 0.3))
+    other = line("through time", 0.3, 99.9, 98.2, start="orthogonal")
+    fixed = line("deep", 0.3, 90.0, 98.4)
+    found = {one.statement.partition("from the LAES above ")[2]: one for one in targets([small, large, other, fixed])}
+    assert found["the LMU's published figure"].found == "98.30 (p = 0.3)"
+    reached = [one.reached for statement, one in found.items() if statement]
+    assert reached == [True, False, False, True]  # LMU, LMU-FFT, the fixed one, a random start
 
 
 def test_the_control_has_as_many_layers_and_weights_as_the_deep_readout(lines):

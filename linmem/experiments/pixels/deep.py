@@ -1,6 +1,6 @@
-"""MLPs on the states of solved memories, and on the pixels as a control of the same number of trained weights.
+"""MLPs on the last states of solved memories, on the pixels as a control, and on memories that are trained as well.
 
-The variant is chosen on valid, test is evaluated for the chosen one.
+The control has the same number of trained weights. Valid chooses the variant, test is evaluated for the chosen one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from linmem.experiments.harness.jobs import run_job
 from linmem.experiments.harness.summarize import Result
 from linmem.experiments.pixels.grids import DeepSearch
-from linmem.experiments.pixels.memories import Memories, Pixels
+from linmem.experiments.pixels.memories import Memories, Pixels, TrainedMemories
 from linmem.experiments.static_memories import last_state
 from linmem.experiments.static_memories.last_state import DeepVariant
 from linmem.runs.queue import run_jobs
@@ -32,6 +32,15 @@ def pixel_readouts(
     inputs = pixels.states(p, seeds[0]).states["train"].shape[1]
     variants = tuple(replace(equal_size(one, p, inputs, classes), smallest_scale=0.1) for one in config.variants)
     yield from deep_readouts(pixels, replace(config, variants=variants), p, seeds, work)
+
+
+def networks_through_time(
+    memories: Memories, config: DeepSearch, p: int, seeds: Sequence[int], work: Path
+) -> Iterator[Result]:
+    """Yield linear memories of p units with an MLP, both trained through time; see `deep_readouts`."""
+    for start in ("LAES", "orthogonal"):
+        for found in deep_readouts(TrainedMemories(memories, start), config, p, seeds, work / start):
+            yield {"start": start} | found
 
 
 def equal_size(variant: DeepVariant, p: int, inputs: int, outputs: int) -> DeepVariant:
@@ -57,11 +66,14 @@ def deep_readouts(
             config.batch_size,
             config.max_epochs,
             patience=10**6,
+            memory_lr_scale=config.memory_lr_scale,
             ema_decay=config.ema_decay,
+            schedule=config.schedule,
             seed=seed,
         )
         checkpoint = work / f"deep-{p}-{seed}-{index}.safetensors"
-        return last_state.train_deep(memories.states(p, seed), config.variants[index], options, checkpoint)
+        build = partial(memories.build, p, seed, config.variants[index])
+        return last_state.train_deep(memories.states(p, seed), build, options, checkpoint)
 
     def search(seed: int, index: int) -> Result:
         trained = fit(seed, index)

@@ -5,15 +5,16 @@ regression, SVM or a small MLP; the LAES is fitted to other training images with
 memory, its last state classified by ReLU layers with dropout, which alone are trained; also the mean probability of the
 readouts of all seeds. Both are a linear projection of all pixels followed by a classifier, not recurrent networks
 trained through time. Their control is an MLP on the pixels themselves, with the same training, of as many layers and
-trained weights. *Networks trained through time*, at equal units (f = p) and equal epochs: LSTM with forget bias 1,
-LMN-B with its default initialisation, with orthogonal or diagonal memory, and from the LAES, with and without
-stochastic detach.
+trained weights. *Memories trained through time*: the same readouts and training, with a memory that is trained,
+too, from the LAES or, as a control, from a random orthogonal one. *Networks trained through time*, at equal units (f =
+p) and equal epochs: LSTM with forget bias 1, LMN-B with its default initialisation, with orthogonal or diagonal memory,
+and from the LAES, with and without stochastic detach.
 
 Valid chooses: a learning rate or a deep readout's variant with the first seed, a classifier's hyperparameters with
 each. Test is evaluated for the chosen alone. S20's protocol: 128 units, all images, Adam at 1e-4 or 1e-3, clip 10, L2
 1e-5, 100 epochs, batches of 64. Ours: W_mm learns at a tenth of the rate, 10 epochs, and detaching with probability
-0.25 alone. Grid "small" has no networks: 3,000 images and 188 updates, which an earlier version had, taught an LSTM
-nothing, and 10 epochs of all images take hours per network on one core.
+0.25 alone. Grid "small" has networks on psmnist only, with 10,000 training images: ten epochs of all images take hours
+per network on one core.
 
 Symbols: p memory units, f functional units.
 """
@@ -28,7 +29,7 @@ from typing import NamedTuple
 from linmem.experiments.harness.choose import search_and_evaluate
 from linmem.experiments.harness.summarize import Result
 from linmem.experiments.harness.training import shared_runs
-from linmem.experiments.pixels.deep import deep_readouts, pixel_readouts
+from linmem.experiments.pixels.deep import deep_readouts, networks_through_time, pixel_readouts
 from linmem.experiments.pixels.grids import Config, NetworkSearch, ReadoutSearch
 from linmem.experiments.pixels.memories import Memories, load_images
 from linmem.experiments.static_memories import last_state
@@ -74,6 +75,9 @@ def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
                 yield {"part": "deep"} | head | found
             for found in pixel_readouts(memories, config.deep, p, seeds, work / "pixels"):
                 yield {"part": "pixels"} | head | found
+        if p in config.deep.trained_sizes:
+            for found in networks_through_time(memories, config.deep, p, seeds, work / "through time"):
+                yield {"part": "through time"} | head | found
     if (networks := config.networks) is None:
         return
     plans = {

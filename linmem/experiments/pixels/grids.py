@@ -23,14 +23,17 @@ class ReadoutSearch:
 
 @dataclass(frozen=True)
 class DeepSearch:
-    """Deep readouts: memory sizes, variants to choose from, and training options."""
+    """Deep readouts: memory sizes, also of memories that are trained too, variants to choose from, and training."""
 
     sizes: tuple[int, ...]
+    trained_sizes: tuple[int, ...]
     variants: tuple[DeepVariant, ...]
     max_epochs: int
     batch_size: int = 128
     learning_rate: float = TrainingOptions.learning_rate
     ema_decay: float = 0.999
+    schedule: str = "cosine"
+    memory_lr_scale: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ SMOKE = Config(
     60,
     (6, 16),
     NetworkSearch("digits:100:40:40", 1, 8, ("LSTM", "LMN-B, LAES, detach"), (1e-3,), 1),
-    DeepSearch((16,), (DeepVariant((20,), 0.0, 0.1),), 2, 64, ema_decay=0.0),
+    DeepSearch((16,), (16,), (DeepVariant((20,), 0.0, 0.1),), 2, 64, ema_decay=0.0),
     (
         ReadoutSearch("ridge", {"alpha": (1.0, 10.0)}),
         ReadoutSearch("svm", {"C": (1.0,), "gamma": ("scale",)}, 200, 1),
@@ -105,9 +108,9 @@ def grids(name: str) -> dict[str, Config]:
             name,
             3,
             10_000,
-            (128, 468) if permuted else (128,),
-            None,
-            DeepSearch((128, 468) if permuted else (128,), (NARROW,), 15),
+            (128, 256, 468) if permuted else (128,),
+            NetworkSearch("psmnist:10000:2000:10000", 2, 128, ROWS, (1e-3, 1e-4), 10) if permuted else None,
+            DeepSearch((128, 256, 468) if permuted else (128,), (128, 256) if permuted else (128,), (NARROW,), 15),
             SMALL_READOUTS,
         ),
         "paper": Config(
@@ -116,7 +119,7 @@ def grids(name: str) -> dict[str, Config]:
             10_000,
             (32, 64, 128, 256, 468),
             NetworkSearch(name, 3, 128, ROWS, (1e-3, 1e-4), 10),
-            DeepSearch((128, 256, 468), (NARROW, WIDE, WIDEST), 100),
+            DeepSearch((128, 256, 468), (128, 256, 468), (NARROW, WIDE, WIDEST), 100),
             PAPER_READOUTS,
         ),
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from torch import Tensor, nn
 
 from linmem import data
 from linmem.autoencoder.estimator import LinearAutoencoder
@@ -17,8 +18,10 @@ from linmem.data.sealed import readable_splits
 from linmem.experiments.harness.jobs import run_job
 from linmem.experiments.harness.reads_of_test import read_test
 from linmem.experiments.harness.summarize import Result
+from linmem.experiments.pixels.through_time import LinearNetwork
 from linmem.experiments.static_memories import last_state
-from linmem.experiments.static_memories.last_state import States
+from linmem.experiments.static_memories.last_state import DeepReadout, DeepVariant, States
+from linmem.experiments.static_memories.memories import orthogonal
 
 
 def load_images(name: str) -> LabelledSplits:
@@ -63,6 +66,16 @@ class Memories:
         """Return the numbers in A and B."""
         return p * (p + self.splits.features)
 
+    def build(self, p: int, seed: int, variant: DeepVariant) -> nn.Module:
+        """Build the readout that is trained on the states."""
+        return DeepReadout(self.states(p, seed).states["train"], variant, self.splits.classes)
+
+    def encoder(self, p: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Return A (p, a) and B (p, p) of the fitted memory, float32."""
+        self.fit(p, seed)
+        solved = LinearAutoencoder.load(self._path(p, seed))
+        return torch.as_tensor(solved.A_).float(), torch.as_tensor(solved.B_).float()
+
     def fit(self, p: int, seed: int) -> Result:
         """Fit the memory of p units, unless it is kept already; return its reconstruction errors."""
         return cast(Result, run_job(self.folder, f"memory-{p}-{seed}", partial(self._fit, p, seed)))
@@ -89,7 +102,7 @@ class Memories:
 
 
 class Pixels:
-    """The pixels themselves in place of a memory's states, for the MLPs that control them; divided by their deviation.
+    """The pixels themselves in place of a memory's states, for the MLPs that control them.
 
     Parameters
     ----------
@@ -106,6 +119,10 @@ class Pixels:
         """Return 0."""
         return 0
 
+    def build(self, p: int, seed: int, variant: DeepVariant) -> nn.Module:
+        """Build the MLP that is trained on the pixels."""
+        return DeepReadout(self.states(p, seed).states["train"], variant, load_images(self.name).classes)
+
     def states(self, p: int, seed: int) -> States:
         """Return the pixels of all splits that can be read."""
         return last_state.pixels(load_images(self.name))
@@ -113,3 +130,31 @@ class Pixels:
     def states_with_test(self, p: int, seed: int, model: str) -> States:
         """Read the test split for a model, and return the pixels of all splits."""
         return read_test(partial(self.states, p, seed), model=model, data=self.name)
+
+
+class TrainedMemories(Pixels):
+    """The pixels, for linear memories that are trained through time together with their deep readout.
+
+    Parameters
+    ----------
+    memories : Memories
+        The memories that training starts from.
+    start : str
+        "LAES", or "orthogonal" for a random memory.
+    """
+
+    title = "network trained through time"
+
+    def __init__(self, memories: Memories, start: str) -> None:
+        super().__init__(memories.name)
+        self.memories, self.start = memories, start
+
+    def build(self, p: int, seed: int, variant: DeepVariant) -> nn.Module:
+        """Build the memory and its readout."""
+        splits = self.memories.splits
+        if self.start == "LAES":
+            A, B = self.memories.encoder(p, seed)
+        else:
+            _, A, B = orthogonal(splits.features, p, seed, radii=(1.0,))[0]
+        train = self.states(p, seed).states["train"]
+        return LinearNetwork(A.float(), B.float(), train, variant, splits.classes)

@@ -53,6 +53,7 @@ CAPTIONS = {
     "readout": "Test accuracy % of readouts of the LAES's last state, without backpropagation",
     "deep": "Deep readouts: an MLP trained on the LAES's last state, a linear projection of all pixels",
     "pixels": "Control: an MLP on the pixels, of as many layers and trained weights as the deep readout of p units",
+    "through time": "Linear memory and MLP, both trained through time from the start that is named",
     "memory": "The memories: relative reconstruction error on the sequences they were fitted to, and the bound",
 }
 SPREAD = "mean ± standard deviation over seeds"
@@ -69,6 +70,9 @@ def show(results: Results, folder: Path, name: str) -> str:
             part: [_deep_row(group) for group in group_by(parts[part], "p", "ensemble").values()]
             for part in ("deep", "pixels")
         },
+        "through time": [
+            _deep_row(group) for group in group_by(parts["through time"], "start", "p", "ensemble").values()
+        ],
         "memory": [_memory_row(group) for group in group_by(parts["memory"], "p").values()],
     }
     texts = [f"{CAPTIONS[part]}; {SPREAD}:\n\n{tables.markdown(own)}" for part, own in rows.items() if own]
@@ -80,6 +84,7 @@ def show(results: Results, folder: Path, name: str) -> str:
         texts.append(f"Published:\n\n{tables.markdown(known)}")
     readouts = group_by(parts["readout"], "readout")
     readouts |= {part: own for part in ("deep", "pixels") if (own := _single(parts[part]))}
+    readouts |= {f"{start}, trained": _single(own) for start, own in group_by(parts["through time"], "start").items()}
     if readouts:
         curves = {label: averages(own, "p", "test_accuracy") for label, own in readouts.items()}
         draw_curves(folder / f"{name}.png", {"": curves}, "test accuracy %")
@@ -107,6 +112,7 @@ def targets(results: Results) -> list[Target]:
         by_size = group_by(_single(select(results, part="deep")), "p").values()
         best = max(by_size, key=lambda group: average(group, "valid_accuracy") or 0.0, default=[])  # chosen on valid
         found.append(_control_target(results, best))
+        found += _through_time_targets(results)
         found.append(
             Target(
                 "psmnist: an MLP on a solved linear projection of all pixels above the LMU's published figure",
@@ -124,6 +130,28 @@ def _control_target(results: Results, best: Group) -> Target:
     statement = "psmnist: an MLP on a solved linear projection above an MLP on the pixels with as many trained weights"
     scores = [average(own, "test_accuracy") for own in (best, control)]
     return Target.compare(statement, "test accuracy above", scores, operator.gt)
+
+
+def _through_time_targets(results: Results) -> list[Target]:
+    """Compare the trained memories of the size that is best on valid with published networks and with solved ones."""
+    trained = _single(select(results, part="through time", start="LAES"))
+    best = max(group_by(trained, "p").values(), key=lambda group: average(group, "valid_accuracy") or 0.0, default=[])
+    of_size = {"p": best[0]["p"]} if best else {}
+    fixed = _single(select(results, part="deep", **of_size)) if best else []
+    random = _single(select(results, part="through time", start="orthogonal", **of_size)) if best else []
+    ours, scores = average(best, "test_accuracy"), f"{spread(best, 'test_accuracy')}" if best else "–"
+    statement = "psmnist: a linear memory and MLP trained through time from the LAES above"
+    found = []
+    for name in ("LMU", "LMU-FFT"):
+        published = PUBLISHED[name].psmnist
+        assert published is not None
+        text = f"{scores} (p = {best[0]['p']})" if best else scores
+        above = None if ours is None else ours > published
+        found.append(Target(f"{statement} the {name}'s published figure", f"test % > {published}", text, above))
+    for name, others in (("the same memory without training", fixed), ("one from a random orthogonal memory", random)):
+        means = [ours, average(others, "test_accuracy")]
+        found.append(Target.compare(f"{statement} {name}", "test accuracy above", means, operator.gt))
+    return found
 
 
 def _network_row(group: Group) -> Result:
@@ -158,6 +186,7 @@ def _deep_row(group: Group) -> Result:
     first = group[0]
     variant, single = first["variant"], first["seed"] is not None
     return {
+        **({"start": first["start"]} if "start" in first else {}),
         "p": first["p"],
         "readouts": "1" if single else f"mean of {first['ensemble']}",
         "hidden units": " + ".join(map(str, variant["widths"])),

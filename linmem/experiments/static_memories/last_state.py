@@ -140,26 +140,28 @@ class DeepReadout(nn.Module):
 
 
 class TrainedReadout(NamedTuple):
-    """A trained deep readout."""
+    """A trained deep readout, or a network that has one."""
 
-    readout: DeepReadout
+    readout: nn.Module
     epochs: int
     best_epoch: int
     valid_loss: float
     cpu_seconds: float
 
 
-def train_deep(found: States, variant: DeepVariant, options: TrainingOptions, checkpoint: Path) -> TrainedReadout:
-    """Train a deep readout, or continue from `checkpoint`."""
+def train_deep(
+    found: States, build: Callable[[], nn.Module], options: TrainingOptions, checkpoint: Path
+) -> TrainedReadout:
+    """Train the network that `build` returns, such as a deep readout, on states; or continue from `checkpoint`."""
     training, valid = (list(found.states[split].unsqueeze(1)) for split in ("train", "valid"))
     splits = LabelledSplits("last states", training, valid, [], labels=found.labels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        readout = DeepReadout(found.states["train"], variant, splits.classes)
+        network = build()
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    history = train(readout, splits, Classes(), options, checkpoint=checkpoint)
+    history = train(network, splits, Classes(), options, checkpoint=checkpoint)
     seconds = sum(row.cpu_seconds or 0.0 for row in history.epochs)
-    return TrainedReadout(readout.eval(), len(history.epochs), history.best_epoch, history.best.valid_loss, seconds)
+    return TrainedReadout(network.eval(), len(history.epochs), history.best_epoch, history.best.valid_loss, seconds)
 
 
 @torch.no_grad()
