@@ -48,6 +48,12 @@ def test_the_paper_protocol_has_all_published_sizes_and_penalties(paper):
     assert {o.model.forget_bias for o in paper["LSTM"]} == {0, 1}
 
 
+def test_the_reduced_grid_is_the_part_of_the_paper_protocol_with_at_most_250_units(paper):
+    (part,) = table2_paper.GRIDS["reduced"].parts
+    for row, runs in plan_runs(part, 0).items():
+        assert runs == [o for o in paper[row] if max(o.model.hidden_size, "LMN" in row and o.model.memory_size) <= 250]
+
+
 def test_the_paper_protocol_has_one_rate_for_all_weights_and_nothing_that_is_ours(paper):
     for row, runs in paper.items():
         for o in runs:

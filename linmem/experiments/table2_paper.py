@@ -8,7 +8,8 @@ size, its patience and whether the accuracy is pooled over a split: here 16, 20 
 nats per frame.
 
 Valid chooses among all runs of a row by NLL; the chosen options are trained with three seeds, and test is read once
-for each. The RNN-RBM is left out: L18's row is B12's. The GRU is not in L18.
+for each. Grid "reduced" is JSB with the sizes of at most 250 units, "small" all of JSB; runs that both have are trained
+once. The RNN-RBM is left out: L18's row is B12's. The GRU is not in L18.
 """
 
 from __future__ import annotations
@@ -26,9 +27,16 @@ from linmem.runs.options import RunOptions
 TITLE = "Table 2 under L18's protocol"
 PROTOCOLS = ("paper",)
 _PAPER = replace(PAPER, protocol="paper")
+_JSB = replace(_PAPER, data="jsb_chorales")
+_UP_TO_250 = replace(
+    _JSB,
+    units=tuple(units for units in _JSB.units if units <= 250),
+    lmn_sizes=tuple(pair for pair in _JSB.lmn_sizes if max(pair) <= 250),
+)
 GRIDS = {
     "smoke": Config((replace(SMOKE, protocol="paper"),)),
-    "small": Config((replace(_PAPER, data="jsb_chorales"),)),
+    "reduced": Config((_UP_TO_250,)),
+    "small": Config((_JSB,)),
     "paper": Config(tuple(replace(_PAPER, data=name) for name in SETS)),
 }
 targets = partial(targets_of_protocols, protocols=PROTOCOLS)
