@@ -142,6 +142,23 @@ def test_an_incomplete_forecaster_is_refused_with_one_line(missing, series, tmp_
     assert error.count("\n") == 1
 
 
+def test_names_of_channels_may_hold_commas_and_quotes(tmp_path, capsys):
+    values = np.sin(0.4 * np.arange(120)) + 0.1 * np.random.default_rng(0).standard_normal(120)
+    path, names = tmp_path / "named.csv", ["level, in m", 'the "other"']
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(names)
+        writer.writerows([f"{x:.6f}", f"{2 * x:.6f}"] for x in values)
+    folder = tmp_path / "run"
+    assert run(capsys, "train", path, "--model=estimator", "--out", folder)[0] == 0
+    status, printed, _ = run(capsys, "forecast", folder, "--steps=1")
+    assert status == 0
+    assert printed.startswith("1 step of 2 channels after step 119: ")
+    table = rows(folder / "forecast" / "forecast.csv")
+    assert list(table[0]) == ["step", *(f"{name}{part}" for name in names for part in ("", "_lower", "_upper"))]
+    assert column(table, names[1]) == pytest.approx(2 * column(table, names[0]), rel=1e-3)
+
+
 def without(content, name):
     """Saved content without the values of this name."""
     if isinstance(content, dict):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import csv
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +80,31 @@ def write_table(folder: Path, name: str, text: str, numbers: Any, force: bool = 
     write_json(content, numbers)
 
 
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table as a CSV file; names that hold commas or quotes are quoted."""
+    text = StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(header)
+    table.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def require_matplotlib() -> None:
+    """Check that figures can be drawn; commands that draw call it before they compute.
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+    """
+    try:
+        import_module("matplotlib")
+    except ImportError:
+        raise ImportError(
+            "matplotlib must be installed for figures, got none. Run pip install 'linear-memory-networks[plots]'."
+        ) from None
+
+
 @contextmanager
 def figure(path: Path, panels: int, width: float = 6.0, height: float = 4.0) -> Iterator[list[Any]]:
     """Yield matplotlib axes side by side and save them to `path` at the end of the block.
@@ -97,14 +125,11 @@ def figure(path: Path, panels: int, width: float = 6.0, height: float = 4.0) -> 
     ImportError
         matplotlib is not installed.
     """
-    try:
-        from matplotlib import rc_context
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError(
-            "matplotlib must be installed for figures, got none. Run pip install 'linear-memory-networks[plots]'."
-        ) from None
+    require_matplotlib()
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     with rc_context(STYLE):
         drawing = Figure(figsize=(width * panels, height), layout="constrained")
         FigureCanvasAgg(drawing)

@@ -48,6 +48,7 @@ def encode(
 
         linmem encode runs/fit-chorales chorales --split test
     """
+    from linmem.cli.counted import counted
     from linmem.data.splits import SPLITS
     from linmem.reporting.output import output_paths
 
@@ -63,19 +64,20 @@ def encode(
     encoded = [states if every_step else states[-1:] for states in autoencoder.encode(sequences)]
     write = _write_npy if target.suffix.lower() == ".npy" else _write_csv
     rows = write(target, encoded, [0 if every_step else len(x) - 1 for x in sequences])
-    print(f"{rows} states of {autoencoder.memory_size_} units: {target}")
+    print(f"{counted(rows, 'state')} of {counted(autoencoder.memory_size_, 'unit')}: {target}")
 
 
 def _write_csv(target: Path, encoded: Sequence[Tensor], first: Sequence[int]) -> int:
     """Write one line per state with its sequence and step, which begins at `first`; return the number of lines."""
-    from linmem.storage.atomic import write_text
+    from linmem.reporting.output import write_csv
 
-    lines = [",".join(["sequence", "step", *(f"memory_{unit}" for unit in range(encoded[0].shape[1]))])]
-    for index, (states, start) in enumerate(zip(encoded, first, strict=True)):
-        for step, state in enumerate(states.tolist(), start):
-            lines.append(",".join([str(index), str(step), *(f"{value:.9g}" for value in state)]))
-    write_text(target, "\n".join(lines) + "\n")
-    return len(lines) - 1
+    rows = [
+        [str(index), str(step), *(f"{value:.9g}" for value in state)]
+        for index, (states, start) in enumerate(zip(encoded, first, strict=True))
+        for step, state in enumerate(states.tolist(), start)
+    ]
+    write_csv(target, ["sequence", "step", *(f"memory_{unit}" for unit in range(encoded[0].shape[1]))], rows)
+    return len(rows)
 
 
 def _write_npy(target: Path, encoded: Sequence[Tensor], first: Sequence[int]) -> int:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import asdict
-from io import StringIO
 from pathlib import Path
 
 
@@ -57,19 +55,15 @@ def evaluate(
 def write_confusion(run: Path, folder: Path, split: str, best_by: str, force: bool) -> None:
     """Write confusion-SPLIT.csv and confusion-SPLIT.png, if the sequences have classes."""
     from linmem.reporting import figures
-    from linmem.reporting.output import figure, output_paths
+    from linmem.reporting.output import figure, output_paths, write_csv
     from linmem.runs.confusion import confusion
-    from linmem.storage.atomic import write_text
 
     matrix = confusion(run, split, best_by)
     if matrix is None:
         return
     table, picture = output_paths(folder, (f"confusion-{split}.csv", f"confusion-{split}.png"), force)
-    text = StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["class", *matrix.names])
-    rows.writerows([name, *counts] for name, counts in zip(matrix.names, matrix.counts.tolist(), strict=True))
-    write_text(table, text.getvalue())
+    rows = ([name, *counts] for name, counts in zip(matrix.names, matrix.counts.tolist(), strict=True))
+    write_csv(table, ["class", *matrix.names], rows)
     size = min(12.0, max(4.0, 0.5 * len(matrix.names)))
     with figure(picture, 1, size, size) as axes:
         figures.confusion_matrix(axes[0], matrix.counts, matrix.names)

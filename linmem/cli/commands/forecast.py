@@ -50,22 +50,23 @@ def forecast(
         linmem train airline.csv --model estimator --out runs/airline
         linmem forecast runs/airline --steps 24
     """
+    from linmem.cli.counted import counted
     from linmem.reporting import figures
-    from linmem.reporting.output import figure, output_paths
+    from linmem.reporting.output import figure, output_paths, require_matplotlib, write_csv
     from linmem.runs import forecast as forecasts
-    from linmem.storage.atomic import write_text
 
+    require_matplotlib()
     source = Path(run)
     result = forecasts.forecast(source, steps, name=data, split=split, index=series, coverage=coverage, best_by=best_by)
     folder = Path(out) if out else (source.parent if source.is_file() else source) / "forecast"
     table, picture = output_paths(folder, ("forecast.csv", "forecast.png"), force)
     header = ["step", *(f"{name}{part}" for name in result.channels for part in ("", "_lower", "_upper"))]
-    lines = [",".join(header)]
+    rows = []
     for step in range(steps):
         cells = zip(result.values[step], result.lower[step], result.upper[step], strict=True)
         numbers = (f"{value:.9g}" if value == value else "" for one in cells for value in one)
-        lines.append(",".join([str(len(result.known) + step), *numbers]))
-    write_text(table, "\n".join(lines) + "\n")
+        rows.append([str(len(result.known) + step), *numbers])
+    write_csv(table, header, rows)
     shown = range(min(len(result.channels), MAX_PANELS))
     with figure(picture, len(shown)) as axes:
         for channel, one in zip(shown, axes, strict=True):
@@ -73,9 +74,10 @@ def forecast(
             figures.forecast(one, known, values, lower, upper, coverage)
             one.set_title(result.channels[channel])
     missing = int((result.lower != result.lower).any(1).sum())
-    print(f"{steps} steps of {len(result.channels)} channels after step {len(result.known) - 1}: {table}, {picture}")
+    continued = f"{counted(steps, 'step')} of {counted(len(result.channels), 'channel')}"
+    print(f"{continued} after step {len(result.known) - 1}: {table}, {picture}")
     if missing:
-        print(f"the last {missing} steps have no interval: the validation split is too short for them")
+        print(f"no interval for the last {counted(missing, 'step')}: the validation split is too short")
 
 
 MAX_PANELS = 4  # channels in the picture

@@ -43,27 +43,22 @@ def predict(
 
         linmem predict runs/chorales-lmn-b-seed0 chorales --every_step
     """
-    import csv
-    from io import StringIO
-
-    from linmem.reporting.output import output_paths
+    from linmem.cli.counted import counted
+    from linmem.reporting.output import output_paths, write_csv
     from linmem.runs import predict as predictions
-    from linmem.storage.atomic import write_text
 
     columns, values, lengths, classes, files = predictions.predict(Path(run), data, split, best_by)
     named = Path(data).resolve().stem if files else split or "test"
     target = Path(out) if out else Path(run) / f"predictions-{named}.csv"
     (target,) = output_paths(target.parent, (target.name,), force)
-    text = StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["sequence", "step", *(["file"] if files else []), *columns, *(["predicted"] if classes else [])])
-    rows = 0
+    header = ["sequence", "step", *(["file"] if files else []), *columns, *(["predicted"] if classes else [])]
+    rows: list[list[object]] = []
     for index, (outputs, length) in enumerate(zip(values, lengths, strict=True)):
         kept = outputs if every_step else outputs[-1:]
         for step, row in enumerate(kept, length - len(kept)):
             predicted = [classes[int(row.argmax())]] if classes else []
             name = [files[index]] if files else []
-            table.writerow([index, step, *name, *(f"{value:.9g}" for value in row.tolist()), *predicted])
-            rows += 1
-    write_text(target, text.getvalue())
-    print(f"{rows} predictions of {len(columns)} outputs for {len(values)} sequences: {target}")
+            rows.append([index, step, *name, *(f"{value:.9g}" for value in row.tolist()), *predicted])
+    write_csv(target, header, rows)
+    predictions_of_outputs = f"{counted(len(rows), 'prediction')} of {counted(len(columns), 'output')}"
+    print(f"{predictions_of_outputs} for {counted(len(values), 'sequence')}: {target}")
