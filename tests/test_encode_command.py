@@ -1,5 +1,7 @@
 """`linmem encode`: the states in the CSV file are those of the fitted autoencoder; bad input gives one line."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -80,3 +82,41 @@ def test_a_fit_standardizes_later_data_with_its_own_statistics(tmp_path, capsys)
     test = [statistics.apply(x) for x in data.load(str(other), layout="ct").test]
     expected = LinearAutoencoder.load(tmp_path / "fit" / "autoencoder.safetensors").transform(test).numpy()
     np.testing.assert_allclose(read(tmp_path / "states.csv")[:, 2:], expected, rtol=1e-4, atol=1e-5)
+
+
+FILES = {"layout": "tc"}
+STATISTICS = {"mean": [0.0] * 3, "scale": [1.0] * 3}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"data": "pieces"}', "must be a JSON object with 'files', got one without it"),
+        (json.dumps({"files": FILES}), "must be a JSON object with 'description', got one without it"),
+        (json.dumps({"files": None, "description": {}}), "files in {path} must be a dict, got None"),
+        (json.dumps({"files": {"colour": 1}, "description": {}}), "the configuration of a fit, got: TypeError"),
+        (json.dumps({"files": FILES, "description": {"standardization": {"mean": [0]}}}), "of a fit, got: TypeError"),
+        (json.dumps({"files": FILES, "description": {"standardization": STATISTICS}}), "statistics of 3 features"),
+        ("[]", "must be a JSON object, got list"),
+        ("{", "must be JSON, got: "),
+    ],
+)
+def test_damaged_options_of_a_fit_give_one_line(fitted, pieces, capsys, content, message):  # noqa: F811
+    path = fitted[0] / "config.json"
+    path.write_text(content)
+    status, _, error = run(capsys, "encode", fitted[0], pieces)
+    assert status == 2
+    assert message.format(path=path) in error
+    assert "Fit again with --force." in error
+    assert error.count("\n") == 1
+    assert not (fitted[0] / "encoded-test.csv").exists()
+
+
+def test_one_state_is_no_plural(tmp_path, capsys):
+    path = tmp_path / "one.csv"
+    path.write_text("".join(f"{step % 3},{step % 5}\n" for step in range(40)))
+    LinearAutoencoder(1).fit(data.load(str(path)).train).save(tmp_path / "autoencoder.safetensors")
+    for options, expected in (((), "1 state of 1 unit: "), (("--every_step", "--force"), "6 states of 1 unit: ")):
+        status, printed, _ = run(capsys, "encode", tmp_path, path, *options)
+        assert status == 0
+        assert printed.startswith(expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,7 +59,7 @@ def encode(
     if not path.is_file():
         raise FileNotFoundError(f"fit must be a folder that `linmem fit` wrote, got {fit} without {path.name}.")
     autoencoder = LinearAutoencoder.load(path)
-    sequences = _sequences(Path(fit), data, files, split)
+    sequences = _sequences(Path(fit), data, files, split, autoencoder.n_features_in_)
     target = Path(out) if out else Path(fit) / f"encoded-{split}.csv"
     (target,) = output_paths(target.parent, (target.name,), force)
     encoded = [states if every_step else states[-1:] for states in autoencoder.encode(sequences)]
@@ -93,22 +94,35 @@ def _write_npy(target: Path, encoded: Sequence[Tensor], first: Sequence[int]) ->
     return len(rows)
 
 
-def _sequences(fit: Path, data: str, files: Mapping[str, Any], split: str) -> list[Tensor]:
-    """The sequences of a split, standardized as in the fit; a fit of an earlier version holds no options."""
-    import json
+def _sequences(fit: Path, name: str, files: Mapping[str, Any], split: str, features: int) -> list[Tensor]:
+    """The sequences of a split, standardized as in the fit."""
+    from linmem import data
 
-    import linmem.data
-
-    path = fit / "config.json"
-    config: dict[str, Any] = {"files": {}, "description": {}}
-    if path.is_file():
-        try:
-            config = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path} must be JSON, got: {error}. Fit again with --force.") from None
-    named = data.partition(":")[0] in linmem.data.SETS  # options of files do not apply to them
-    options = dict(files) if named else config["files"] | dict(files)
-    scale = Standardization.of(config["description"])
+    stored, scale = _options_of_fit(fit, features)
+    options = dict(files) if data.is_set(name) else stored | dict(files)  # options of files do not apply to sets
     options |= {"standardize": False} if scale else {}
-    sequences: list[Tensor] = getattr(linmem.data.load(data, **options), split)
+    sequences: list[Tensor] = getattr(data.load(name, **options), split)
     return [scale.apply(x) for x in sequences] if scale else sequences
+
+
+def _options_of_fit(fit: Path, features: int) -> tuple[dict[str, Any], Standardization | None]:
+    """How the fit read its files, and its statistics; a fit of an earlier version holds neither.
+
+    Raises
+    ------
+    ValueError
+        The file with the options is damaged, or lacks one of them.
+    """
+    from linmem.runs.directory import CONFIG
+    from linmem.storage.documents import read_json_object
+    from linmem.storage.parsing import parsing
+
+    path, remedy = fit / CONFIG, "Fit again with --force."
+    if not path.is_file():
+        return {}, None
+    config = read_json_object(path, remedy, {"files": dict, "description": dict})
+    with parsing(path, "the configuration of a fit", remedy):
+        scale = Standardization.of(config["description"])
+        if scale and not scale.mean.shape == scale.scale.shape == (features,):
+            raise ValueError(f"statistics of {len(scale.mean)} features instead of {features}")
+        return asdict(FolderOptions(**config["files"])), scale
