@@ -116,6 +116,32 @@ def test_fit_writes_an_autoencoder_that_load_reads(pieces, tmp_path, capsys):
     assert "replace it (--force)" in err
 
 
+@pytest.mark.parametrize("package", ["matplotlib", "mido"])
+def test_a_missing_package_is_named_before_anything_is_computed(
+    package, trained, pieces, tmp_path, capsys, monkeypatch
+):
+    def fail(*arguments, **options):
+        raise AssertionError("computed before the check")
+
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr("linmem.autoencoder.estimator.LinearAutoencoder.fit", fail)
+    monkeypatch.setattr("linmem.music.generate.load_run", fail)
+    monkeypatch.setattr("linmem.music.harmonize.load_run", fail)
+    monkeypatch.setattr("linmem.runs.forecast.forecast", fail)
+    monkeypatch.setattr("linmem.experiments.demo.runner.run", fail)
+    extra = {"matplotlib": "plots", "mido": "music"}[package]
+    commands = [("generate", trained), ("harmonize", trained, "melody.mid"), ("demo", "--quick")]
+    if package == "matplotlib":
+        commands += [("fit", pieces), ("forecast", trained)]
+    for command in commands:
+        status, out, err = run(capsys, *command, "--out", tmp_path / "out")
+        assert (status, out) == (2, ""), command
+        assert f"linmem {command[0]}: {package} must be installed for" in err
+        assert f"Run pip install 'linear-memory-networks[{extra}]'." in err
+        assert err.count("\n") == 1
+        assert not (tmp_path / "out").exists()
+
+
 def test_a_run_that_is_extended_equals_an_uninterrupted_run(pieces, tmp_path, capsys):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     short = [option for option in SMALL if "max_epochs" not in option]

@@ -26,13 +26,14 @@ from torch import Tensor
 from linmem import data
 from linmem.analysis import memory_curve
 from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.data.midi_file import require_mido
 from linmem.experiments.harness.fingerprint import code_fingerprint
 from linmem.experiments.harness.reads_of_test import Run, read_test, sealed_run
 from linmem.music.generate import generate
 from linmem.music.sampling import SamplingOptions
 from linmem.nn.registry import ModelOptions
 from linmem.reporting import figures, tables
-from linmem.reporting.output import figure, output_paths
+from linmem.reporting.output import figure, output_paths, require_matplotlib
 from linmem.runs import runner
 from linmem.runs.directory import HISTORY
 from linmem.runs.options import PretrainingOptions, RunOptions
@@ -103,7 +104,11 @@ def run(folder: Path, *, seed: int = 0, quick: bool = False, force: bool = False
     ------
     FileExistsError
         `folder` holds other files of these names, and `force` is false.
+    ImportError
+        mido or matplotlib is not installed.
     """
+    require_mido()
+    require_matplotlib()
     started = any(_run_folder(folder, name, quick).exists() for name in MODELS)
     output_paths(folder, FILES, force=force or started)
     summaries = dict(_train_all(folder, seed, quick, force))

@@ -7,14 +7,14 @@ from pathlib import Path
 import torch
 
 from linmem.data import midi
-from linmem.data.midi_file import write_score
+from linmem.data.midi_file import require_mido, write_score
 from linmem.music.audio import synthesize, write_wav
 from linmem.music.continuation import continue_piece
 from linmem.music.inpainting import inpaint as inpaint_range
 from linmem.music.sampling import DEFAULTS, SamplingOptions
 from linmem.music.voices import NAMES, voice_score
 from linmem.reporting import figures
-from linmem.reporting.output import figure, output_paths
+from linmem.reporting.output import figure, output_paths, require_matplotlib
 from linmem.runs.directory import load_run
 
 INPAINTED = ("inpainting.mid", "inpainting.wav", "inpainting.png")
@@ -78,7 +78,11 @@ def generate(
         The piece does not exist or is too short, or a number is out of range.
     FileExistsError
         `folder` already holds a continuation and `force` is false.
+    ImportError
+        mido or matplotlib is not installed.
     """
+    require_mido()
+    require_matplotlib()
     if prompt_length < 1:
         raise ValueError(f"prompt_length must be at least 1, got {prompt_length}. Raise prompt_length.")
     options, model = load_run(run)

@@ -18,14 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from linmem.data import load, midi
-from linmem.data.midi_file import read_score
+from linmem.data.midi_file import read_score, require_mido
 from linmem.music.beam import beam_search
 from linmem.music.continuation import joint_voices
 from linmem.music.generate import write_music
 from linmem.music.sampling import SamplingOptions, check_options
 from linmem.nn.sequence_model import SequenceModel
 from linmem.reporting import figures
-from linmem.reporting.output import figure, output_paths
+from linmem.reporting.output import figure, output_paths, require_matplotlib
 from linmem.runs.directory import load_run
 
 FOUR_VOICES = SamplingOptions(voices=4)
@@ -177,7 +177,11 @@ def harmonize(
         notes of the run's training set.
     FileExistsError
         `folder` already holds a harmonization and `force` is false.
+    ImportError
+        mido or matplotlib is not installed.
     """
+    require_mido()
+    require_matplotlib()
     options, model = load_run(run)
     splits = load(options.data)
     if splits.features != midi.NOTES:

@@ -43,7 +43,9 @@ def fit(
         linmem fit chorales --memory_size 100
     """
     from linmem.analysis import memory_curve
+    from linmem.reporting.output import require_matplotlib
 
+    require_matplotlib()
     estimator = LinearAutoencoder(**autoencoder, random_state=seed)
     folder = Path(out) if out else default_folder("fit", data)
     print(memory_curve.fit(data, folder, estimator, FolderOptions(**files), device=device, force=force))
