@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from linmem.experiments import capacity, parameters
+from linmem.experiments import capacity, parameters, table2_fair
 from linmem.experiments.harness import reproduce
 from linmem.experiments.harness.catalog import EXPERIMENTS, load_experiment
 from linmem.experiments.harness.targets import Target, target_table, verdict
@@ -38,6 +38,29 @@ def test_one_series_behind_is_enough_to_miss():
 def test_a_fifth_is_a_fifth():
     target, *_ = parameters.targets([{"units": 4, "lmn": 20, "lstm": 100}, {"units": 8, "lmn": 21, "lstm": 100}])
     assert (target.found, target.reached) == ("0.200, 0.210 at h = 4, 8", False)
+
+
+def test_the_aims_of_the_fair_protocol_are_about_the_closed_form_that_is_best_on_valid():
+    def line(row, valid, test, accuracy):
+        head = {"set": "piano_midi", "protocol": table2_fair.PROTOCOLS[0], "row": row}
+        return head | {"valid": {"nll": valid}, "test": {"nll": test, "accuracy": accuracy}}
+
+    persistence = line("persistence", None, 9.2, 0.35) | {"valid": None}
+    gated = [line("LSTM", 7.5, 7.45, 0.34), line("GRU", 7.5, 7.41, 0.34)]
+    solved, pretrained = line("solved", 7.4, 7.40, 0.36), line("pret-LMN-B", 7.6, 7.30, 0.34)
+    by_statement = {one.statement: one for one in table2_fair.targets([persistence, *gated, solved, pretrained])}
+    where = f"piano_midi, {table2_fair.PROTOCOLS[0]}"
+    found = [
+        by_statement[f"{where}: {text}"]
+        for text in (
+            "NLL of solved below that of LSTM and GRU",
+            "accuracy of solved above persistence's, %",
+            "NLL of solved within the aim",
+        )
+    ]
+    assert [one.found for one in found] == ["7.400, 7.450, 7.410", "36.00, 35.00", "7.400"]
+    assert [one.reached for one in found] == [True, True, False]  # 7.38 nats at most
+    assert not any(one.reached for one in table2_fair.targets([persistence, solved]) if "LSTM and GRU" in one.statement)
 
 
 def test_a_run_that_is_not_finished_says_so(tmp_path):
