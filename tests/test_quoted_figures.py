@@ -6,6 +6,7 @@ from `make demo` and the benchmarks, which keep no records here.
 """
 
 import re
+from itertools import dropwhile, takewhile
 from pathlib import Path
 
 import pytest
@@ -126,8 +127,8 @@ def measured():
 def test_readme_s_table_is_that_of_the_results():
     lines = README.read_text().splitlines()
     start = next(i for i, line in enumerate(lines) if "by `linmem reproduce table2`" in line)
-    table = [cells(line) for line in lines[start:] if line.startswith("| ")]
-    rows = {row[0]: row[1:] for row in table[: 1 + next(i for i, row in enumerate(table) if "published" in row[0])]}
+    table = takewhile(lambda line: line.startswith("|"), dropwhile(lambda line: line[:1] != "|", lines[start:]))
+    rows = {row[0]: row[1:] for row in map(cells, table)}
     results = measured()
     for name, row in ROWS.items():
         counts = set()
@@ -142,6 +143,6 @@ def test_readme_s_table_is_that_of_the_results():
         if name != "persistence":
             numbers = sorted(counts, key=lambda count: int(count.replace(",", "")))
             assert rows[name][0] == " to ".join(dict.fromkeys((numbers[0], numbers[-1])))
-    known = next(value for name, value in rows.items() if "published" in name)
-    for data, cell in zip(SETS, known[1:], strict=True):
-        assert cell == ", ".join(f"{published.ACCURACY[data][row]:.2f}" for row in ("LSTM", "pret-LMN-B"))
+    for name in ("LSTM", "pretrained LMN-B"):
+        for data, cell in zip(SETS, rows[f"published: {name} [L18]"][1:], strict=True):
+            assert cell == f"{published.ACCURACY[data][ROWS[name]]:.2f}"
