@@ -124,12 +124,26 @@ def measured():
     return {name: found[f"{name}, regularized protocol"] for name in SETS}
 
 
-def test_readme_s_table_is_that_of_the_results():
+def readme_table(words):
+    """Cells of the first table of README after a line with `words`, by the first cell of a row."""
     lines = README.read_text().splitlines()
-    start = next(i for i, line in enumerate(lines) if "by `linmem reproduce table2`" in line)
+    start = next(i for i, line in enumerate(lines) if words in line)
     table = takewhile(lambda line: line.startswith("|"), dropwhile(lambda line: line[:1] != "|", lines[start:]))
-    rows = {row[0]: row[1:] for row in map(cells, table)}
-    results = measured()
+    return {row[0]: row[1:] for row in map(cells, table)}
+
+
+def test_readme_s_table_of_equal_weights_is_that_of_the_results():
+    rows, page = readme_table("by `linmem reproduce parameters`"), (RESULTS / "parameters.md").read_text()
+    limits = [int(cell.replace(",", "")) for cell in rows["at most … weights"]]
+    for name in ("LSTM", "GRU", "LMN-B", "pretrained LMN-B"):
+        line = next(one for one in page.splitlines() if one.startswith(f"| {ROWS.get(name, name)} "))
+        assert rows[name] == [cell.split(" / ")[1].split(" ")[0] for cell in cells(line)[1:]]
+    header = next(one for one in page.splitlines() if one.startswith("| model ") and "12500" in one)
+    assert limits == [int(cell) for cell in cells(header)[1:]]
+
+
+def test_readme_s_table_is_that_of_the_results():
+    rows, results = readme_table("by `linmem reproduce table2`"), measured()
     for name, row in ROWS.items():
         counts = set()
         for data, cell in zip(SETS, rows[name][1:], strict=True):
