@@ -284,6 +284,30 @@ def test_partial_fit_does_not_depend_on_the_batches_after_the_first():
     assert relative(fitted([0, 40, 55, 90]), fitted([0, 40, 90])) < 1e-4
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_small_first_batch_of_one_class_does_not_decide_the_features(seed):
+    (series, labels), (unseen, expected) = waves(60, seed=10 + seed), waves(seed=30 + seed)
+    order = np.argsort(labels, kind="stable")
+    series, labels = [series[i] for i in order], np.asarray(labels)[order]
+    classifier = small().partial_fit(series[:5], labels[:5], classes=np.unique(labels))
+    for start in range(5, 60, 7):
+        classifier.partial_fit(series[start : start + 7], labels[start : start + 7])
+    assert classifier.score(unseen, expected) > 0.95
+    assert classifier.kept_.fitted >= len(series) / 2
+
+
+def test_partial_fit_keeps_series_until_the_landmarks_are_complete():
+    series, labels = waves(90)
+    classifier = small(n_landmarks=30)
+    for start in range(0, 90, 10):
+        classifier.partial_fit(series[start : start + 10], labels[start : start + 10], classes=np.unique(labels))
+        kept = classifier.kept_
+        assert (kept is None) == (start + 10 >= 30)
+        assert kept is None or (len(kept.series), kept.fitted) == (start + 10, [10, 20][start // 10])
+    once = small(n_landmarks=30).partial_fit(series[:30], labels[:30]).partial_fit(series[30:], labels[30:])
+    assert relative(classifier.decision_function(series), once.decision_function(series)) < 1e-4
+
+
 def test_partial_fit_learns_more_and_fit_forgets():
     (series, labels), (unseen, expected) = waves(60), waves(seed=1)
     classifier = small().partial_fit(series[:5], labels[:5], classes=["fast", "slow"])

@@ -1,7 +1,9 @@
 """What the classifier and the regressor share: memory features, then the block ridge.
 
 Up to `n_landmarks` series the ridge is exact; above, and in `partial_fit`, it runs over chunks of series through
-landmarks, so that time is linear in the number of series and memory does not grow with it.
+landmarks, so that time is linear in the number of series and memory does not grow with it. `partial_fit` keeps its
+series until it has `n_landmarks`, and fits the features to them again whenever their number has doubled: a small first
+call does not decide the features.
 
 Symbols: n series, o outputs.
 """
@@ -9,6 +11,7 @@ Symbols: n series, o outputs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +26,15 @@ from linmem.estimators.saving import Saved
 from linmem.estimators.series import read_series
 
 CHUNK_SERIES = 256  # series whose features are held at once
+
+
+@dataclass(frozen=True)
+class KeptSeries:
+    """The series of `partial_fit` so far, float64 targets (n, o), and the number that the features were fitted to."""
+
+    series: list[np.ndarray]
+    targets: np.ndarray
+    fitted: int
 
 
 class MemoryPredictor(Saved, BaseEstimator):
@@ -54,6 +66,7 @@ class MemoryPredictor(Saved, BaseEstimator):
     standardizer_: Standardizer
     map_: BlockMap
     sums_: LandmarkRidge | None
+    kept_: KeptSeries | None
 
     def reset(self) -> Any:
         """Start a new stream."""
@@ -64,7 +77,7 @@ class MemoryPredictor(Saved, BaseEstimator):
     def _fit(self, sequences: Any, targets: np.ndarray) -> None:
         """Fit to float64 targets (n, o)."""
         series = self._read(sequences, targets)
-        self.sums_ = None
+        self.sums_ = self.kept_ = None
         if len(series) <= self.n_landmarks:
             self._fit_landmarks(series, targets, np.arange(len(series)))
         else:
@@ -74,10 +87,19 @@ class MemoryPredictor(Saved, BaseEstimator):
         """Add series with float64 targets (n, o)."""
         sums = getattr(self, "sums_", None)
         series = self._read(sequences, targets, None if sums is None else self.features_.n_features_in_)
-        if sums is None:
-            self._fit_sums(series, targets)
+        kept = KeptSeries([], targets[:0], 0) if sums is None else self.kept_
+        if kept is None:  # the features stay
+            assert sums is not None
+            self._update(sums, series, targets)
+            return
+        kept = KeptSeries([*kept.series, *series], np.concatenate([kept.targets, targets]), kept.fitted)
+        count = len(kept.series)
+        if sums is None or count >= min(2 * kept.fitted, self.n_landmarks):
+            self._fit_sums(kept.series, kept.targets)
+            kept = replace(kept, fitted=count)
         else:
             self._update(sums, series, targets)
+        self.kept_ = kept if count < self.n_landmarks else None
 
     def _read(self, sequences: Any, targets: np.ndarray, features: int | None = None) -> list[np.ndarray]:
         if self.n_landmarks < 2:

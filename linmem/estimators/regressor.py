@@ -51,8 +51,9 @@ class MemoryRegressor(RegressorMixin, MemoryPredictor):
     def partial_fit(self, sequences: Any, y: Any) -> MemoryRegressor:
         """Add series to the fit.
 
-        The first call fits memories, scales and block weights to its series; they stay. The ridge is that of all
-        series so far, for any division into batches after the first. A call after `fit` starts again.
+        The ridge is that of all series so far. Memories, scales and block weights are fitted to at least half of them,
+        until `n_landmarks` series have been added; until then the series are kept. They stay from then on, for any
+        division into batches. A call after `fit` starts again.
         """
         self._partial_fit(sequences, self._targets(y))
         return self
