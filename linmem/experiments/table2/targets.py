@@ -62,30 +62,21 @@ def _order(rows: Rows, name: str, protocol: str) -> list[Target]:
 
 def _aims(rows: Rows, name: str, protocol: str) -> list[Target]:
     """State the aims of the fair protocol on one set, for the row of the closed form that is best on valid."""
-    where, known = f"{name}, {protocol}", [row for row in CLOSED_FORM if row in rows]
-    best = _best(rows, known) if known else "solved or pret-LMN-B"
-    group, persistent = rows.get(best, []), rows.get("persistence", [])
-    others = [_nll(rows.get(row, [])) for row in GATED]
-    limit = AIMS.get(name)
+    best = _best(rows, CLOSED_FORM) if set(CLOSED_FORM) <= rows.keys() else ""
+    nll, accuracy = (measure(rows.get(best, [])) for measure in (_nll, _accuracy))
+    gated = [_nll(rows.get(row, [])) for row in GATED]
+    copied = _accuracy(rows.get("persistence", []))
+    ours, limit = f"{name}, {protocol}: {{}} of {' or '.join(CLOSED_FORM)}, the better on valid, ", AIMS.get(name, 0.0)
+    below, above, within = (
+        (ours.format("NLL") + f"below {' and '.join(GATED)}", "below both"),
+        (ours.format("accuracy") + "above persistence, %", "above"),
+        (ours.format("NLL") + "within the aim", f"≤ {limit:.2f}"),
+    )
     found = [
-        Target.compare(
-            f"{where}: NLL of {best} below that of {' and '.join(GATED)}",
-            "below both",
-            [_nll(group), *others],
-            lambda own, *gated: own < min(gated),
-            digits=3,
-        ),
-        Target.compare(
-            f"{where}: accuracy of {best} above persistence's, %",
-            "above",
-            [_accuracy(group), _accuracy(persistent)],
-            operator.gt,
-        ),
+        Target.compare(*below, [nll, *gated], lambda own, *others: own < min(others), best + " {:.3f}; {:.3f}, {:.3f}"),
+        Target.compare(*above, [accuracy, copied], operator.gt, best + " {:.2f}; {:.2f}"),
     ]
-    if limit is not None:
-        statement = f"{where}: NLL of {best} within the aim"
-        found.append(Target.compare(statement, f"≤ {limit:.2f}", [_nll(group)], lambda nll: nll <= limit, digits=3))
-    return found
+    return [*found, Target.compare(*within, [nll], lambda own: own <= limit, best + " {:.3f}")] if limit else found
 
 
 def _ahead_of_persistence(protocol: str, parts: Mapping[str, Rows]) -> Target:
