@@ -5,20 +5,26 @@ The control has the same number of trained weights. Valid chooses the variant, t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+from torch import Tensor, nn
+
 from linmem.experiments.harness.jobs import run_job
 from linmem.experiments.harness.summarize import Result
 from linmem.experiments.pixels.grids import DeepSearch
-from linmem.experiments.pixels.memories import Memories, Pixels, TrainedMemories
+from linmem.experiments.pixels.memories import Memories, Pixels, load_images
+from linmem.experiments.pixels.through_time import LinearNetwork
 from linmem.experiments.static_memories import last_state
-from linmem.experiments.static_memories.last_state import DeepVariant
+from linmem.experiments.static_memories.last_state import DeepReadout, DeepVariant
+from linmem.experiments.static_memories.memories import orthogonal
 from linmem.runs.queue import run_jobs
 from linmem.training.options import TrainingOptions
+
+Build = Callable[[int, Tensor, DeepVariant], nn.Module]
 
 
 def pixel_readouts(
@@ -38,8 +44,15 @@ def networks_through_time(
     memories: Memories, config: DeepSearch, p: int, seeds: Sequence[int], work: Path
 ) -> Iterator[Result]:
     """Yield linear memories of p units with an MLP, both trained through time; see `deep_readouts`."""
+    pixels = Pixels(memories.name, "network trained through time")
     for start in ("LAES", "orthogonal"):
-        for found in deep_readouts(TrainedMemories(memories, start), config, p, seeds, work / start):
+
+        def build(seed: int, inputs: Tensor, variant: DeepVariant, start: str = start) -> nn.Module:
+            random = orthogonal(memories.splits.features, p, seed, radii=(1.0,))[0]
+            A, B = memories.encoder(p, seed) if start == "LAES" else (random.A.float(), random.B.float())
+            return LinearNetwork(A, B, inputs, variant, memories.splits.classes)
+
+        for found in deep_readouts(pixels, config, p, seeds, work / start, build):
             yield {"start": start} | found
 
 
@@ -56,9 +69,18 @@ def equal_size(variant: DeepVariant, p: int, inputs: int, outputs: int) -> DeepV
 
 
 def deep_readouts(
-    memories: Memories | Pixels, config: DeepSearch, p: int, seeds: Sequence[int], work: Path
+    memories: Memories | Pixels,
+    config: DeepSearch,
+    p: int,
+    seeds: Sequence[int],
+    work: Path,
+    build: Build | None = None,
 ) -> Iterator[Result]:
-    """Yield the variant that is best on valid with the first seed: once per seed, and all seeds as an ensemble."""
+    """Yield the variant that is best on valid with the first seed: once per seed, and all seeds as an ensemble.
+
+    `build` returns another network than a deep readout for a seed, the training set's states and a variant.
+    """
+    classes = load_images(memories.name).classes
 
     def fit(seed: int, index: int) -> last_state.TrainedReadout:
         options = TrainingOptions(
@@ -72,8 +94,10 @@ def deep_readouts(
             seed=seed,
         )
         checkpoint = work / f"deep-{p}-{seed}-{index}.safetensors"
-        build = partial(memories.build, p, seed, config.variants[index])
-        return last_state.train_deep(memories.states(p, seed), build, options, checkpoint)
+        states, variant = memories.states(p, seed), config.variants[index]
+        inputs = states.states["train"]
+        network = partial(build, seed, inputs, variant) if build else partial(DeepReadout, inputs, variant, classes)
+        return last_state.train_deep(states, network, options, checkpoint)
 
     def search(seed: int, index: int) -> Result:
         trained = fit(seed, index)

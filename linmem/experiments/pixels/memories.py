@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from linmem import data
 from linmem.autoencoder.estimator import LinearAutoencoder
@@ -18,10 +18,8 @@ from linmem.data.sealed import readable_splits
 from linmem.experiments.harness.jobs import run_job
 from linmem.experiments.harness.reads_of_test import read_test
 from linmem.experiments.harness.summarize import Result
-from linmem.experiments.pixels.through_time import LinearNetwork
 from linmem.experiments.static_memories import last_state
-from linmem.experiments.static_memories.last_state import DeepReadout, DeepVariant, States
-from linmem.experiments.static_memories.memories import orthogonal
+from linmem.experiments.static_memories.last_state import States
 
 
 def load_images(name: str) -> LabelledSplits:
@@ -66,10 +64,6 @@ class Memories:
         """Return the numbers in A and B."""
         return p * (p + self.splits.features)
 
-    def build(self, p: int, seed: int, variant: DeepVariant) -> nn.Module:
-        """Build the readout that is trained on the states."""
-        return DeepReadout(self.states(p, seed).states["train"], variant, self.splits.classes)
-
     def encoder(self, p: int, seed: int) -> tuple[Tensor, Tensor]:
         """Return A (p, a) and B (p, p) of the fitted memory, float32."""
         self.fit(p, seed)
@@ -102,26 +96,22 @@ class Memories:
 
 
 class Pixels:
-    """The pixels themselves in place of a memory's states, for the MLPs that control them.
+    """The pixels themselves in place of a memory's states, for the MLPs that control them and for trained memories.
 
     Parameters
     ----------
     name : str
         The data set.
+    title : str
+        The model that the readings of test are recorded for.
     """
 
-    title = "MLP on the pixels"
-
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, title: str = "MLP on the pixels") -> None:
+        self.name, self.title = name, title
 
     def solved_parameters(self, p: int) -> int:
         """Return 0."""
         return 0
-
-    def build(self, p: int, seed: int, variant: DeepVariant) -> nn.Module:
-        """Build the MLP that is trained on the pixels."""
-        return DeepReadout(self.states(p, seed).states["train"], variant, load_images(self.name).classes)
 
     def states(self, p: int, seed: int) -> States:
         """Return the pixels of all splits that can be read."""
@@ -130,31 +120,3 @@ class Pixels:
     def states_with_test(self, p: int, seed: int, model: str) -> States:
         """Read the test split for a model, and return the pixels of all splits."""
         return read_test(partial(self.states, p, seed), model=model, data=self.name)
-
-
-class TrainedMemories(Pixels):
-    """The pixels, for linear memories that are trained through time together with their deep readout.
-
-    Parameters
-    ----------
-    memories : Memories
-        The memories that training starts from.
-    start : str
-        "LAES", or "orthogonal" for a random memory.
-    """
-
-    title = "network trained through time"
-
-    def __init__(self, memories: Memories, start: str) -> None:
-        super().__init__(memories.name)
-        self.memories, self.start = memories, start
-
-    def build(self, p: int, seed: int, variant: DeepVariant) -> nn.Module:
-        """Build the memory and its readout."""
-        splits = self.memories.splits
-        if self.start == "LAES":
-            A, B = self.memories.encoder(p, seed)
-        else:
-            _, A, B = orthogonal(splits.features, p, seed, radii=(1.0,))[0]
-        train = self.states(p, seed).states["train"]
-        return LinearNetwork(A.float(), B.float(), train, variant, splits.classes)

@@ -15,15 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from linmem.experiments.static_memories.last_state import DeepReadout, DeepVariant
-
-
-def last_state_kernel(A: Tensor, B: Tensor, steps: int) -> Tensor:
-    """Return the kernel (T·a, p) of the last state, whose rows of step t are (B^{T−t} A)ᵀ, from ~log₂ T products."""
-    a, blocks, power = A.shape[1], A, B  # the blocks of the last steps, and the power of B that leads to those before
-    while blocks.shape[1] < steps * a:
-        blocks, power = torch.cat([power @ blocks, blocks], 1), power @ power
-    return blocks[:, -steps * a :].T
+from linmem.experiments.static_memories.last_state import DeepReadout, DeepVariant, kernel
 
 
 class LinearNetwork(nn.Module):
@@ -45,11 +37,11 @@ class LinearNetwork(nn.Module):
         super().__init__()
         self.steps = sequences.shape[1] // A.shape[1]
         with torch.no_grad():
-            self.readout = DeepReadout(sequences @ last_state_kernel(A, B, self.steps), variant, outputs)
+            self.readout = DeepReadout(sequences @ kernel(A, B, self.steps), variant, outputs)
         self.weight_xm = nn.Parameter(A.clone())
         self.weight_mm = nn.Parameter(B.clone())  # the name gives it the learning rate of linear memories
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
         """Map `x` (…, T·a) to logits (…, o)."""
-        logits, _ = self.readout(x @ last_state_kernel(self.weight_xm, self.weight_mm, self.steps))
+        logits, _ = self.readout(x @ kernel(self.weight_xm, self.weight_mm, self.steps))
         return logits, None

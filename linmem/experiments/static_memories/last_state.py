@@ -39,18 +39,21 @@ class States(NamedTuple):
     labels: dict[str, Tensor]  # (n,) int64
 
 
-def kernel(autoencoder: LinearAutoencoder, steps: int) -> Tensor:
-    """Return the kernel (T·a, p), float64: the rows of step t are (B^{T−t} A)ᵀ."""
-    A, B = (torch.as_tensor(matrix, dtype=torch.float64) for matrix in (autoencoder.A_, autoencoder.B_))
-    blocks = [A]
-    for _ in range(steps - 1):
-        blocks.append(B @ blocks[-1])
-    return torch.cat([block.T for block in reversed(blocks)])
+def kernel(A: Tensor, B: Tensor, steps: int) -> Tensor:
+    """Return the kernel (T·a, p) of the last state, whose rows of step t are (B^{T−t} A)ᵀ, from about log₂ T products.
+
+    It is differentiable: its gradient is that of backpropagation through time.
+    """
+    a, blocks, power = A.shape[1], A, B  # the blocks of the last steps, and the power of B that leads to those before
+    while blocks.shape[1] < steps * a:
+        blocks, power = torch.cat([power @ blocks, blocks], 1), power @ power
+    return blocks[:, -steps * a :].T
 
 
 def encode(autoencoder: LinearAutoencoder, splits: LabelledSplits) -> States:
     """Return the last states of sequences of one length, by the kernel of an uncentred autoencoder."""
-    weights = kernel(autoencoder, len(splits.train[0])).float()
+    A, B = (torch.as_tensor(matrix, dtype=torch.float64) for matrix in (autoencoder.A_, autoencoder.B_))
+    weights = kernel(A, B, len(splits.train[0])).float()
     states = {name: torch.stack(getattr(splits, name)).flatten(1) @ weights for name in readable_splits()}
     return States(states if "test" in states else SealedMapping(states), splits.labels)
 
