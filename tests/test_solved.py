@@ -80,6 +80,8 @@ def test_wrong_inputs_and_states_are_refused():
     for wrong in (torch.zeros(2, 4, 4), torch.zeros(3), torch.zeros(2, 0, 3)):
         with pytest.raises(ValueError, match=r"input must have shape \(B, T, 3\) or \(T, 3\) with T >= 1, got"):
             memory(wrong)
+    with pytest.raises(ValueError, match=r"input must have the dtype of the parameters \(torch.float32\), got"):
+        memory(x.double())
     for state in (torch.zeros(2, 9), torch.zeros(3, 10), torch.zeros(10)):
         with pytest.raises(ValueError, match=r"state must have shape \(2, 10\), got"):
             memory(x, state)

@@ -104,9 +104,9 @@ def warn_if_dated(cases: Sequence[Case]) -> None:
     """Warn where a first column of dates was left out, which may be meant as a feature."""
     dated = [case.title for case in cases if case.dated]
     if dated:
+        of = dated[0] if len(cases) == 1 else f"{len(dated)} of {len(cases)} files, such as {dated[0]},"
         warnings.warn(
-            f"The first column of {len(dated)} of {len(cases)} files, such as {dated[0]}, holds dates and is left out; "
-            "steps count as equally long.",
+            f"The first column of {of} holds dates and is left out; steps count as equally long.",
             stacklevel=4,
         )
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from linmem.autoencoder.linear_recurrence import encode_from, is_preferred
 from linmem.nn.nade import NADE, FrameDistribution
 from linmem.nn.recent_frames import recent_frames
-from linmem.nn.scan.checks import check_tensor
+from linmem.nn.scan.checks import check_dtype_and_device, check_tensor
 from linmem.nn.sequence_model import SequenceModel
 
 
@@ -91,7 +91,7 @@ class SolvedMemory(nn.Module):
         Raises
         ------
         ValueError
-            The input or the state has another shape.
+            The input or the state has another shape, or the input another dtype or device than the memory.
         """
         check_tensor("input", x)
         self._check(x, state)
@@ -125,6 +125,7 @@ class SolvedMemory(nn.Module):
             raise ValueError(
                 f"input must have shape (B, T, {a}) or (T, {a}) with T >= 1, got {tuple(x.shape)}. Add or remove axes."
             )
+        check_dtype_and_device("input", x, self.A)
         expected = (*x.shape[:-2], width)
         if state is not None and tuple(state.shape) != expected:
             raise ValueError(

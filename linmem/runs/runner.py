@@ -146,7 +146,7 @@ def _run_estimator(
         if fitted is None:
             write_config(folder, options, splits, prepared.output_size, type(prepared.task).__name__)
         if progress:
-            print(prepared.describe(name, baseline, solved=type(estimator).__name__), flush=True)
+            print(prepared.describe(name, baseline, estimator_name=type(estimator).__name__), flush=True)
         started = time.perf_counter()
         if fitted is None or splits.consecutive:
             estimators.fit(estimator, splits)

@@ -1,1 +1,1 @@
-"""Files: tensors with a JSON description, atomic replacement, locks."""
+"""Files: tensors with a JSON description, documents, atomic replacement, limits on what is read."""

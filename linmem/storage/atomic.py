@@ -1,6 +1,7 @@
 """Replace files atomically: a reader sees the old file or the new one, never a part of it.
 
-All files that linmem writes go through `replacing`. A write that fails leaves the old file as it was and no other file.
+Files that linmem writes whole go through `replacing`; lines are appended elsewhere. A write that fails leaves the old
+file as it was and no other file.
 """
 
 from __future__ import annotations

@@ -38,10 +38,12 @@ class PreparedTask:
             self._examples[split] = self.task.examples(self.splits, split)
         return self._examples[split]
 
-    def describe(self, baseline_name: str, baseline: Scores, memory_size: int | None = None, solved: str = "") -> str:
+    def describe(
+        self, baseline_name: str, baseline: Scores, memory_size: int | None = None, estimator_name: str = ""
+    ) -> str:
         """Return what is predicted, from which splits, and the baseline's scores: one line, on a terminal several.
 
-        A `memory_size` that was lowered to the rank of the training inputs, and an estimator `solved`, are named, too.
+        A `memory_size` that was lowered to the rank of the training inputs, and an estimator, are named, too.
         """
         parts = [f"predicts: {self.task.title} (inputs {self.splits.features}, outputs {self.output_size})"]
         for split in SPLITS:
@@ -52,8 +54,8 @@ class PreparedTask:
         parts.append(f"baseline on valid: {baseline_name}, {shown}")
         if self.splits.standardization is not None:
             parts.append("values: standardized, mean 0 and deviation 1 per feature on train")
-        if solved:
-            parts.append(f"model: {solved}, solved in closed form")
+        if estimator_name:
+            parts.append(f"model: {estimator_name}, solved in closed form")
         if memory_size is not None:
             parts.append(f"memory_size: {memory_size}, the rank of the training inputs, which is below the default")
         return ("\n" if sys.stdout.isatty() else "; ").join(parts)
