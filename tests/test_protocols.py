@@ -77,7 +77,7 @@ def test_the_paper_protocol_has_one_rate_for_all_weights_and_nothing_that_is_our
     }
 
 
-@pytest.mark.parametrize("grid", ["small", "paper"])
+@pytest.mark.parametrize("grid", ["small", "medium", "paper"])
 def test_every_model_gets_the_same_trials_on_the_axes_that_it_has(grid):
     for search in table2_fair.GRIDS[grid].searches:
         plans, drawn = fair.plan_runs(search, 3), fair.draw_trials(search, 3)
