@@ -240,6 +240,14 @@ def test_constant_series_are_no_obstacle():
     assert np.isfinite(small().fit(series, labels).decision_function([*constant, np.ones((1, 1))])).all()
 
 
+@pytest.mark.parametrize("level", [0.0, 21.3])
+def test_another_level_of_a_constant_channel_does_not_decide_the_class(level):
+    (series, labels), (unseen, expected) = waves(), waves(seed=1)
+    with_channel = [np.concatenate([x, np.full_like(x, level)], 1) for x in series]
+    shifted = [np.concatenate([x, np.full_like(x, level + 0.01)], 1) for x in unseen]
+    assert small(views=["scaled"]).fit(with_channel, labels).score(shifted, expected) == 1
+
+
 def test_views_that_repeat_another_are_left_out():
     series, _ = waves()
     assert fit_views(series).names[-1] == "padded"

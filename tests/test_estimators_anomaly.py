@@ -128,3 +128,13 @@ def test_scores_of_new_noise_are_near_those_of_training_where_nothing_is_said():
         scores = MemoryAnomalyDetector(memory_size=20).fit(series[:100]).score_samples(series)
         ratios.append(scores[100:].mean() / scores[:100].mean())
     assert 1 < np.mean(ratios) < 1.5
+
+
+@pytest.mark.parametrize("level", [0.0, 21.3])
+def test_one_blip_of_a_constant_channel_is_one_anomaly(level):
+    train, unseen = (np.concatenate([signal(300, 1, seed), np.full((300, 1), level)], 1) for seed in (0, 1))
+    detector = MemoryAnomalyDetector(memory_size=10).fit(train)
+    expected = detector.predict(unseen)
+    unseen[100, 1] += 0.1
+    expected[100] = True
+    assert (detector.predict(unseen) == expected).all()

@@ -83,6 +83,15 @@ def test_regular_series_are_continued(kind):
     assert np.abs(forecast - series[130:]).max() < 0.05
 
 
+@pytest.mark.parametrize("level", [0.0, 21.3])
+def test_a_blip_of_a_constant_channel_leaves_the_other_forecasts_alone(level):
+    series = np.stack([np.sin(0.3 * np.arange(300)), np.full(300, level)], 1)
+    model = MemoryForecaster(season=None, **QUICK).fit(series)
+    expected, blip = model.predict(3), series.copy()
+    blip[200, 1] += 0.1
+    assert model.predict(3, series=blip) == pytest.approx(expected, abs=1e-3)
+
+
 @pytest.mark.parametrize("season", [4, 7, 12])
 def test_seasons_are_found(season):
     t = np.arange(240)

@@ -17,8 +17,8 @@ PACKAGE = Path(linmem.__file__).parent
 # Each folder (or file) imports only from those before it, or from itself.
 ORDERS = {
     "linmem": (
-        "public_paths workers storage validation sequences ridge autoencoder nn estimators data export reporting "
-        "training runs analysis music experiments cli __main__"
+        "public_paths workers storage validation scales sequences ridge autoencoder nn estimators data export "
+        "reporting training runs analysis music experiments cli __main__"
     ),
     "linmem.autoencoder": (
         "history solvers decoders linear_recurrence coding partial_fit solution autoencoder_file evaluation fitted "

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from linmem.scales import is_constant
+
 
 class Standardization(NamedTuple):
     """Statistics of the training split.
@@ -34,7 +36,7 @@ class Standardization(NamedTuple):
         """Compute the statistics of (T_i, a) sequences in float64; a constant feature is only centred."""
         steps = torch.cat(list(sequences)).double()
         mean, deviation = steps.mean(0), steps.std(0, correction=0)
-        constant = deviation <= 1e-12 * steps.abs().amax(0)
+        constant = is_constant(deviation, steps.abs().amax(0))
         return cls(mean.float(), torch.where(constant, 1.0, deviation).float())
 
     @classmethod

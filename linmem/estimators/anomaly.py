@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from linmem.estimators.dynamics import MemoryDynamics, fit_dynamics
 from linmem.estimators.saving import Saved
 from linmem.estimators.series import read_one_or_several, read_step
+from linmem.scales import scale_of
 
 STATE_RIDGE = 0.1  # added to the states' covariance, relative to its mean diagonal: ignores the weakest directions
 ERROR_RIDGE = 1e-6  # the same for prediction errors, only against exact dependence
@@ -93,7 +94,7 @@ class MemoryAnomalyDetector(Saved, BaseEstimator):
         sequences, _ = read_one_or_several(series, self.layout, min_length=2)
         steps = np.concatenate(sequences)
         self.n_features_in_ = steps.shape[1]
-        self.mean_, self.scale_ = steps.mean(0), np.maximum(steps.std(0), 1e-12)
+        self.mean_, self.scale_ = steps.mean(0), scale_of(steps.std(0), steps)
         scaled = [(x - self.mean_) / self.scale_ for x in sequences]
         (self.dynamics_,) = fit_dynamics(scaled, self.memory_size, self.lag_decay, [self.penalty])
         _warn_if_few(len(steps), len(self.dynamics_.A))

@@ -12,6 +12,7 @@ import numpy as np
 
 from linmem.estimators.dynamics import MemoryDynamics, fit_dynamics
 from linmem.estimators.seasonality import difference, integrate
+from linmem.scales import scale_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class ForecastModel:
     lags : tuple of int
         Lags of the differences, in order.
     mean, scale : (a,) arrays
-        Of the differences in training.
+        Of the differences in training; the scale is 1 where the differences are rounding of the values.
     dynamics : MemoryDynamics
         Predicts the scaled differences.
     """
@@ -61,9 +62,10 @@ def fit_forecast_models(
     penalties: Sequence[float],
 ) -> list[ForecastModel]:
     """Fit one model per penalty to (T_i, a) series."""
-    differences = [difference(np.log(x) if log else x, lags) for x in series]
-    values = np.concatenate(differences)
-    mean, scale = values.mean(0), np.maximum(values.std(0), 1e-12)
+    values = [np.log(x) if log else x for x in series]
+    differences = [difference(x, lags) for x in values]
+    changes = np.concatenate(differences)
+    mean, scale = changes.mean(0), scale_of(changes.std(0), np.concatenate(values))
     scaled = [(z - mean) / scale for z in differences]
     return [
         ForecastModel(log, lags, mean, scale, one) for one in fit_dynamics(scaled, memory_size, lag_decay, penalties)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from linmem.estimators.forecast_model import ForecastModel, fit_forecast_models
+from linmem.scales import scale_of
 
 FIRST_ORIGIN = 0.6  # share of each series before its first origin
 MAX_ORIGINS = 200  # per series, evenly spaced
@@ -76,6 +77,6 @@ def mean_absolute_error(model: ForecastModel, series: Sequence[np.ndarray], hori
     parts = []
     for x in series:
         forecasts, targets = map(model.inverse_transform, rolling_forecasts(model, x, horizon))
-        unit = np.maximum(np.abs(np.diff(x, axis=0)).mean(0), 1e-12)
+        unit = scale_of(np.abs(np.diff(x, axis=0)).mean(0), x)
         parts.append(np.nanmean(np.abs(targets - forecasts) / unit))
     return float(np.mean(parts))

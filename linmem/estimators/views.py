@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from linmem.scales import scale_of
+
 PAD_STEPS = 20  # zeros before and after a series in the "padded" view
 TOLERANCE = 0.05  # series whose means and standard deviations are this near to 0 and 1 count as standardized
 VIEWS = ("scaled", "scaled differences", "standardized", "standardized differences", "padded")
@@ -27,7 +29,7 @@ class Views:
         series. "padded": scaled, with `PAD_STEPS` times the unscaled value 0 before and after, which makes the length
         and the levels at both ends visible.
     mean, scale : (a,) arrays
-        Mean and standard deviation of the training steps.
+        Mean and standard deviation of the training steps; the scale of a constant channel is 1.
     """
 
     names: tuple[str, ...]
@@ -54,7 +56,7 @@ def fit_views(sequences: Sequence[np.ndarray], names: str | Sequence[str] = "aut
     where all have one length.
     """
     steps = np.concatenate(sequences)
-    mean, scale = steps.mean(0), np.maximum(steps.std(0), 1e-12)
+    mean, scale = steps.mean(0), scale_of(steps.std(0), steps)
     if not isinstance(names, str):
         unknown = [name for name in names if name not in VIEWS]
         if unknown or not names:
