@@ -19,11 +19,12 @@ from sklearn.preprocessing import StandardScaler
 from linmem.estimators import block_ridge, landmarks, predictor
 from linmem.estimators.classifier import MemoryClassifier
 from linmem.estimators.features import MemoryFeatures
+from linmem.estimators.forecaster import MemoryForecaster
 from linmem.estimators.memory_filters import lag_gram, lag_rows, memory_filters
 from linmem.estimators.pooling import pooled_features
 from linmem.estimators.projections import draw_projections
 from linmem.estimators.regressor import MemoryRegressor
-from linmem.estimators.series import LayoutWarning
+from linmem.estimators.series import LayoutWarning, read_series
 from linmem.estimators.views import fit_views
 
 
@@ -105,6 +106,17 @@ def test_an_array_of_three_dimensions_is_a_list_of_its_series():
     assert (small().fit(array, labels).decision_function(array) == expected).all()
     channels_first = small(layout="ct").fit(array.transpose(0, 2, 1), labels)
     assert (channels_first.decision_function(array.transpose(0, 2, 1)) == expected).all()
+
+
+@pytest.mark.parametrize("layout", ["tc", "ct"])
+def test_integers_keep_their_precision(layout):
+    """Above 2²⁴ float32 has no odd numbers."""
+    axes = (0, 1, 2) if layout == "tc" else (0, 2, 1)
+    array = (2**31 + np.arange(24)).reshape(2, 6, 2).transpose(axes)
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    expected = array.transpose(axes).astype(np.float64)
+    for kind in (array, list(array), array.tolist(), array.astype(object), tensor, list(tensor), np.longdouble(array)):
+        assert (np.stack(read_series(kind, layout)) == expected).all()
 
 
 @pytest.mark.parametrize("views", [["scaled"], ["scaled differences", "scaled"]])
@@ -410,6 +422,32 @@ def test_bad_values_are_refused_with_their_place():
     series[3][7] = np.nan
     with pytest.raises(ValueError, match=r"sequence 3 .*step 7"):
         small().fit(series, labels)
+
+
+def masked(values):
+    """A copy whose value 3 is -9999, and masked."""
+    copy = np.ma.array(values, copy=True)
+    copy.flat[3] = -9999
+    return np.ma.masked_equal(copy, -9999)
+
+
+def test_masked_values_are_refused_and_not_read_as_data():
+    series, labels = waves()
+    message = "sequence 2 must have no masked values, got 1"
+    for layout, moved in (("tc", np.asarray), ("ct", np.transpose)):
+        features = small(MemoryFeatures, layout=layout)
+        with pytest.raises(ValueError, match=message):
+            features.fit([moved(x) for x in series[:2]] + [masked(moved(series[2]))])
+    array = np.ma.array(np.stack([x[:25] for x in series]))
+    array[2, 7] = np.ma.masked
+    with pytest.raises(ValueError, match=message):
+        small().fit(array, labels)
+    with pytest.raises(ValueError, match="sequence 0 must have no masked values"):
+        MemoryForecaster().fit(masked(series[0][:, 0]))
+    with pytest.raises(ValueError, match="y must have no masked values, got 1"):
+        small(MemoryRegressor).fit(series, masked(np.arange(40.0)))
+    with pytest.raises(ValueError, match="x_t must have no masked values"):
+        small(MemoryFeatures, views=["scaled"]).fit(series).update(np.ma.masked)
 
 
 @pytest.mark.parametrize(

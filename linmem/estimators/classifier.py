@@ -13,6 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from linmem.estimators.predictor import MemoryPredictor
+from linmem.estimators.series import refuse_masked
 
 
 class MemoryClassifier(ClassifierMixin, MemoryPredictor):
@@ -115,6 +116,7 @@ class MemoryClassifier(ClassifierMixin, MemoryPredictor):
 
 
 def _labels(y: Any) -> np.ndarray:
+    refuse_masked("y", y)
     labels: np.ndarray = column_or_1d(np.asarray(y))
     check_classification_targets(labels)
     return labels

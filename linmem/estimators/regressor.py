@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from linmem.estimators.predictor import MemoryPredictor
+from linmem.estimators.series import refuse_masked
 
 
 class MemoryRegressor(RegressorMixin, MemoryPredictor):
@@ -73,6 +74,7 @@ class MemoryRegressor(RegressorMixin, MemoryPredictor):
         return float(outputs[0]) if self.single_ else outputs
 
     def _targets(self, y: Any) -> np.ndarray:
+        refuse_masked("y", y)
         targets = np.asarray(y, np.float64)
         if targets.ndim not in (1, 2):
             raise ValueError(f"y must have shape (n,) or (n, o), got {targets.shape}.")

@@ -41,27 +41,33 @@ def read_series(sequences: Any, layout: str, features: int | None = None) -> lis
     """
     if layout not in LAYOUTS:
         raise ValueError(f"layout must be 'tc' or 'ct', got {shown(layout)}. 'tc' is (time, channels).")
-    if not isinstance(sequences, np.ndarray | Tensor) and hasattr(sequences, "__iter__"):
+    array = isinstance(sequences, np.ndarray | Tensor)
+    if hasattr(sequences, "__iter__") and (not array or sequences.ndim == 3 or sequences.dtype == object):
         sequences = [_as_matrix(one, layout) for one in sequences]
-    if layout == "ct":
-        sequences = [_transposed(one) for one in sequences]
-    if isinstance(sequences, list) or getattr(sequences, "ndim", 0) == 3:
-        _check_orientation(list(sequences), layout)
+        if layout == "ct":
+            sequences = [_transposed(one) for one in sequences]
+        _check_orientation(sequences, layout)
     checked = check_sequences(sequences, features=features)
     return [tensor.cpu().numpy().astype(np.float64) for tensor in checked]
 
 
 def _as_matrix(series: Any, layout: str) -> Any:
-    """A series of one dimension as a matrix with one feature; everything else as it is."""
-    if not isinstance(series, Tensor):
+    """A series of one dimension as a matrix with one feature, and numbers other than float32 as float64."""
+    if isinstance(series, Tensor):
+        series = series if series.is_floating_point() or series.is_complex() else series.double()
+    else:
         try:
-            series = np.asarray(series)
-        except ValueError:
+            series = np.ma.asanyarray(series) if np.ma.is_masked(series) else np.asarray(series)
+            series = series.astype(np.float64) if _is_converted(series.dtype) else series
+        except (TypeError, ValueError):
             return series  # refused by check_sequences, which names its place
-        series = series.astype(np.float64) if series.dtype.kind in "iub" else series
     if series.ndim != 1:
         return series
     return series[:, None] if layout == "tc" else series[None]
+
+
+def _is_converted(dtype: np.dtype) -> bool:
+    return dtype.kind in "iubfO" and dtype not in (np.float32, np.float64)
 
 
 def _transposed(series: Any) -> Any:
@@ -103,9 +109,17 @@ def read_one_or_several(
 
 def read_step(x_t: Any, features: int) -> np.ndarray:
     """Check one step (a,) of a stream; a number where there is one feature."""
+    refuse_masked("x_t", x_t)
     step = np.atleast_1d(np.asarray(x_t, np.float64))
     if step.shape != (features,):
         raise ValueError(f"x_t must have shape ({features},), got {step.shape}.")
     if not np.isfinite(step).all():
         raise ValueError(f"x_t must be finite, got {step.tolist()}. Skip the step or fill in its values.")
     return step
+
+
+def refuse_masked(name: str, values: Any) -> None:
+    """Raise ValueError for a NumPy array with masked values, which `np.asarray` reads as if they were data."""
+    if np.ma.is_masked(values):
+        masked = int(np.ma.count_masked(values))
+        raise ValueError(f"{name} must have no masked values, got {masked}. Fill them in or leave them out first.")
