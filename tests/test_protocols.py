@@ -11,6 +11,7 @@ from linmem import cli
 from linmem.experiments import table2_fair, table2_paper
 from linmem.experiments.harness import plan, reproduce
 from linmem.experiments.harness.records import require_records
+from linmem.experiments.harness.repeat import repeat_trials
 from linmem.experiments.table2 import fair
 from linmem.experiments.table2.experiment import plan_runs
 from linmem.experiments.table2.fair import AXES, ROWS, Search, largest, weight_count
@@ -138,6 +139,28 @@ def test_fair_chooses_on_valid_once_among_all_and_once_among_the_small(tmp_path)
         assert weight_count(ModelOptions(**small[row]["model"])) <= table2_fair.SMALL
     losses = {one["valid_loss"] for one in trials}
     assert {one["valid"]["nll"] for one in best.values() if "valid" in one} <= losses
+
+
+def test_kept_trials_are_repeated_to_the_last_digit(tmp_path, monkeypatch, capsys):
+    (search,) = table2_fair.GRIDS["smoke"].searches
+    search = replace(search, trials=1, rows=("GRU", "solved"))
+    monkeypatch.setitem(table2_fair.GRIDS, "smoke", table2_fair.Config((search,)))
+    reproduce.reproduce("table2_fair", tmp_path, grid="smoke")
+    cli.main(["reproduce", "table2", "--protocol", "fair", "--out", str(tmp_path), "--repeat", "9"])
+    assert "2 of 2 trials have the same loss on valid, to the last digit." in capsys.readouterr().out
+    (path,) = (tmp_path / "trials").glob("*.jsonl")
+    first, *others = read_lines(path)
+    first["valid_loss"] += 1e-9
+    path.write_text("".join(json.dumps(one) + "\n" for one in (first, *others)))
+    text = repeat_trials("table2_fair", tmp_path, 2)
+    assert "1 of 2 trials have the same loss" in text
+    assert [first["name"] in line for line in text.splitlines() if line.endswith("| no    |")] == [True]
+    assert repeat_trials("table2_fair", tmp_path, 1).count("chorales:8:4:4") == 1
+    path.write_text("")
+    with pytest.raises(ValueError, match="trials must have trials of table2_fair, got none"):
+        repeat_trials("table2_fair", tmp_path, 1)
+    with pytest.raises(ValueError, match="repeat must be at least 1, got 0"):
+        repeat_trials("table2_fair", tmp_path, 0)
 
 
 def test_without_seeds_the_search_is_shown_on_valid_and_test_is_not_read(tmp_path, monkeypatch):

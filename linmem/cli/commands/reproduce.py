@@ -16,6 +16,7 @@ def reproduce(
     force: bool = False,
     protocol: str | None = None,
     dry_run: bool = False,
+    repeat: int | None = None,
 ) -> None:
     """Reproduce a published table or figure, ours beside theirs; without a name, list the experiments.
 
@@ -26,7 +27,8 @@ def reproduce(
     out : str
         Folder of the results; existing results are shown, not computed again.
     grid : str
-        smoke, small or paper, for table2_paper also reduced; by default that of the existing results.
+        smoke, small or paper, for table2_fair also medium, for table2_paper also reduced; by default that of the
+        existing results.
     seed : int
         Seed of everything random; by default that of the existing results.
     force : bool
@@ -36,6 +38,8 @@ def reproduce(
         regularized one. The records are those of table2_paper and table2_fair.
     dry_run : bool
         Print the runs of the searches and their cost in core-hours, and compute nothing else.
+    repeat : int
+        Train so many kept trials of the searches again, and compare their losses on valid with the kept ones.
 
     Examples
     --------
@@ -45,6 +49,7 @@ def reproduce(
     """
     from linmem.experiments.harness import reproduce as experiments
     from linmem.experiments.harness.plan import plan_table
+    from linmem.experiments.harness.repeat import repeat_trials
 
     folder = Path(out)
     if protocol is not None:
@@ -52,10 +57,12 @@ def reproduce(
             given = f"{name!r} with protocol {protocol!r}"
             raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)} with the name table2, got {given}.")
         name = f"{name}_{protocol}"
-    if dry_run:
-        if name is None:
-            raise ValueError("name must be an experiment with dry_run, got none. Name one.")
+    if name is None and (dry_run or repeat is not None):
+        raise ValueError(f"name must be an experiment with {'dry_run' if dry_run else 'repeat'}, got none. Name one.")
+    if name is not None and dry_run:
         print(plan_table(name, grid, seed or 0))
+    elif name is not None and repeat is not None:
+        print(repeat_trials(name, folder, repeat, progress=True))
     elif name is None:
         print(experiments.list_experiments(folder, check_code=True))
     else:

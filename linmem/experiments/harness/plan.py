@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,21 +30,31 @@ def plan_table(name: str, grid: str | None = None, seed: int = 0) -> str:
     ValueError
         The experiment has no plan, or the grid is unknown.
     """
-    experiment = load_experiment(name)
-    grid = grid or default_grid(experiment)
-    plan = getattr(experiment, "plan", None)
-    if plan is None:
-        raise ValueError(f"name must be an experiment with a plan of its runs, got {name!r}. Run it without dry_run.")
-    if grid not in experiment.GRIDS:
-        raise ValueError(f"grid must be one of {', '.join(experiment.GRIDS)}, got {grid!r}. Choose one of these.")
-    rows: list[dict[str, Any]] = [
-        _row(data, row, runs) for (data, row), runs in plan(experiment.GRIDS[grid], seed).items()
-    ]
+    rows: list[dict[str, Any]] = [_row(data, row, runs) for (data, row), runs in planned(name, grid, seed).items()]
     total = {key: sum(row[key] or 0 for row in rows) for key in rows[0] if key.startswith(("runs", "core-hours"))}
     empty = {"set": "all", "model": "", "runs": 0, "diverged": None, "CPU s once": None, "CPU s per epoch": None}
     rows.append(empty | total)
     text = "Core-hours at this machine's speed now, without the other seeds of the chosen runs:"
     return f"{text}\n\n{tables.markdown(rows, words=('model',))}"
+
+
+def planned(name: str, grid: str | None, seed: int) -> Mapping[tuple[str, str], Sequence[RunOptions]]:
+    """Return the training runs of an experiment's searches by data set and model.
+
+    Raises
+    ------
+    ValueError
+        The experiment has no plan, or the grid is unknown.
+    """
+    experiment = load_experiment(name)
+    grid = grid or default_grid(experiment)
+    plan = getattr(experiment, "plan", None)
+    if plan is None:
+        raise ValueError(f"name must be an experiment with a plan of its runs, got {name!r}. Run it as a whole.")
+    if grid not in experiment.GRIDS:
+        raise ValueError(f"grid must be one of {', '.join(experiment.GRIDS)}, got {grid!r}. Choose one of these.")
+    found: Mapping[tuple[str, str], Sequence[RunOptions]] = plan(experiment.GRIDS[grid], seed)
+    return found
 
 
 def _row(data: str, row: str, runs: Sequence[RunOptions]) -> dict[str, Any]:
