@@ -351,6 +351,13 @@ def test_a_remembered_decomposition_is_not_taken_for_another_of_the_same_size():
         assert shared.training_error_ == pytest.approx(own.training_error_, rel=1e-9)
 
 
+@pytest.mark.parametrize("solver", ["auto", "exact", "correlated", "randomized"])
+def test_a_remembered_solver_decomposes_what_it_decomposes_by_itself(ragged, solver):
+    own = LinearAutoencoder(solver=solver, lag_decay=0.75).fit(ragged)
+    shared = LinearAutoencoder(solver=Remembered(solver), lag_decay=0.75).fit(ragged)
+    np.testing.assert_array_equal(shared.singular_values_, own.singular_values_)
+
+
 def test_default_memory_is_100_units_or_the_rank(ragged):
     assert LinearAutoencoder().fit(ragged).memory_size_ == rank(ragged)
     assert LinearAutoencoder().fit(smooth([300, 200])).memory_size_ == 100

@@ -27,7 +27,7 @@ from linmem.autoencoder.history.out_of_core import chunks
 from linmem.autoencoder.history.sources import InputType, as_collection, open_source
 from linmem.autoencoder.partial_fit import Chunks, start_chunks
 from linmem.autoencoder.solution import DECODERS, REFINEMENTS, ClosedForm, solve
-from linmem.autoencoder.solvers import Slices, choose_solver, precompute_gram
+from linmem.autoencoder.solvers import Slices, choose_solver, exact, precompute_gram, resolved
 from linmem.autoencoder.solvers.memory_size import RankError, check_memory_size
 from linmem.sequences import check_sequences
 from linmem.storage.parsing import parsing
@@ -194,13 +194,13 @@ class LinearAutoencoder(FittedAutoencoder, BaseEstimator):
 
     def _solve(self, history: HistoryOperator, mean: Tensor, active: list[int], factor: float) -> None:
         self.solver_, solver = choose_solver(self.solver, history)
+        if resolved(solver, history) is not exact:
+            history = precompute_gram(history)
         if history.energy == 0:
             raise ValueError(
                 f"sequences must not be all {'equal with center=True' if self.center else 'zero'}, got a history "
                 "matrix of rank 0. Check the data."
             )
-        if self.solver_ != "exact":
-            history = precompute_gram(history)
         try:
             solution = solve(history, self.memory_size, solver, self.decoder, self.refine, self._generator())
         except RankError as error:

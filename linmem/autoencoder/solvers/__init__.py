@@ -1,7 +1,7 @@
 """Solvers: from a history to its singular vectors. A new one is a file and a row in `select.SOLVERS`."""
 
 from linmem.autoencoder.solvers.block_krylov import Randomized
-from linmem.autoencoder.solvers.cached import Remembered
+from linmem.autoencoder.solvers.cached import Remembered, resolved
 from linmem.autoencoder.solvers.column_blocks import Slices
 from linmem.autoencoder.solvers.dense import exact
 from linmem.autoencoder.solvers.gram import correlated
@@ -18,6 +18,8 @@ __all__ = [
     "choose_solver",
     "correlated",
     "exact",
+    "exact",
     "fix_signs",
     "precompute_gram",
+    "resolved",
 ]

@@ -35,6 +35,10 @@ class Remembered:
             if known.complete or size <= len(known.singular_values):
                 vectors = known.right_vectors[:, :, :size]
                 return replace(known, singular_values=known.singular_values[:size], right_vectors=vectors)
-        _, solver = choose_solver(self.solver, history)
-        self._known = key, solver(history, size, generator)
+        self._known = key, resolved(self, history)(history, size, generator)
         return self._known[1]
+
+
+def resolved(solver: Solver, history: HistoryOperator) -> Solver:
+    """Return the solver that decomposes the history: that of a `Remembered` one, else `solver` itself."""
+    return choose_solver(solver.solver, history)[1] if isinstance(solver, Remembered) else solver
