@@ -156,6 +156,17 @@ def test_chunks_with_many_columns_lose_only_what_spare_directions_cannot_hold(mo
     assert ae.reconstruction_error(sequences) == pytest.approx(whole.training_error_, abs=1e-4)
 
 
+def test_the_scale_of_chunks_with_many_columns_does_not_matter(monkeypatch):
+    monkeypatch.setattr("linmem.autoencoder.partial_fit.DENSE_COLUMNS", 10)
+    values = []
+    for scale in (1.0, 2.0**20):
+        ae = LinearAutoencoder(5, center=True)
+        for sequence in smooth([60] * 6, features=4):
+            ae.partial_fit([scale * sequence])
+        values.append(ae.singular_values_ / scale)
+    np.testing.assert_allclose(values[1], values[0], rtol=1e-9)
+
+
 def test_data_is_never_changed_and_results_are_repeatable(ragged):
     before = [sequence.copy() for sequence in ragged]
     results = []

@@ -24,6 +24,11 @@ def walks(lengths=(40, 3, 25, 40, 12, 1, 33), features=4, seed=0) -> list[np.nda
     return [random.standard_normal((length, features)).cumsum(0) for length in lengths]
 
 
+def offset(sequences: list[np.ndarray]) -> list[np.ndarray]:
+    """Sequences with a mean whose square exceeds their variance 1e16 times."""
+    return [sequence + 1.7e9 for sequence in sequences]
+
+
 class Reread:
     """A source that opens its sequences anew each time, and counts how often."""
 
@@ -73,6 +78,19 @@ def test_generator_is_the_list(monkeypatch, center):
     same_fit(found, LinearAutoencoder(6, center=center).fit(sequences))
 
 
+@pytest.mark.parametrize("source", [list, iter, Reread])
+@pytest.mark.parametrize("decay", [1.0, 0.9])
+def test_a_large_mean_costs_no_digits(monkeypatch, source, decay):
+    monkeypatch.setattr("linmem.autoencoder.estimator.CHUNK_NUMBERS", 200)
+    monkeypatch.setattr(out_of_core.chunks, "__defaults__", (None, 200, 1.0))
+    expected = LinearAutoencoder(6, center=True, lag_decay=decay).fit(walks())
+    found = LinearAutoencoder(6, center=True, lag_decay=decay).fit(source(offset(walks())))
+    assert found.optimal_error_ == pytest.approx(expected.optimal_error_, rel=1e-5)
+    assert found.training_error_ == pytest.approx(expected.training_error_, rel=1e-3)
+    assert found.reconstruction_error(offset(walks())) == pytest.approx(found.training_error_, rel=1e-5)
+    np.testing.assert_allclose(found.mean_, expected.mean_ + 1.7e9, rtol=1e-15)
+
+
 def test_memory_mapped_arrays(tmp_path):
     sequences = walks()
     for number, sequence in enumerate(sequences):
@@ -115,7 +133,7 @@ from linmem import LinearAutoencoder, workers
 from linmem.autoencoder.history.distributed import Shard
 folder, here = sys.argv[1:3]
 sys.path.insert(0, here)
-from test_sources import PARTS, TO_THE_END
+from test_sources import OPTIONS, PARTS, TO_THE_END
 torch.set_num_threads(1)
 rank = int(os.environ["RANK"])
 workers.connect()
@@ -124,7 +142,7 @@ for name, parts in PARTS.items():
         LinearAutoencoder._solve = lambda *given: os._exit(3)
     try:
         ae = LinearAutoencoder(6, center=True, refine=name == "joint" and "joint" or "decoder")
-        ae.set_params(**{"lag_decay": 0.8} if name == "decay" else {"solver": TO_THE_END})
+        ae.set_params(**OPTIONS.get(name, {"solver": TO_THE_END}))
         ae.fit(Shard(parts[rank]))
         found = {"s": ae.singular_values_, "A": ae.A_, "B": ae.B_, "C": ae.C_, "error": ae.training_error_}
         np.savez(os.path.join(folder, f"{name}{rank}.npz"), **found)
@@ -138,10 +156,14 @@ PARTS = {
     "empty": [walks(), []],
     "joint": [walks()[::2], walks()[1::2]],
     "decay": [walks()[::2], walks()[1::2]],
+    "equal": [walks((20, 20)), walks((20, 15), seed=1)],  # a worker's own ΞᵀΞ has the size of the sum
+    "offset": [offset(walks()[::2]), offset(walks()[1::2])],
+    "iterator": [walks(), iter(walks())],
     "features": [walks(), walks(features=5)],
     "bad": [walks(), [np.full((3, 4), np.nan)]],
     "dies": [walks(), walks()],
 }
+OPTIONS = {"decay": {"lag_decay": 0.8}, "equal": {"solver": "correlated"}}
 
 
 @pytest.fixture(scope="module")
@@ -160,11 +182,11 @@ def workers(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("part", ["unequal", "empty", "joint", "decay"])
+@pytest.mark.parametrize("part", ["unequal", "empty", "joint", "decay", "equal", "offset"])
 def test_workers_end_with_what_one_process_finds(workers, part):
     refine = "joint" if part == "joint" else "decoder"
     expected = LinearAutoencoder(6, solver=TO_THE_END, center=True, refine=refine)
-    expected.set_params(lag_decay=0.8 if part == "decay" else 1.0).fit(walks())
+    expected.set_params(lag_decay=0.8 if part == "decay" else 1.0).fit([one for held in PARTS[part] for one in held])
     results = [np.load(workers / f"{part}{rank}.npz") for rank in range(2)]
     for name in ("s", "A", "B", "C"):
         assert np.array_equal(results[0][name], results[1][name])
@@ -183,6 +205,10 @@ def test_workers_end_with_what_one_process_finds(workers, part):
                 "all workers must have the same number of features, got 4 and 5",
                 "all workers must have the same number of features, got 4 and 5",
             ],
+        ),
+        (
+            "iterator",
+            ["got invalid ones on worker 1", "must be a list or a source that can be iterated over more than"],
         ),
         ("bad", ["got invalid ones on worker 1", "sequence 0 must be finite, got nan at step 0"]),
         ("dies", ["all workers must stay connected"]),

@@ -5,12 +5,15 @@ the sum is carried as a factor R with RᵀR ≈ ΞᵀΞ (`FactorChunks`): while 
 a QR decomposition, updated by the rows of each chunk and exact to rounding. With many columns only the leading `size`
 directions of the sum are carried, R = S Uᵀ; the energy beyond them is lost. ‖Ξ‖² itself is always exact.
 
-The mean is not known before the last chunk. With centring the sums are of the sequences with a constant feature 1
-appended, and mean times that feature is subtracted at the end.
+The mean is not known before the last chunk. With centring the mean of the first chunk is subtracted from all of them,
+so that a large one costs no digits. The sums are of these sequences with one more feature, which is constant: what the
+mean has moved since the first chunk, times that feature, is subtracted at the end. The constant is the power of two
+above the root mean square of a step, so that among few directions the feature counts about as much as the others.
 
 Symbols: n = L·a columns, k rows of R, K lags that count.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -32,6 +35,9 @@ ROWS = 4000  # rows taken into the triangular factor at once
 class Chunks(ABC):
     """The sums, and the exact sums over steps that the mean and the energies need."""
 
+    shift = torch.zeros((), dtype=torch.float64)  # with centring (a,), the mean step of the first chunk times `factor`
+    constant = 1.0  # with centring, the value of the last feature
+
     def __init__(self, features: int, center: bool, weights: LagWeights, device: torch.device) -> None:
         self.width, self.center, self.weights = features + center, center, weights
         self.survey = Survey.empty(self.width, device, weights)
@@ -40,11 +46,13 @@ class Chunks(ABC):
     @property
     def mean(self) -> Tensor:
         """(a,) mean step times `factor`, zero without centring."""
-        return self.survey.mean[:-1] if self.center else torch.zeros_like(self.survey.mean)
+        return self.shift + self.survey.mean[:-1] if self.center else torch.zeros_like(self.survey.mean)
 
     def update(self, sequences: Sequence[Tensor], generator: torch.Generator) -> None:
         """Add a chunk of checked (T_i, a) sequences."""
         self._set_factor(max(float(sequence.abs().max()) for sequence in sequences))
+        if self.center and self.survey.rows == 0:
+            self._begin([sequence.to(torch.float64) * self.factor for sequence in sequences])
         chunk = [self._prepared(sequence) for sequence in sequences]
         self.survey += Survey.of(chunk, self.width, self.survey.total.device, self.weights)
         self._add(chunk, generator)
@@ -61,20 +69,33 @@ class Chunks(ABC):
     def _rescale(self, factors: Tensor) -> None:
         """Multiply the features (width,) of all chunks so far."""
 
+    def _begin(self, scaled: list[Tensor]) -> None:
+        rows = sum(map(len, scaled))
+        self.shift = torch.stack([values.sum(0) for values in scaled]).sum(0) / rows
+        energy = sum(float((values - self.shift).square().sum()) for values in scaled)
+        self.constant = 2.0 ** math.frexp(math.sqrt(energy / rows))[1]
+
     def _prepared(self, sequence: Tensor) -> Tensor:
         values = sequence if self.factor == 1 else sequence.to(torch.float64) * self.factor
-        return torch.cat([values, values.new_ones(len(values), 1)], 1) if self.center else values
+        if not self.center:
+            return values
+        values = values.to(torch.float64) - self.shift
+        return torch.cat([values, values.new_full((len(values), 1), self.constant)], 1)
 
     def _set_factor(self, largest: float) -> None:
-        known = self.survey.largest[:-1] if self.center else self.survey.largest
+        known = self.survey.largest[:-1] + self.shift.abs() if self.center else self.survey.largest
         factor = scale_factor(max(largest, float(known.max()) / self.factor))
         if factor == self.factor:
             return
-        factors = torch.full((self.width,), factor / self.factor, dtype=torch.float64, device=known.device)
-        if self.center:
-            factors[-1] = 1
+        change = factor / self.factor
+        factors = torch.full((self.width,), change, dtype=torch.float64, device=known.device)
         self.survey, self.factor = self.survey.scaled(factors), factor
+        self.shift, self.constant = self.shift * change, self.constant * change
         self._rescale(factors)
+
+    def _moved(self) -> Tensor:
+        """(a,) what the mean has moved since the first chunk, in units of the constant."""
+        return self.survey.mean[:-1] / self.constant
 
 
 class GramChunks(Chunks):
@@ -88,12 +109,13 @@ class GramChunks(Chunks):
         """Return the history of all chunks."""
         gram = self.gram
         if self.center:
+            moved = self._moved()
             parts = gram.view(self.survey.lags, self.width, self.survey.lags, self.width)
             cross = parts[:, :-1, :, -1]  # (L, a, L)
-            gram = parts[:, :-1, :, :-1] - self.mean[:, None, None] * parts[:, -1:, :, :-1]
-            gram = gram - cross[..., None] * self.mean
-            gram = gram + self.mean[:, None, None] * parts[:, -1, :, -1][:, None, :, None] * self.mean
-            gram = gram.reshape(len(gram) * len(self.mean), -1)
+            gram = parts[:, :-1, :, :-1] - moved[:, None, None] * parts[:, -1:, :, :-1]
+            gram = gram - cross[..., None] * moved
+            gram = gram + moved[:, None, None] * parts[:, -1, :, -1][:, None, :, None] * moved
+            gram = gram.reshape(len(gram) * len(moved), -1)
         return GramHistory(gram, self.survey.lags, self.survey.rows, self.weights.decay)
 
     def _add(self, chunk: list[Tensor], generator: torch.Generator) -> None:
@@ -120,8 +142,8 @@ class FactorChunks(Chunks):
         lags, total, rows, energy = self.survey.lags, self.survey.rows, self.rows, self.survey.energy()
         if self.center:
             parts = rows.view(-1, lags, self.width)
-            rows = (parts[:, :, :-1] - parts[:, :, -1:] * self.mean).flatten(1)
-            energy = self.survey.energy(torch.cat([self.mean, self.mean.new_ones(1)]))  # the constant 1 adds nothing
+            rows = (parts[:, :, :-1] - parts[:, :, -1:] * self._moved()).flatten(1)
+            energy = self.survey.energy(self.survey.mean)  # to which the constant adds nothing
         return FactorHistory(rows, lags, total, energy, self.weights.decay)
 
     def _add(self, chunk: list[Tensor], generator: torch.Generator) -> None:

@@ -12,6 +12,7 @@ Symbols: a features, L the longest length of all workers, q columns of a block.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from linmem.autoencoder.history.fourier import product
 from linmem.autoencoder.history.operator import HistoryOperator
-from linmem.autoencoder.history.precomputed import GramHistory, pad_lags
+from linmem.autoencoder.history.precomputed import GramHistory
 from linmem.autoencoder.history.survey import Survey
 from linmem.workers import lost_workers_reported
 
@@ -62,18 +63,27 @@ class DistributedHistory(HistoryOperator):
     provides = frozenset({"gram"})
     block = 32
 
-    def __init__(self, local: HistoryOperator | None, survey: Survey, energy: float, features: int, group: Any) -> None:
+    def __init__(self, local: HistoryOperator | None, survey: Survey, features: int, group: Any) -> None:
         self.local, self.group = local, group
-        self.lags, self.rows, self.features, self.energy = survey.lags, survey.rows, features, energy
+        self.lags, self.rows, self.features = survey.lags, survey.rows, features
         self.device, self.decay = survey.total.device, survey.weights.decay
+
+    @cached_property
+    def energy(self) -> float:  # type: ignore[override]  # computed on first use
+        """‖Ξ‖² of all workers' rows."""
+        total = torch.tensor(
+            [0.0 if self.local is None else self.local.energy], dtype=torch.float64, device=self.device
+        )
+        all_reduce(total, self.group)
+        return float(total)
 
     def gram(self) -> Tensor:
         """Return ΞᵀΞ of all workers' rows: one all-reduce of its upper triangle."""
         size = self.lags * self.features
-        if self.local is None:
-            total = torch.zeros(size, size, dtype=torch.float64, device=self.device)
-        else:
-            total = pad_lags(self.local.gram(), self.features, self.lags)
+        total = torch.zeros(size, size, dtype=torch.float64, device=self.device)
+        if self.local is not None:
+            part = self.local.gram()  # which the local history may keep: the sum must not overwrite it
+            total[: len(part), : len(part)] = part
         strips = [total[start : start + STRIP, start:] for start in range(0, size, STRIP)]
         packed = torch.cat([strip.flatten() for strip in strips])
         all_reduce(packed, self.group)

@@ -8,6 +8,7 @@ Symbols: N steps of all sequences, a features, L lags, q columns of a block.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -60,7 +61,11 @@ class StreamedHistory(HistoryOperator):
         self.lags, self.rows, self.decay = survey.lags, survey.rows, survey.weights.decay
         self.features = len(survey.total) if features is None else len(features)
         self.device = survey.total.device
-        self.energy = survey.energy(mean)
+
+    @cached_property
+    def energy(self) -> float:  # type: ignore[override]  # computed on first use
+        """‖Ξ‖²; with a mean one pass, as no difference of uncentred sums holds it where the mean is large."""
+        return self.survey.energy() if self.mean is None else sum(history.energy for history in self._histories())
 
     def gram_matvec(self, block: Tensor) -> Tensor:
         """Return Ξᵀ(Ξ Z) of Z (L, a, q), one pass for up to 32 columns."""

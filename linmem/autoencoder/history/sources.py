@@ -4,7 +4,7 @@ Symbols: a features, γ lag decay.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -152,11 +152,16 @@ def _open_shard(shard: Shard, center: bool, weights: LagWeights) -> Opened:
         survey = reduce_survey(empty if held is None else held.survey, shard.group)
     mean, active = survey.mean if center else None, _active(survey, center)
     local = None if held is None else held.history(held.survey, mean, active)
-    history = DistributedHistory(local, survey, survey.energy(mean), len(active), shard.group)
+    history = DistributedHistory(local, survey, len(active), shard.group)
     return Opened(history, mean, active, features, survey.longest, factor, input_type)
 
 
 def _open_local(sequences: Any, weights: LagWeights) -> tuple[_Held | None, InputType | None]:
     if isinstance(sequences, list | tuple) and not sequences:
         return None, None
+    if isinstance(sequences, Iterator):
+        raise ValueError(
+            "sequences of a Shard must be a list or a source that can be iterated over more than once, "
+            f"got a {type(sequences).__name__}. Collect it in a list."
+        )
     return _hold(sequences, weights), InputType.of(sequences)

@@ -18,7 +18,6 @@ __all__ = [
     "choose_solver",
     "correlated",
     "exact",
-    "exact",
     "fix_signs",
     "precompute_gram",
     "resolved",
