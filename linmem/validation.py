@@ -47,6 +47,13 @@ def check_number(name: str, value: Any, least: float = -math.inf, most: float = 
     return float(value)
 
 
+def check_share(name: str, value: Any) -> float:
+    """Return `value` as a float, or raise ValueError unless it is a number between 0 and 1, both excluded."""
+    if not (isinstance(value, Real) and 0 < float(value) < 1):
+        raise ValueError(f"{name} must be between 0 and 1, got {shown(value)}.")
+    return float(value)
+
+
 def check_fields(options: Any, infinite: Sequence[str] = ()) -> None:
     """Check that the fields of a dataclass have the types that it declares: int, float, bool, str, tuples, optional.
 

@@ -339,6 +339,59 @@ def test_partial_fit_learns_more_and_fit_forgets():
     assert regressor.predict(unseen).shape == (40,)
 
 
+@pytest.mark.parametrize(
+    ("method", "added", "n_landmarks", "stop"),
+    [("fit", 24, 100, 1), ("fit", 24, 20, 2), ("partial_fit", 24, 100, 2), ("partial_fit", 8, 100, 2)],
+)
+def test_an_interrupted_fit_leaves_the_estimator_as_it_was(monkeypatch, method, added, n_landmarks, stop):
+    series, labels = waves()
+    classifier = small(n_landmarks=n_landmarks).partial_fit(series[:16], labels[:16])
+    expected, moments = classifier.decision_function(series), classifier.sums_.moments.copy()
+    blocks, calls = MemoryFeatures._blocks_of_checked, []
+
+    def interrupted(self, chunk):
+        calls.append(chunk)
+        if len(calls) == stop:
+            raise KeyboardInterrupt
+        return blocks(self, chunk)
+
+    new = [3 * x + 1 for x in series[16 : 16 + added]]
+    with monkeypatch.context() as patch:
+        patch.setattr(predictor, "CHUNK_SERIES", 3)
+        patch.setattr(MemoryFeatures, "_blocks_of_checked", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            getattr(classifier, method)(new, labels[16 : 16 + added])
+    assert (classifier.decision_function(series) == expected).all()
+    assert (classifier.sums_.moments == moments).all()
+    assert len(classifier.kept_.series) == 16
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_refused_fit_leaves_the_estimator_as_it_was(method):
+    series, labels = waves()
+    classifier, regressor = small().fit(series, labels), small(MemoryRegressor).fit(series, np.arange(40.0))
+    bad = [np.full((30, 1), np.nan), *series[1:]]
+    for estimator, y in ((classifier, ["u", "v"] * 20), (regressor, np.zeros((40, 2)))):
+        expected = estimator.predict(series)
+        with pytest.raises(ValueError, match="sequence 0 must be finite"):
+            getattr(estimator, method)(bad, y)
+        assert (estimator.predict(series) == expected).all()
+
+
+def test_partial_fit_takes_targets_of_one_shape():
+    (series, _), y = waves(), np.arange(40.0)
+    single = small(MemoryRegressor).partial_fit(series, y)
+    double = small(MemoryRegressor).partial_fit(series, np.stack([y, y], 1))
+    for regressor, other, shape in (
+        (single, y[:, None], r"\(n,\)"),
+        (double, y[:, None], r"\(n, 2\)"),
+        (double, y, ""),
+    ):
+        with pytest.raises(ValueError, match=f"y must have shape {shape}.*as in earlier calls"):
+            regressor.partial_fit(series, other)
+    assert (single.predict(series).shape, double.predict(series).shape) == ((40,), (40, 2))
+
+
 # scikit-learn's contract
 
 
@@ -459,11 +512,17 @@ def test_masked_values_are_refused_and_not_read_as_data():
         ({"layout": "time"}, "layout must be 'tc' or 'ct'"),
         ({"views": ["raw"]}, "views must be 'auto' or some of"),
         ({"n_landmarks": 1}, "n_landmarks must be at least 2"),
+        ({"n_landmarks": 2.5}, "n_landmarks must be an integer, got 2.5"),
+        ({"decays": 0.9}, "decays must be numbers between 0 and 1, got 0.9"),
+        ({"decays": ("a",)}, "decays must be numbers between 0 and 1"),
+        ({"memory_size": 2.5}, "memory_size must be an integer, got 2.5"),
+        ({"n_projections": 100.5}, "n_projections must be an integer"),
+        ({"max_lags": "all"}, "max_lags must be an integer"),
     ],
 )
 def test_bad_parameters_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        small(**change).fit(*waves())
+        MemoryClassifier(**({"n_projections": 300} | change)).fit(*waves())
 
 
 def test_transposed_arrays_are_noticed():

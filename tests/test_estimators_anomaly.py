@@ -100,6 +100,11 @@ def test_bad_input_is_refused():
         detector.update([np.nan, 0.0])
     with pytest.raises(ValueError, match="contamination must be"):
         MemoryAnomalyDetector(contamination=0).fit(signal())
+    for size, message in ((0, "at least 1"), (-5, "at least 1"), (2.5, "an integer"), ("auto", "an integer")):
+        with pytest.raises(ValueError, match=f"memory_size must be {message}"):
+            MemoryAnomalyDetector(memory_size=size).fit(signal())
+    with pytest.raises(ValueError, match="contamination must be between 0 and 1, got 'auto'"):
+        MemoryAnomalyDetector(contamination="auto").fit(signal())
     with pytest.raises(ValueError, match="at least 2 steps"):
         MemoryAnomalyDetector().fit(signal(1))
     bad = signal()
@@ -138,3 +143,18 @@ def test_one_blip_of_a_constant_channel_is_one_anomaly(level):
     unseen[100, 1] += 0.1
     expected[100] = True
     assert (detector.predict(unseen) == expected).all()
+
+
+@pytest.mark.filterwarnings("ignore:.*training steps are few")
+def test_a_memory_above_the_rank_has_the_rank():
+    detector = MemoryAnomalyDetector(memory_size=150).fit(signal(120, 1))
+    assert len(detector.dynamics_.A) <= 120
+    assert np.isfinite(detector.score_samples(signal(50, 1))).all()
+
+
+def test_a_refused_fit_leaves_the_detector_as_it_was():
+    detector, unseen = MemoryAnomalyDetector(memory_size=7).fit(signal()), signal(seed=1)
+    expected = detector.score_samples(unseen)
+    with pytest.raises(ValueError, match="penalty must be"):
+        detector.set_params(penalty=-1).fit(5 * signal(features=3))
+    assert (detector.score_samples(unseen) == expected).all()

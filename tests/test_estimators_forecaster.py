@@ -186,11 +186,48 @@ def test_a_saved_forecaster_goes_on(tmp_path):
         ({"season": "year"}, "season must be"),
         ({"log": "yes"}, "log must be"),
         ({"penalties": ()}, "must hold at least one number"),
+        ({"lag_decays": 0.9}, "lag_decays must hold at least one number, got 0.9"),
+        ({"horizon": 2.5}, "horizon must be an integer, got 2.5"),
+        ({"season": True}, "season must be an integer of at least 1"),
+        ({"memory_size": 0}, "memory_size must be at least 1"),
+        ({"memory_size": "auto"}, "memory_size must be an integer"),
     ],
 )
 def test_bad_parameters_are_refused(parameters, message):
     with pytest.raises(ValueError, match=message):
         MemoryForecaster(**parameters).fit(seasonal())
+
+
+def test_integers_of_numpy_are_integers():
+    model = MemoryForecaster(season=np.int64(12), horizon=np.int64(6), memory_size=np.int64(9), **QUICK).fit(seasonal())
+    expected = MemoryForecaster(season=12, horizon=6, memory_size=9, **QUICK).fit(seasonal())
+    assert (model.predict(6) == expected.predict(6)).all()
+    assert (model.season_, model.horizon_) == (12, 6)
+
+
+def test_a_season_too_long_for_the_series_is_pointed_out_and_not_reported():
+    """A season of 12 needs 22 steps in the first 60 %, that is 36 steps."""
+    with pytest.warns(UserWarning, match="season=12 is not used, because it needs series of at least 36 steps, got 35"):
+        model = MemoryForecaster(season=12, **QUICK).fit(seasonal(35))
+    assert (model.season_, max(model.choice_.lags, default=1)) == (1, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert MemoryForecaster(season=12, **QUICK).fit(seasonal(36)).season_ == 12
+
+
+def test_a_refused_fit_leaves_the_forecaster_as_it_was():
+    model = MemoryForecaster(season=12, **QUICK).fit(seasonal())
+    expected = model.predict(3)
+    with pytest.raises(ValueError, match="must be positive for log=True"):
+        model.set_params(log=True).fit(-seasonal(100))
+    assert (model.predict(3) == expected).all()
+
+
+def test_a_memory_above_the_rank_has_the_rank():
+    """120 differences have at most 120 lags: less than 200 units."""
+    model = MemoryForecaster(season=None, memory_size=200, **QUICK).fit(seasonal(120))
+    assert len(model.model_.dynamics.A) <= 120
+    assert np.isfinite(model.predict(12)).all()
 
 
 def test_bad_series_and_steps_are_refused():

@@ -20,6 +20,7 @@ from linmem.estimators.dynamics import MemoryDynamics, fit_dynamics
 from linmem.estimators.saving import Saved
 from linmem.estimators.series import read_one_or_several, read_step
 from linmem.scales import scale_of
+from linmem.validation import check_share
 
 STATE_RIDGE = 0.1  # added to the states' covariance, relative to its mean diagonal: ignores the weakest directions
 ERROR_RIDGE = 1e-6  # the same for prediction errors, only against exact dependence
@@ -89,21 +90,21 @@ class MemoryAnomalyDetector(Saved, BaseEstimator):
 
     def fit(self, series: Any, y: Any = None) -> MemoryAnomalyDetector:
         """Fit to mostly normal data: one (T,) or (T, a) series, or a list of them; `y` is ignored."""
-        if not 0 < self.contamination < 1:
-            raise ValueError(f"contamination must be between 0 and 1, got {self.contamination}.")
+        check_share("contamination", self.contamination)
         sequences, _ = read_one_or_several(series, self.layout, min_length=2)
         steps = np.concatenate(sequences)
-        self.n_features_in_ = steps.shape[1]
-        self.mean_, self.scale_ = steps.mean(0), scale_of(steps.std(0), steps)
-        scaled = [(x - self.mean_) / self.scale_ for x in sequences]
-        (self.dynamics_,) = fit_dynamics(scaled, self.memory_size, self.lag_decay, [self.penalty])
-        _warn_if_few(len(steps), len(self.dynamics_.A))
-        before, states = (np.concatenate(part) for part in zip(*map(self._states, scaled), strict=True))
-        self.error_precision_ = _precision(np.concatenate(scaled) - self.dynamics_.predict(before), ERROR_RIDGE)
-        self.state_precision_ = _precision(states, STATE_RIDGE)
-        self.reset()
-        self.threshold_ = float(np.quantile(np.concatenate([self._score(x) for x in scaled]), 1 - self.contamination))
-        return self
+        mean, scale = steps.mean(0), scale_of(steps.std(0), steps)
+        scaled = [(x - mean) / scale for x in sequences]
+        (dynamics,) = fit_dynamics(scaled, self.memory_size, self.lag_decay, [self.penalty])
+        _warn_if_few(len(steps), len(dynamics.A))
+        before, states = (np.concatenate(part) for part in zip(*(_states(dynamics, x) for x in scaled), strict=True))
+        errors = np.concatenate(scaled) - dynamics.predict(before)
+        precisions = _precision(errors, ERROR_RIDGE), _precision(states, STATE_RIDGE)
+        scores = _squared(errors, precisions[0]) + _squared(states, precisions[1])
+        threshold = float(np.quantile(scores, 1 - self.contamination))
+        self.n_features_in_, self.mean_, self.scale_, self.dynamics_ = steps.shape[1], mean, scale, dynamics
+        (self.error_precision_, self.state_precision_), self.threshold_ = precisions, threshold
+        return self.reset()
 
     def score_samples(self, series: Any) -> Any:
         """Return the score (T,) of each step of a series, or a list of them for a list; higher is more anomalous."""
@@ -133,17 +134,18 @@ class MemoryAnomalyDetector(Saved, BaseEstimator):
         self._state = None
         return self
 
-    def _states(self, scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """States before and after each step, (T, p) each; the first state before is zero."""
-        states = self.dynamics_.states(scaled)
-        return np.concatenate([np.zeros_like(states[:1]), states[:-1]]), states
-
     def _score(self, scaled: np.ndarray) -> np.ndarray:
-        return self._distances(scaled, *self._states(scaled))
+        return self._distances(scaled, *_states(self.dynamics_, scaled))
 
     def _distances(self, x: np.ndarray, before: np.ndarray, states: np.ndarray) -> np.ndarray:
         error = x - self.dynamics_.predict(before)
         return _squared(error, self.error_precision_) + _squared(states, self.state_precision_)
+
+
+def _states(dynamics: MemoryDynamics, scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """States before and after each step, (T, p) each; the first state before is zero."""
+    states = dynamics.states(scaled)
+    return np.concatenate([np.zeros_like(states[:1]), states[:-1]]), states
 
 
 def _warn_if_few(steps: int, units: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import column_or_1d
 
 from linmem.estimators.predictor import MemoryPredictor
 from linmem.estimators.series import refuse_masked
@@ -57,8 +57,9 @@ class MemoryClassifier(ClassifierMixin, MemoryPredictor):
     def fit(self, sequences: Any, y: Any) -> MemoryClassifier:
         """Fit to (T_i, a) series and their labels; earlier batches of `partial_fit` are forgotten."""
         labels = _labels(y)
-        self.classes_ = _classes(labels)
-        self._fit(sequences, self._codes(labels))
+        classes = _classes(labels)
+        self._fit(sequences, _codes(labels, classes))
+        self.classes_ = classes
         return self
 
     def partial_fit(self, sequences: Any, y: Any, classes: Any = None) -> MemoryClassifier:
@@ -80,9 +81,9 @@ class MemoryClassifier(ClassifierMixin, MemoryPredictor):
         """
         labels = _labels(y)
         first = getattr(self, "sums_", None) is None
-        if first:
-            self.classes_ = _classes(labels if classes is None else column_or_1d(classes))
-        self._partial_fit(sequences, self._codes(labels))
+        known = _classes(labels if classes is None else column_or_1d(classes)) if first else self.classes_
+        self._partial_fit(sequences, _codes(labels, known))
+        self.classes_ = known
         return self
 
     def decision_function(self, sequences: Any) -> np.ndarray:
@@ -103,17 +104,6 @@ class MemoryClassifier(ClassifierMixin, MemoryPredictor):
         """
         return self._update_outputs(x_t)[0]
 
-    def _codes(self, labels: np.ndarray) -> np.ndarray:
-        """±1 per class, (n, c)."""
-        check_is_fitted(self, "classes_")
-        unknown = np.setdiff1d(labels, self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y must hold the classes {self.classes_.tolist()}, got {unknown.tolist()}. "
-                "Pass all classes to the first call of partial_fit."
-            )
-        return np.where(labels[:, None] == self.classes_, 1.0, -1.0)
-
 
 def _labels(y: Any) -> np.ndarray:
     refuse_masked("y", y)
@@ -127,3 +117,14 @@ def _classes(labels: np.ndarray) -> np.ndarray:
     if len(classes) < 2:
         raise ValueError(f"y must hold at least 2 classes, got {len(classes)}.")
     return classes
+
+
+def _codes(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """±1 per class, (n, c)."""
+    unknown = np.setdiff1d(labels, classes)
+    if len(unknown):
+        raise ValueError(
+            f"y must hold the classes {classes.tolist()}, got {unknown.tolist()}. "
+            "Pass all classes to the first call of partial_fit."
+        )
+    return np.where(labels[:, None] == classes, 1.0, -1.0)

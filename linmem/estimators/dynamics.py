@@ -15,7 +15,9 @@ import torch
 
 from linmem.autoencoder import coding
 from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.autoencoder.solvers.memory_size import RankError
 from linmem.ridge import ridge_regression
+from linmem.validation import check_count
 
 DEFAULT_UNITS = 100  # LinearAutoencoder(memory_size=None) has so many, or the rank of the history if that is less
 
@@ -67,13 +69,22 @@ def fit_dynamics(
     The memory has `memory_size` units, or the rank of the history matrix if that is less: the first p units of a larger
     memory are the memory of p units. Series of zeros are predicted as zeros.
     """
+    memory_size = check_count("memory_size", memory_size)
     if not any(x.any() for x in series):
         a = series[0].shape[1]
         return [MemoryDynamics(np.zeros((1, a)), np.zeros((1, 1)), np.zeros((a, 1)), np.zeros(a)) for _ in penalties]
-    size = None if memory_size <= DEFAULT_UNITS else memory_size
-    memory = LinearAutoencoder(size, decoder="tied", refine=None, lag_decay=lag_decay).fit(list(series))
+    memory = _solve_memory(series, None if memory_size <= DEFAULT_UNITS else memory_size, lag_decay)
     A, B = memory.A_[:memory_size], memory.B_[:memory_size, :memory_size]
     states = np.concatenate([encode(x, A, B)[:-1] for x in series])
     following = np.concatenate([x[1:] for x in series])
     maps = ridge_regression(torch.from_numpy(states), torch.from_numpy(following), penalties)
     return [MemoryDynamics(A, B, one.W.numpy().T, one.b.numpy()) for one in maps]
+
+
+def _solve_memory(series: Sequence[np.ndarray], size: int | None, lag_decay: float) -> LinearAutoencoder:
+    """The memory of `size` units, or of the rank of the history matrix if that is less."""
+    memory = LinearAutoencoder(size, decoder="tied", refine=None, lag_decay=lag_decay)
+    try:
+        return memory.fit(list(series))
+    except RankError as error:
+        return _solve_memory(series, error.rank, lag_decay)

@@ -100,16 +100,13 @@ class MemoryFeatures(Saved, TransformerMixin, BaseEstimator):
     def _fit_checked(self, series: list[np.ndarray]) -> MemoryFeatures:
         """Do what `fit` does, for the result of `read_series`."""
         check_memory_parameters(self)
-        self.reset()
         rng = generator(self.random_state)
-        self.n_features_in_ = series[0].shape[1]
-        self.views_ = fit_views(series, self.views)
-        count = max(1, self.n_projections // (len(self.decays) * len(self.views_.names)))
+        views = fit_views(series, self.views)
+        count = max(1, self.n_projections // (len(self.decays) * len(views.names)))
         settings = (self.decays, self.memory_size, count, self.max_lags, self.memory, rng)
-        self.encoders_ = [
-            fit_encoder([self.views_.apply(x, name) for x in series], *settings) for name in self.views_.names
-        ]
-        return self
+        encoders = [fit_encoder([views.apply(x, name) for x in series], *settings) for name in views.names]
+        self.n_features_in_, self.views_, self.encoders_ = series[0].shape[1], views, encoders
+        return self.reset()
 
     def transform(self, sequences: Any) -> np.ndarray:
         """Return the features (n, d), float32."""

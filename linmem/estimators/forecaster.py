@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,10 +17,13 @@ from sklearn.utils.validation import check_is_fitted
 from linmem.estimators.forecast_model import ForecastModel, fit_forecast_models
 from linmem.estimators.forecast_stream import ForecastStream
 from linmem.estimators.intervals import conformal_widths
+from linmem.estimators.memory_parameters import holds_numbers
 from linmem.estimators.rolling_origin import (
     Choice,
+    can_difference,
     candidates,
     first_part,
+    least_steps,
     mean_absolute_error,
     rolling_forecasts,
 )
@@ -27,7 +31,7 @@ from linmem.estimators.saving import Saved
 from linmem.estimators.seasonality import find_seasons
 from linmem.estimators.series import read_one_or_several, read_step
 from linmem.storage.limits import require_size
-from linmem.validation import check_count
+from linmem.validation import check_count, shown
 
 PENALTIES = tuple(10.0**power for power in range(-6, 2))
 DEFAULT_HORIZON = 12
@@ -54,7 +58,8 @@ class MemoryForecaster(Saved, BaseEstimator):
         shortest series. Forecasts of more steps warn.
     season : int, "auto" or None, default "auto"
         Steps of one season. "auto" takes the highest peak of the autocorrelation of the differences, and up to three
-        longer ones where it is nearer to 1, and chooses among them by validation.
+        longer ones where it is nearer to 1, and chooses among them by validation. A season needs 10 steps more than
+        its length in the first 60 % of each series; a given one that has fewer is not used, and `fit` warns.
     memory_size : int, default 50
         The most memory units.
     lag_decays : sequence of float, default (0.7, 0.9, 0.97)
@@ -73,7 +78,7 @@ class MemoryForecaster(Saved, BaseEstimator):
     model_ : ForecastModel
         The chosen model, fitted to all steps.
     season_, horizon_ : int
-        The season, 1 without one, and the steps ahead of validation.
+        The season in use, 1 without one, and the steps ahead of validation.
     validation_error_ : float
         Mean absolute error of the choice, in units of the mean absolute difference of the series.
 
@@ -113,38 +118,55 @@ class MemoryForecaster(Saved, BaseEstimator):
     def fit(self, series: Any, y: Any = None) -> MemoryForecaster:
         """Fit to one (T,) or (T, a) series or a list of them, of at least 20 steps each; `y` is ignored."""
         self._check_parameters()
-        self.series_, self.single_ = read_one_or_several(series, self.layout, min_length=20)
-        self.n_features_in_ = self.series_[0].shape[1]
-        self.reset()
-        self.flat_ = _is_flat(series if self.single_ else series[0])
-        longest = min(map(len, self.series_)) // 4
-        seasons: tuple[int, ...] = (self.season,) if isinstance(self.season, int) and self.season > 1 else ()
-        if self.season == "auto":
-            seasons = find_seasons(max(self.series_, key=len), longest)
+        sequences, single = read_one_or_several(series, self.layout, min_length=20)
+        flat = _is_flat(series if single else series[0])
+        longest = min(map(len, sequences)) // 4
+        seasons = self._seasons(sequences, longest)
         default = seasons[0] if seasons else DEFAULT_HORIZON
-        self.horizon_ = min(default, longest) if self.horizon is None else self.horizon
-        model = self._choose(seasons)
-        self.season_ = max((lag for lag in self.choice_.lags if lag > 1), default=seasons[0] if seasons else 1)
-        if self.horizon is None and self.season_ > default:  # a longer season than that of the highest peak
-            self.horizon_ = self.season_
-            model = self._choose((self.season_,))
-        rolling = [rolling_forecasts(model, x, self.horizon_) for x in self.series_]
+        horizon = min(default, longest) if self.horizon is None else int(self.horizon)
+        error, model, choice = self._choose(sequences, seasons, horizon)
+        season = max((lag for lag in choice.lags if lag > 1), default=seasons[0] if seasons else 1)
+        if self.horizon is None and season > default:  # a longer season than that of the highest peak
+            horizon = season
+            error, model, choice = self._choose(sequences, (season,), horizon)
+        rolling = [rolling_forecasts(model, x, horizon) for x in sequences]
+        (fitted,) = fit_forecast_models(
+            sequences, choice.log, choice.lags, self.memory_size, choice.lag_decay, [choice.penalty]
+        )
         self.residuals_ = np.concatenate([targets - forecasts for forecasts, targets in rolling])
-        best = self.choice_
-        (self.model_,) = fit_forecast_models(
-            self.series_, best.log, best.lags, self.memory_size, best.lag_decay, [best.penalty]
-        )
-        return self
+        self.series_, self.single_, self.flat_, self.n_features_in_ = sequences, single, flat, sequences[0].shape[1]
+        self.season_, self.horizon_, self.validation_error_ = season, horizon, error
+        self.choice_, self.model_ = choice, fitted
+        return self.reset()
 
-    def _choose(self, seasons: tuple[int, ...]) -> ForecastModel:
-        """Set `choice_` and its error; returns its model, fitted to the first part of the series."""
-        settings = (seasons, self.memory_size, self.lag_decays, self.penalties, self._logs())
-        scored = (
-            (mean_absolute_error(model, self.series_, self.horizon_), model, choice)
-            for model, choice in candidates(self.series_, *settings)
+    def _seasons(self, sequences: list[np.ndarray], longest: int) -> tuple[int, ...]:
+        """The seasons to choose from: those whose differences leave enough steps before the first origin."""
+        if self.season == "auto":
+            return tuple(
+                one for one in find_seasons(max(sequences, key=len), longest) if can_difference(sequences, one)
+            )
+        if self.season is None or self.season == 1:
+            return ()
+        season = int(self.season)
+        if can_difference(sequences, season):
+            return (season,)
+        warnings.warn(
+            f"season={season} is not used, because it needs series of at least {least_steps(season)} steps, got "
+            f"{min(map(len, sequences))}. Fit to longer series, or pass a shorter season or None.",
+            stacklevel=3,
         )
-        self.validation_error_, model, self.choice_ = min(scored, key=lambda one: one[0])
-        return model
+        return ()
+
+    def _choose(
+        self, sequences: list[np.ndarray], seasons: tuple[int, ...], horizon: int
+    ) -> tuple[float, ForecastModel, Choice]:
+        """The least validation error, its model fitted to the first part of the series, and its choice."""
+        settings = (seasons, self.memory_size, self.lag_decays, self.penalties, self._logs(sequences))
+        scored = (
+            (mean_absolute_error(model, sequences, horizon), model, choice)
+            for model, choice in candidates(sequences, *settings)
+        )
+        return min(scored, key=lambda one: one[0])
 
     def predict(self, steps: int, series: Any = None) -> Any:
         """Return the next `steps` values, (steps,) or (steps, a) as in fit; a list for a list.
@@ -238,21 +260,23 @@ class MemoryForecaster(Saved, BaseEstimator):
 
         return shaped
 
-    def _logs(self) -> list[bool]:
-        positive = all((x > 0).all() for x in self.series_)
+    def _logs(self, sequences: list[np.ndarray]) -> list[bool]:
+        positive = all((x > 0).all() for x in sequences)
         if self.log is True and not positive:
             raise ValueError("series must be positive for log=True, got values at or below 0. Use log='auto'.")
         return [False, True] if self.log == "auto" and positive else [self.log is True]
 
     def _check_parameters(self) -> None:
-        if self.horizon is not None and self.horizon < 1:
-            raise ValueError(f"horizon must be at least 1, got {self.horizon}.")
-        if not (self.season in ("auto", None) or (isinstance(self.season, int) and self.season >= 1)):
-            raise ValueError(f"season must be an integer, 'auto' or None, got {self.season!r}.")
+        if self.horizon is not None:
+            check_count("horizon", self.horizon)
+        whole = isinstance(self.season, Integral) and not isinstance(self.season, bool)
+        if not (self.season in ("auto", None) or (whole and int(self.season) >= 1)):
+            raise ValueError(f"season must be an integer of at least 1, 'auto' or None, got {shown(self.season)}.")
         if self.log not in (True, False, "auto"):
             raise ValueError(f"log must be True, False or 'auto', got {self.log!r}.")
-        if not len(self.lag_decays) or not len(self.penalties):
-            raise ValueError("lag_decays and penalties must hold at least one number each, got none.")
+        for name in ("lag_decays", "penalties"):
+            if not holds_numbers(getattr(self, name)):
+                raise ValueError(f"{name} must hold at least one number, got {shown(getattr(self, name))}.")
 
 
 def _is_flat(series: Any) -> bool:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from linmem.validation import check_share
+
 
 def conformal_widths(errors: np.ndarray, coverage: float) -> np.ndarray:
     """Half-widths (H, a) from errors (n, H, a), NaN for missing ones; NaN where a step ahead has no error.
@@ -25,8 +27,7 @@ def conformal_widths(errors: np.ndarray, coverage: float) -> np.ndarray:
     >>> conformal_widths(np.arange(-5.0, 5.0)[:, None, None], 0.5)
     array([[3.]])
     """
-    if not 0 < coverage < 1:
-        raise ValueError(f"coverage must be between 0 and 1, got {coverage}.")
+    check_share("coverage", coverage)
     ordered = np.sort(np.abs(errors), axis=0)  # NaN last
     count = (~np.isnan(ordered)).sum(0)
     rank = np.minimum(np.ceil((count + 1) * coverage), np.maximum(count, 1)).astype(int) - 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from linmem.estimators.memory_filters import MEMORIES
+from linmem.validation import check_count, shown
 
 DECAYS = (0.3, 0.6, 0.8, 0.9, 0.97)
 
@@ -21,13 +23,19 @@ def generator(random_state: Any) -> np.random.Generator:
 
 def check_memory_parameters(parameters: Any) -> None:
     """Refuse parameters of `MemoryFeatures` that have no meaning."""
-    if not len(parameters.decays) or not all(0 < decay < 1 for decay in parameters.decays):
-        raise ValueError(f"decays must be numbers between 0 and 1, got {parameters.decays}.")
+    decays = parameters.decays
+    if not holds_numbers(decays) or not all(0 < decay < 1 for decay in decays):
+        raise ValueError(f"decays must be numbers between 0 and 1, got {shown(decays)}. Pass a list of them.")
     for name in ("memory_size", "n_projections", "max_lags"):
-        if not getattr(parameters, name) >= 1:
-            raise ValueError(f"{name} must be at least 1, got {getattr(parameters, name)!r}.")
+        check_count(name, getattr(parameters, name))
     if parameters.memory not in MEMORIES:
         raise ValueError(f"memory must be one of {', '.join(map(repr, MEMORIES))}, got {parameters.memory!r}.")
+
+
+def holds_numbers(values: Any) -> bool:
+    """Whether `values` is a list, tuple or vector of at least one real number."""
+    listed = isinstance(values, Sequence) or getattr(values, "ndim", 0) == 1
+    return listed and len(values) > 0 and all(isinstance(one, Real) for one in values)
 
 
 class FeatureParameters:

@@ -24,6 +24,7 @@ from linmem.estimators.landmarks import LandmarkRidge, landmark_ridge
 from linmem.estimators.memory_parameters import DECAYS, generator
 from linmem.estimators.saving import Saved
 from linmem.estimators.series import read_series
+from linmem.validation import check_count
 
 CHUNK_SERIES = 256  # series whose features are held at once
 
@@ -77,33 +78,32 @@ class MemoryPredictor(Saved, BaseEstimator):
     def _fit(self, sequences: Any, targets: np.ndarray) -> None:
         """Fit to float64 targets (n, o)."""
         series = self._read(sequences, targets)
-        self.sums_ = self.kept_ = None
         if len(series) <= self.n_landmarks:
-            self._fit_landmarks(series, targets, np.arange(len(series)))
+            features, fit, _ = self._fit_landmarks(series, targets, np.arange(len(series)))
+            self._set_fitted(features, fit.standardizer, fit.map, None, None)
         else:
-            self._fit_sums(series, targets)
+            features, sums = self._fit_sums(series, targets)
+            self._set_fitted(features, sums.standardizer, sums.solve(), sums, None)
 
     def _partial_fit(self, sequences: Any, targets: np.ndarray) -> None:
         """Add series with float64 targets (n, o)."""
         sums = getattr(self, "sums_", None)
         series = self._read(sequences, targets, None if sums is None else self.features_.n_features_in_)
         kept = KeptSeries([], targets[:0], 0) if sums is None else self.kept_
-        if kept is None:  # the features stay
-            assert sums is not None
-            self._update(sums, series, targets)
-            return
-        kept = KeptSeries([*kept.series, *series], np.concatenate([kept.targets, targets]), kept.fitted)
-        count = len(kept.series)
-        if sums is None or count >= min(2 * kept.fitted, self.n_landmarks):
-            self._fit_sums(kept.series, kept.targets)
-            kept = replace(kept, fitted=count)
-        else:
-            self._update(sums, series, targets)
-        self.kept_ = kept if count < self.n_landmarks else None
+        if kept is not None:
+            kept = KeptSeries([*kept.series, *series], np.concatenate([kept.targets, targets]), kept.fitted)
+        if sums is None or (kept is not None and len(kept.series) >= min(2 * kept.fitted, self.n_landmarks)):
+            assert kept is not None
+            features, sums = self._fit_sums(kept.series, kept.targets)
+            kept = replace(kept, fitted=len(kept.series))
+        else:  # the features stay
+            features, sums = self.features_, _extended(sums, self.features_, series, targets)
+        if kept is not None and len(kept.series) >= self.n_landmarks:
+            kept = None
+        self._set_fitted(features, sums.standardizer, sums.solve(), sums, kept)
 
     def _read(self, sequences: Any, targets: np.ndarray, features: int | None = None) -> list[np.ndarray]:
-        if self.n_landmarks < 2:
-            raise ValueError(f"n_landmarks must be at least 2, got {self.n_landmarks}.")
+        check_count("n_landmarks", self.n_landmarks, least=2)
         series = read_series(sequences, self.layout, features)
         if len(series) != len(targets):
             raise ValueError(f"y must have one entry per series ({len(series)}), got {len(targets)}.")
@@ -111,28 +111,31 @@ class MemoryPredictor(Saved, BaseEstimator):
 
     def _fit_landmarks(
         self, series: list[np.ndarray], targets: np.ndarray, rows: np.ndarray
-    ) -> tuple[BlockFit, list[np.ndarray]]:
-        """Fit the features to all series, and scales, block weights and an exact ridge to some of them."""
+    ) -> tuple[MemoryFeatures, BlockFit, list[np.ndarray]]:
+        """Fit the features to all series, and scales, block weights and an exact ridge to some of them, `rows`."""
         if len(rows) < 2:
             raise ValueError(f"the number of series must be at least 2, got {len(rows)}. Pass more series.")
         parameters = {name: value for name, value in self.get_params().items() if name not in ("layout", "n_landmarks")}
-        self.features_ = MemoryFeatures(**parameters)._fit_checked(series)
-        self.n_features_in_ = self.features_.n_features_in_
-        blocks = self.features_._blocks_of_checked([series[i] for i in rows])
-        fit = fit_block_ridge(blocks, targets[rows])
-        self.standardizer_, self.map_ = fit.standardizer, fit.map
-        return fit, blocks
+        features = MemoryFeatures(**parameters)._fit_checked(series)
+        blocks = features._blocks_of_checked([series[i] for i in rows])
+        return features, fit_block_ridge(blocks, targets[rows]), blocks
 
-    def _fit_sums(self, series: list[np.ndarray], targets: np.ndarray) -> None:
+    def _fit_sums(self, series: list[np.ndarray], targets: np.ndarray) -> tuple[MemoryFeatures, LandmarkRidge]:
         rows = np.sort(generator(self.random_state).permutation(len(series))[: self.n_landmarks])
-        fit, blocks = self._fit_landmarks(series, targets, rows)
-        self._update(landmark_ridge(fit, blocks, targets.shape[1]), series, targets)
+        features, fit, blocks = self._fit_landmarks(series, targets, rows)
+        return features, _extended(landmark_ridge(fit, blocks, targets.shape[1]), features, series, targets)
 
-    def _update(self, sums: LandmarkRidge, series: list[np.ndarray], targets: np.ndarray) -> None:
-        for start in range(0, len(series), CHUNK_SERIES):
-            stop = start + CHUNK_SERIES
-            sums.update(self.features_._blocks_of_checked(series[start:stop]), targets[start:stop])
-        self.sums_, self.map_ = sums, sums.solve()
+    def _set_fitted(
+        self,
+        features: MemoryFeatures,
+        standardizer: Standardizer,
+        solved: BlockMap,
+        sums: LandmarkRidge | None,
+        kept: KeptSeries | None,
+    ) -> None:
+        """Assign what a fit has found, all at its end: an interrupted one leaves the estimator as it was."""
+        self.features_, self.n_features_in_ = features, features.n_features_in_
+        self.standardizer_, self.map_, self.sums_, self.kept_ = standardizer, solved, sums, kept
 
     def _outputs(self, sequences: Any) -> np.ndarray:
         """Outputs (n, o)."""
@@ -152,3 +155,14 @@ class MemoryPredictor(Saved, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array, tags.input_tags.three_d_array = False, True
         return tags
+
+
+def _extended(
+    sums: LandmarkRidge, features: MemoryFeatures, series: list[np.ndarray], targets: np.ndarray
+) -> LandmarkRidge:
+    """A copy of the sums with more series; `sums` stay as they are."""
+    extended = replace(sums)
+    for start in range(0, len(series), CHUNK_SERIES):
+        stop = start + CHUNK_SERIES
+        extended.update(features._blocks_of_checked(series[start:stop]), targets[start:stop])
+    return extended

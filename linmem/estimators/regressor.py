@@ -46,7 +46,9 @@ class MemoryRegressor(RegressorMixin, MemoryPredictor):
 
     def fit(self, sequences: Any, y: Any) -> MemoryRegressor:
         """Fit to (T_i, a) series and (n,) or (n, o) numbers; earlier batches of `partial_fit` are forgotten."""
-        self._fit(sequences, self._targets(y))
+        targets = _targets(y)
+        self._fit(sequences, _columns(targets))
+        self.single_ = targets.ndim == 1
         return self
 
     def partial_fit(self, sequences: Any, y: Any) -> MemoryRegressor:
@@ -57,7 +59,11 @@ class MemoryRegressor(RegressorMixin, MemoryPredictor):
         division into batches. A call after a `fit` to at most `n_landmarks` series starts again; one after a `fit` to
         more of them adds to it.
         """
-        self._partial_fit(sequences, self._targets(y))
+        targets = _targets(y)
+        if getattr(self, "sums_", None) is not None:
+            self._check_outputs(targets)
+        self._partial_fit(sequences, _columns(targets))
+        self.single_ = targets.ndim == 1
         return self
 
     def predict(self, sequences: Any) -> np.ndarray:
@@ -73,13 +79,27 @@ class MemoryRegressor(RegressorMixin, MemoryPredictor):
         outputs = self._update_outputs(x_t)[0]
         return float(outputs[0]) if self.single_ else outputs
 
-    def _targets(self, y: Any) -> np.ndarray:
-        refuse_masked("y", y)
-        targets = np.asarray(y, np.float64)
-        if targets.ndim not in (1, 2):
-            raise ValueError(f"y must have shape (n,) or (n, o), got {targets.shape}.")
-        if not np.isfinite(targets).all():
-            place = np.argwhere(~np.isfinite(targets))[0].tolist()
-            raise ValueError(f"y must be finite, got {targets[tuple(place)]} for series {place[0]}. Leave it out.")
-        self.single_ = targets.ndim == 1
-        return targets.reshape(len(targets), -1)
+    def _check_outputs(self, targets: np.ndarray) -> None:
+        """Refuse targets of another shape than those of the calls that `partial_fit` adds to."""
+        outputs = len(self.map_.intercept)
+        if targets.shape[1:] != (() if self.single_ else (outputs,)):
+            expected = "(n,)" if self.single_ else f"(n, {outputs})"
+            raise ValueError(
+                f"y must have shape {expected} as in earlier calls, got {targets.shape}. Reshape it, or start with fit."
+            )
+
+
+def _targets(y: Any) -> np.ndarray:
+    """Check `y`; returns (n,) or (n, o) float64."""
+    refuse_masked("y", y)
+    targets = np.asarray(y, np.float64)
+    if targets.ndim not in (1, 2):
+        raise ValueError(f"y must have shape (n,) or (n, o), got {targets.shape}.")
+    if not np.isfinite(targets).all():
+        place = np.argwhere(~np.isfinite(targets))[0].tolist()
+        raise ValueError(f"y must be finite, got {targets[tuple(place)]} for series {place[0]}. Leave it out.")
+    return targets
+
+
+def _columns(targets: np.ndarray) -> np.ndarray:
+    return targets[:, None] if targets.ndim == 1 else targets

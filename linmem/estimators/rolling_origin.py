@@ -25,6 +25,16 @@ def first_part(series: np.ndarray) -> np.ndarray:
     return series[: int(np.ceil(FIRST_ORIGIN * len(series)))]
 
 
+def can_difference(series: Sequence[np.ndarray], lag: int) -> bool:
+    """Whether the first part of every series holds enough differences at a lag, or a sum of lags, to fit a model."""
+    return min(len(first_part(x)) for x in series) >= lag + LEAST_STEPS
+
+
+def least_steps(lag: int) -> int:
+    """The fewest steps of a series with which `can_difference` holds."""
+    return int((lag + LEAST_STEPS - 1) / FIRST_ORIGIN) + 1
+
+
 @dataclass(frozen=True)
 class Choice:
     """What validation chooses."""
@@ -66,7 +76,7 @@ def candidates(
     for season in seasons:
         differences += [(season,), (season, 1)]
     for log, lags, lag_decay in product(logs, differences, lag_decays):
-        if min(map(len, train)) >= sum(lags) + LEAST_STEPS:
+        if can_difference(series, sum(lags)):
             models = fit_forecast_models(train, log, lags, memory_size, lag_decay, penalties)
             for model, penalty in zip(models, penalties, strict=True):
                 yield model, Choice(log, lags, lag_decay, penalty)
