@@ -443,6 +443,13 @@ def test_joblib_and_saved_files_give_the_same_results(kind, tmp_path):
         assert copy.get_params() == estimator.get_params()
 
 
+@pytest.mark.filterwarnings("error::linmem.estimators.series.LayoutWarning")
+def test_an_estimator_of_many_channels_is_loaded_without_warnings(tmp_path):
+    features = small(MemoryFeatures).fit(waves(6, features=20)[0])
+    features.save(tmp_path / "features")
+    assert MemoryFeatures.load(tmp_path / "features").n_features_in_ == 20
+
+
 def test_a_saved_partial_fit_goes_on(tmp_path):
     series, labels = waves(60)
     classifier = small().partial_fit(series[:30], labels[:30])

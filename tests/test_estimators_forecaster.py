@@ -260,6 +260,19 @@ def test_updated_forecaster_continues_like_one_that_reads_the_whole_series(log):
     assert model.reset().predict(5) == pytest.approx(fitted, rel=1e-12)
 
 
+@pytest.mark.parametrize("season", [None, 12])
+def test_a_forecaster_saved_after_updates_continues_its_stream(season, tmp_path):
+    x = seasonal(220)
+    model = MemoryForecaster(season=season, **QUICK).fit(x[:200])
+    for value in x[200:210]:
+        model.update(value)
+    model.save(tmp_path / "model")
+    copy = MemoryForecaster.load(tmp_path / "model")
+    assert (copy.predict(5) == model.predict(5)).all()
+    assert [copy.update(value) for value in x[210:]] == [model.update(value) for value in x[210:]]
+    assert (copy.reset().predict(5) == model.reset().predict(5)).all()
+
+
 def test_steps_of_a_stream_are_checked():
     model = MemoryForecaster(season=None, log=True, **QUICK).fit(seasonal())
     with pytest.raises(ValueError, match="x_t must be positive for a model of log x"):

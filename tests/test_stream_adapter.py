@@ -4,6 +4,7 @@ import doctest
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 
 from linmem import (
     LinearAutoencoder,
@@ -76,6 +77,27 @@ def test_forecasts_continue_the_fitted_series():
     assert one.predict_one() == pytest.approx(one.estimator.predict(1, series=X[:160, 0])[0], rel=1e-9)
     start = one.reset().predict_one()
     assert start == pytest.approx(one.estimator.predict(1, series=X[:150, 0])[0], rel=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [object, str])
+def test_classes_are_texts_of_python(dtype):
+    classifier = MemoryClassifier(**CAUSAL).fit([X[:50], X[50:120]], np.array(["a", "b"], dtype))
+    assert StreamAdapter(classifier).learn_one({"a": 1.0, "b": 1.0}).predict_one() in ("a", "b")
+
+
+def test_a_refused_first_step_does_not_decide_the_channels():
+    stream = StreamAdapter(MemoryAnomalyDetector(memory_size=8).fit(X))
+    with pytest.raises(ValueError, match="x_t must have shape"):
+        stream.learn_one({"a": 1.0, "b": 1.0, "time": 0.0})
+    assert stream.learn_one({"a": 1.0, "b": 1.0}).channels == ["a", "b"]
+
+
+def test_forecasts_need_a_fit_to_one_series():
+    with pytest.raises(NotFittedError):
+        StreamAdapter(MemoryForecaster()).predict_one()
+    several = MemoryForecaster(season=None, lag_decays=(0.9,)).fit([X[:100], X[100:]])
+    with pytest.raises(ValueError, match="predict_one must have one fitted series, got 2"):
+        StreamAdapter(several).predict_one()
 
 
 def test_wrong_methods_and_channels_are_refused():

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from linmem.estimators.forecast_model import ForecastModel, fit_forecast_models
-from linmem.estimators.forecast_stream import ForecastStream
+from linmem.estimators.forecast_stream import ForecastStream, start_stream
 from linmem.estimators.intervals import conformal_widths
 from linmem.estimators.memory_parameters import holds_numbers
 from linmem.estimators.rolling_origin import (
@@ -79,6 +79,8 @@ class MemoryForecaster(Saved, BaseEstimator):
         The chosen model, fitted to all steps.
     season_, horizon_ : int
         The season in use, 1 without one, and the steps ahead of validation.
+    streams_ : list of ForecastStream or None
+        The ends of the fitted series with the steps of `update`, which `save` keeps; None before the first use.
     validation_error_ : float
         Mean absolute error of the choice, in units of the mean absolute difference of the series.
 
@@ -95,7 +97,7 @@ class MemoryForecaster(Saved, BaseEstimator):
     choice_: Choice
     model_: ForecastModel
     residuals_: np.ndarray
-    _streams: list[ForecastStream] | None = None
+    streams_: list[ForecastStream] | None = None
 
     def __init__(
         self,
@@ -201,18 +203,26 @@ class MemoryForecaster(Saved, BaseEstimator):
         ValueError
             The model was fitted to several series, or `x_t` has not its features or is not finite.
         """
-        check_is_fitted(self, "model_")
-        if not self.single_:
-            raise ValueError(f"update must have one fitted series, got {len(self.series_)}. Pass series to predict.")
-        (stream,) = self._current()
-        stream.update(read_step(x_t, self.n_features_in_))
-        following = self.model_.inverse_transform(stream.forecast(1))[0]
-        return float(following[0]) if self.flat_ else following
+        stream = self._one_stream("update")
+        stream.update(self.model_, read_step(x_t, self.n_features_in_))
+        return self._following(stream)
 
     def reset(self) -> MemoryForecaster:
         """Return to the end of the fitted series."""
-        self._streams = None
+        self.streams_ = None
         return self
+
+    def _one_stream(self, method: str) -> ForecastStream:
+        """The stream of the only fitted series, for a method of streams."""
+        check_is_fitted(self, "model_")
+        if not self.single_:
+            raise ValueError(f"{method} must have one fitted series, got {len(self.series_)}. Pass series to predict.")
+        return self._current()[0]
+
+    def _following(self, stream: ForecastStream) -> Any:
+        """The forecast of the step after a stream, (a,) or a number."""
+        following = self.model_.inverse_transform(stream.forecast(self.model_, 1))[0]
+        return float(following[0]) if self.flat_ else following
 
     def _errors(self, steps: int) -> np.ndarray:
         """Validation errors (n, steps, a); beyond the horizon, those of the chosen model fitted before validation."""
@@ -228,9 +238,9 @@ class MemoryForecaster(Saved, BaseEstimator):
 
     def _current(self) -> list[ForecastStream]:
         """The fitted series with the steps of `update`."""
-        if self._streams is None:
-            self._streams = [ForecastStream(self.model_, x) for x in self.series_]
-        return self._streams
+        if self.streams_ is None:
+            self.streams_ = [start_stream(self.model_, x) for x in self.series_]
+        return self.streams_
 
     def _forecasts(self, steps: int, series: Any) -> tuple[list[np.ndarray], Callable[[list[np.ndarray]], Any]]:
         """(steps, a) for each series, on the scale of the model, and the map of values to the form of the input."""
@@ -244,12 +254,13 @@ class MemoryForecaster(Saved, BaseEstimator):
                 stacklevel=3,
             )
         if series is None:
-            return [x.forecast(steps) for x in self._current()], self._shaped(self.single_, self.flat_)
+            return [x.forecast(self.model_, steps) for x in self._current()], self._shaped(self.single_, self.flat_)
         given, single = read_one_or_several(series, self.layout, self.n_features_in_)
         if self.model_.log and not all((x > 0).all() for x in given):
             raise ValueError("series must be positive for a model of log x, got values at or below 0.")
         flat = _is_flat(series if single else series[0])
-        return [ForecastStream(self.model_, x).forecast(steps) for x in given], self._shaped(single, flat)
+        forecasts = [start_stream(self.model_, x).forecast(self.model_, steps) for x in given]
+        return forecasts, self._shaped(single, flat)
 
     def _shaped(self, single: bool, flat: bool) -> Callable[[list[np.ndarray]], Any]:
         """A function from values (steps, a) per series to the form of the series that are continued."""

@@ -6,6 +6,7 @@ classes that `linmem.estimators` defines are read back.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from os import PathLike
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from linmem.estimators.series import LayoutWarning
 from linmem.storage import tensor_file
 from linmem.storage.parsing import parsing
 
@@ -25,7 +27,11 @@ class Saved:
     """Gives an estimator `save` and `load`: its parameters and its fitted attributes, those that end in "_"."""
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write parameters and fitted attributes to one file."""
+        """Write parameters and fitted attributes to one file.
+
+        A `MemoryForecaster` continues after the last step of `update` when it is loaded; streams of the other
+        estimators start again.
+        """
         tensors: dict[str, Tensor] = {}
         description = pack(self, tensors)
         tensor_file.write(path, tensors, description)
@@ -61,7 +67,11 @@ def _load(path: str | PathLike[str], expected: str | None) -> Any:
         raise ValueError(
             f"{path} must hold {f'a {expected}' if expected else 'an estimator'}, got {kind}. Give another file."
         )
-    with parsing(path, f"a complete {expected or 'estimator'}", "Fit and save the estimator again."):
+    with (
+        parsing(path, f"a complete {expected or 'estimator'}", "Fit and save the estimator again."),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", LayoutWarning)  # of `_apply`, whose series are short
         restored = unpack(description, tensors)
         if not isinstance(restored, Saved):
             raise TypeError(f"a {type(restored).__name__}")
@@ -128,10 +138,10 @@ def unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
         return {key: unpack(one, tensors) for key, one in value["dict"]}
     if "object" in value:
         result = _class(value["object"])(**unpack(value["state"], tensors))
+        if hasattr(result, "reset"):
+            result.reset()
         for name, one in unpack(value["fitted"], tensors).items() if "fitted" in value else ():
             setattr(result, name, one)
-        if hasattr(result, "reset"):
-            result.reset()  # streams start again
         return result
     ((kind, content),) = value.items()
     return {"tuple": tuple, "list": list}[kind](unpack(one, tensors) for one in content)

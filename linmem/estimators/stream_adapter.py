@@ -51,7 +51,7 @@ class StreamAdapter:
 
     def learn_one(self, x: Mapping[str, float], y: Any = None) -> StreamAdapter:
         """Read a step; `y` is ignored."""
-        self._output = self.estimator.update(self._values(x))
+        self._output = self._update(x)
         return self
 
     def score_one(self, x: Mapping[str, float]) -> float:
@@ -59,7 +59,7 @@ class StreamAdapter:
         if not isinstance(self.estimator, MemoryAnomalyDetector):
             raise ValueError(f"score_one needs a MemoryAnomalyDetector, got {type(self.estimator).__name__}.")
         before = self.estimator._state
-        score = self.estimator.update(self._values(x))
+        score: float = self._update(x)
         self.estimator._state = before
         return score
 
@@ -73,10 +73,11 @@ class StreamAdapter:
     def predict_one(self, x: Mapping[str, float] | None = None) -> Any:
         """Return the class or number of the steps read so far, or a forecaster's next step; `x` is not read."""
         if isinstance(self.estimator, MemoryForecaster):
-            following = self.estimator.predict(1)[..., 0] if self.estimator.flat_ else self._next()
-            return float(following) if np.ndim(following) == 0 else dict(zip(self._keys(), following, strict=True))
+            following = self.estimator._following(self.estimator._one_stream("predict_one"))
+            return following if np.ndim(following) == 0 else dict(zip(self._keys(), following, strict=True))
         if isinstance(self.estimator, MemoryClassifier):
-            return self.estimator.classes_[self._read().argmax()].item()
+            label = self.estimator.classes_[self._read().argmax()]
+            return label.item() if isinstance(label, np.generic) else label
         if isinstance(self.estimator, MemoryRegressor):
             return self._read()
         raise ValueError(f"predict_one needs a predictor, got {type(self.estimator).__name__}.")
@@ -96,16 +97,14 @@ class StreamAdapter:
             raise ValueError("a step must be read first, got none. Call learn_one.")
         return self._output
 
-    def _next(self) -> np.ndarray:
-        following: np.ndarray = self.estimator.predict(1)
-        return following[:, 0] if self.estimator.layout == "ct" else following[0]
-
     def _keys(self) -> list[str]:
         return self.channels or [f"channel_{i}" for i in range(self.estimator.n_features_in_)]
 
-    def _values(self, x: Mapping[str, float]) -> list[float]:
-        if self.channels is None:
-            self.channels = list(x)
-        if set(x) != set(self.channels):
-            raise ValueError(f"x must have the channels {', '.join(self.channels)}, got {', '.join(map(str, x))}.")
-        return [x[name] for name in self.channels]
+    def _update(self, x: Mapping[str, float]) -> Any:
+        """Pass a step to the estimator; the channels are those of the first step that it accepts."""
+        channels = list(x) if self.channels is None else self.channels
+        if set(x) != set(channels):
+            raise ValueError(f"x must have the channels {', '.join(channels)}, got {', '.join(map(str, x))}.")
+        output = self.estimator.update([x[name] for name in channels])
+        self.channels = channels
+        return output

@@ -13,7 +13,7 @@ from linmem.estimators.anomaly import MemoryAnomalyDetector
 from linmem.estimators.block_ridge import CLIP
 from linmem.estimators.classifier import MemoryClassifier
 from linmem.estimators.encoders import Encoder
-from linmem.estimators.forecast_stream import ForecastStream
+from linmem.estimators.forecast_stream import start_stream
 from linmem.estimators.forecaster import MemoryForecaster
 from linmem.estimators.regressor import MemoryRegressor
 from linmem.estimators.views import CAUSAL
@@ -78,14 +78,14 @@ def _forecaster(forecaster: MemoryForecaster) -> Program:
         step = np.zeros(lag + 1)
         step[[0, lag]] = 1, -1
         coefficients = np.convolve(coefficients, step)
-    stream = ForecastStream(model, forecaster.series_[0])
+    stream = start_stream(model, forecaster.series_[0])
     program = Program(a, a, feeds_back=True)
-    program.state["last"] = model.inverse_transform(stream.forecast(1))[0].astype(np.float32)
+    program.state["last"] = model.inverse_transform(stream.forecast(model, 1))[0].astype(np.float32)
     newest, change = program.buffer("newest", a), program.buffer("change", a)
-    state, after = program.keep("memory", p, stream._state), program.buffer("following", p)
+    state, after = program.keep("memory", p, stream.state), program.buffer("following", p)
     program.add(f"for (int i = 0; i < {a}; i++)\n        {newest}[i] = {'logf(x[i])' if model.log else 'x[i]'};")
     terms = [(k, c) for k, c in enumerate(coefficients) if c and k]
-    recent = program.keep("recent", length * a, stream._recent[::-1]) if length else ""  # newest first
+    recent = program.keep("recent", length * a, stream.recent[::-1]) if length else ""  # newest first
     past = "".join(f" {'+' if c > 0 else '-'} {abs(c):.1f}f * {recent}[{(k - 1) * a} + i]" for k, c in terms)
     program.array("change_mean", model.mean)
     program.array("change_scale", model.scale)
