@@ -76,6 +76,12 @@ def test_the_curve_is_the_squared_correlation_of_fitted_readouts():
         assert float(curve[k]) == pytest.approx(float(torch.corrcoef(pair)[0, 1]) ** 2)
 
 
+def test_states_of_integers_have_a_capacity():
+    u = torch.randint(0, 5, (200,), generator=torch.Generator().manual_seed(0))
+    states = torch.stack([u, u.roll(1)], 1)
+    torch.testing.assert_close(memory_capacity(states, u, 3), memory_capacity(states.double(), u.double(), 3))
+
+
 @pytest.mark.parametrize(
     ("states", "inputs", "lags", "message"),
     [

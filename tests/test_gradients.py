@@ -117,3 +117,14 @@ def test_a_gradient_near_underflow_is_measured():
 def test_a_layer_of_several_recurrences_is_refused():
     with pytest.raises(ValueError, match="one layer, one direction and one functional layer"):
         gradient_norms(LMN(3, 4, 5, num_layers=2, **KIND), input_of(5, 1, 3), last)
+
+
+@pytest.mark.parametrize("layer", [LMN(3, 4, 5, memory="diagonal", **KIND), nn.LSTM(3, 4, **KIND)])
+def test_a_layer_without_a_dense_memory_is_refused(layer):
+    with pytest.raises(ValueError, match=f"layer must be an LMN with memory='dense', got {type(layer).__name__}"):
+        gradient_norms(layer, input_of(5, 1, 3), last)
+
+
+def test_the_gradient_through_the_state_needs_two_steps():
+    with pytest.raises(ValueError, match="x must have at least 2 steps, got 1"):
+        state_gradient_norms(nn.LSTM(3, 4, **KIND), input_of(1, 1, 3), last)

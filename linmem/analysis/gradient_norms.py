@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from linmem.nn.lmn import LMN
 from linmem.nn.scan.activations import activation
 from linmem.nn.scan.checks import check_single_layer
+from linmem.validation import shown
 
 
 class GradientNorms(NamedTuple):
@@ -54,7 +55,7 @@ def gradient_norms(
     Raises
     ------
     ValueError
-        The layer has several layers, directions or functional layers.
+        The layer has several layers, directions or functional layers, or is no LMN with a dense memory.
 
     Notes
     -----
@@ -69,6 +70,10 @@ def gradient_norms(
     (torch.Size([5]), True)
     """
     check_single_layer(layer)
+    if not hasattr(layer, "weight_mm_l0"):
+        raise ValueError(
+            f"layer must be an LMN with memory='dense', got {shown(layer)}. Measure others with state_gradient_norms."
+        )
     sigma = activation(layer.nonlinearity).apply
     W_xh, W_mh, W_hm, W_mm = (getattr(layer, f"weight_{name}_l0") for name in ("xh", "mh", "hm", "mm"))
     b_h, b_m = (getattr(layer, f"bias_{name}_l0") for name in "hm")
@@ -92,7 +97,7 @@ def state_gradient_norms(layer: nn.Module, x: Tensor, loss: Callable[[Tensor], T
     layer : nn.Module
         Called as `y, state = layer(x, state)`, time first, such as the recurrent layers of torch and linmem.
     x : Tensor
-        (T, B, a).
+        (T, B, a), at least two steps.
     loss : callable
         Maps the outputs (T, B, ·) to a scalar.
 
@@ -102,11 +107,20 @@ def state_gradient_norms(layer: nn.Module, x: Tensor, loss: Callable[[Tensor], T
         (T − 1,). For an LSTM the gradient is that of (h, c) together. For LMN-B and a loss of the last output it is
         ∂L/∂m_t.
 
+    Raises
+    ------
+    ValueError
+        There are fewer than two steps.
+
     Examples
     --------
     >>> state_gradient_norms(nn.LSTM(2, 3), torch.randn(5, 1, 2), lambda y: y[-1].sum()).shape
     torch.Size([4])
     """
+    if len(x) < 2:
+        raise ValueError(
+            f"x must have at least 2 steps, got {len(x)}: no later step passes a gradient on. Use more steps."
+        )
     outputs: list[Tensor] = []
     states: list[list[Tensor]] = []
     state: Any = None

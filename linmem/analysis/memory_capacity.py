@@ -32,7 +32,7 @@ def memory_capacity(states: Tensor, inputs: Tensor, lags: int, *, ridge: float =
     Parameters
     ----------
     states : Tensor
-        (T, p), the state after each step.
+        (T, p), the state after each step, of any real dtype.
     inputs : Tensor
         (T,) or (T, 1).
     lags : int
@@ -79,7 +79,8 @@ def memory_capacity(states: Tensor, inputs: Tensor, lags: int, *, ridge: float =
     half = len(m) // 2
     m, past = m - m[:half].mean(0), past - past[:half].mean(0)
     left, values, right = torch.linalg.svd(m[:half], full_matrices=False)
-    kept = values > values[0] * max(half, m.shape[1]) * torch.finfo(states.dtype).eps
+    precision = torch.finfo(states.dtype if states.is_floating_point() else m.dtype).eps
+    kept = values > values[0] * max(half, m.shape[1]) * precision
     gain = torch.where(kept, values / (values**2 + ridge * (values**2).mean()), 0.0)
     predicted = m[half:] @ (right.T @ (gain[:, None] * (left.T @ past[:half])))
     truth = past[half:] - past[half:].mean(0)
