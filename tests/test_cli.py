@@ -111,6 +111,8 @@ def test_fit_writes_an_autoencoder_that_load_reads(pieces, tmp_path, capsys):
     assert all(float(row[1]) <= float(row[2]) for row in rows[2:])
     fitted = LinearAutoencoder.load(tmp_path / "fit" / "autoencoder.safetensors")
     assert fitted.training_error_ == pytest.approx(float(rows[-1][2]), abs=1e-4)
+    status, _, _ = run(capsys, "fit", pieces, "--out", tmp_path / "none", "--memory_size=2", "--refine=None")
+    assert status == 0
     status, _, err = run(capsys, "fit", pieces, "--out", tmp_path / "fit", "--memory_size=12")
     assert status == 2
     assert "replace it (--force)" in err

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from types import NoneType
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import docstring_parser
@@ -83,12 +84,15 @@ def call(function: Callable[..., Any], given: dict[str, Any]) -> Any:
             continue
         names = {inner for one in options.classes for inner, _ in _parameters(one)} - set(options.skip)
         hints = {k: v[0] for one in options.classes for k, v in _parameters(one)}
-        arguments[name] = {
-            inner: tuple(value) if get_origin(hints[inner]) is tuple else value
-            for inner, value in given.items()
-            if inner in names
-        }
+        arguments[name] = {inner: _converted(value, hints[inner]) for inner, value in given.items() if inner in names}
     return function(**arguments)
+
+
+def _converted(value: Any, hint: Any) -> Any:
+    """A tuple where the hint is one; None for its name, as messages have it, where the hint allows None."""
+    if value == "None" and NoneType in get_args(hint):
+        return None
+    return tuple(value) if get_origin(hint) is tuple else value
 
 
 def _parameters(owner: Any) -> Iterator[tuple[str, tuple[Any, inspect.Parameter, str]]]:
