@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.autoencoder.history.distributed import Shard
 from linmem.autoencoder.solvers import Randomized, Remembered, exact
 from linmem.storage import tensor_file
 
@@ -194,6 +195,15 @@ def test_gives_back_what_it_was_given(dtype, as_torch):
     assert ae.right_vectors_.shape == (12, 3, 4)
 
 
+@pytest.mark.parametrize("dtypes", [(np.float64, np.int64), (np.float64, np.float32), (np.float32, np.float64)])
+def test_sequences_of_several_dtypes_get_states_of_the_first(dtypes):
+    sequences = [(10 * x).astype(dtype) for x, dtype in zip(smooth([20, 10]), dtypes, strict=True)]
+    ae = LinearAutoencoder(5).fit(sequences)
+    for states, expected in zip(ae.encode(sequences), ae.encode([x.astype(dtypes[0]) for x in sequences]), strict=True):
+        assert states.dtype == dtypes[0]
+        np.testing.assert_allclose(states, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_one_array_is_a_list_of_sequences():
     block = np.stack(smooth([8, 8, 8]))
     np.testing.assert_array_equal(LinearAutoencoder(4).fit(block).A_, LinearAutoencoder(4).fit(list(block)).A_)
@@ -243,13 +253,21 @@ def test_an_autoencoder_of_one_feature_is_saved(tmp_path):
     np.testing.assert_array_equal(LinearAutoencoder.load(tmp_path / "ae").A_, ae.A_)
 
 
+@pytest.mark.parametrize("random_state", [None, np.random.RandomState(0), np.random, np.int64(3)])
+def test_documented_parameters_are_saved(tmp_path, ragged, random_state):
+    LinearAutoencoder(4, center=np.bool_(True), random_state=random_state).fit(ragged).save(tmp_path / "ae")
+    loaded = LinearAutoencoder.load(tmp_path / "ae")
+    assert loaded.center is True
+    assert loaded.random_state == (3 if isinstance(random_state, np.integer) else None)
+
+
 def test_load_refuses_what_it_did_not_save(tmp_path, ragged):
     LinearAutoencoder(4).fit(ragged).save(tmp_path / "ae")
     content = (tmp_path / "ae").read_bytes()
     (tmp_path / "cut").write_bytes(content[:-100])
     with pytest.raises(ValueError, match="cut"):
         LinearAutoencoder.load(tmp_path / "cut")
-    with pytest.raises(ValueError, match="must be numbers, names or Randomized solvers to be saved"):
+    with pytest.raises(ValueError, match="must be numbers, names or Randomized solvers to be saved, got solver="):
         LinearAutoencoder(4, solver=lambda *given: exact(*given)).fit(ragged).save(tmp_path / "own")
 
 
@@ -326,6 +344,15 @@ def test_bad_input_after_fit(ragged):
     ae.partial_fit(ragged)
     with pytest.raises(ValueError, match="sequence 0 must have 3 features, got 2"):
         ae.partial_fit([np.zeros((3, 2))])
+    for use in (ae.fit, ae.partial_fit, LinearAutoencoder(4).fit(ragged).transform):
+        for given, kind in ((None, "NoneType"), (3, "int")):
+            with pytest.raises(ValueError, match=f"sequences must be a list of .* got {kind}. Pass a list"):
+                use(given)
+    for use in (ae.partial_fit, LinearAutoencoder(4).fit(ragged).transform):
+        with pytest.raises(ValueError, match="sequences must be a list of .* got Shard. Pass a list"):
+            use(Shard(ragged))
+    with pytest.raises(ValueError, match="generator with none left: it can be read only once. Collect"):
+        LinearAutoencoder(4).fit_transform(sequence for sequence in ragged)
 
 
 def test_memory_of_partial_fit_does_not_grow_with_the_chunks(monkeypatch):

@@ -8,6 +8,7 @@ import textwrap
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 
 from linmem.autoencoder.decoders.refine_decoder import ITERATIONS, TOLERANCE
 from linmem.autoencoder.estimator import LinearAutoencoder
@@ -79,6 +80,22 @@ def test_generator_is_the_list(monkeypatch, center):
 
 
 @pytest.mark.parametrize("source", [list, iter, Reread])
+def test_partial_fit_starts_anew_after_every_fit(source):
+    new = LinearAutoencoder(6, lag_decay=0.8).partial_fit(walks(seed=1))
+    after = LinearAutoencoder(6, lag_decay=0.8).fit(source(walks())).partial_fit(walks(seed=1))
+    np.testing.assert_array_equal(after.singular_values_, new.singular_values_)
+
+
+def test_a_generator_that_fails_leaves_no_fit(monkeypatch):
+    monkeypatch.setattr("linmem.autoencoder.estimator.CHUNK_NUMBERS", 200)
+    ae = LinearAutoencoder(2)
+    with pytest.raises(ValueError, match="must be finite"):
+        ae.fit(iter([*walks(), np.full((3, 4), np.nan)]))
+    with pytest.raises(NotFittedError):
+        ae.transform(walks())
+
+
+@pytest.mark.parametrize("source", [list, iter, Reread])
 @pytest.mark.parametrize("decay", [1.0, 0.9])
 def test_a_large_mean_costs_no_digits(monkeypatch, source, decay):
     monkeypatch.setattr("linmem.autoencoder.estimator.CHUNK_NUMBERS", 200)
@@ -89,6 +106,13 @@ def test_a_large_mean_costs_no_digits(monkeypatch, source, decay):
     assert found.training_error_ == pytest.approx(expected.training_error_, rel=1e-3)
     assert found.reconstruction_error(offset(walks())) == pytest.approx(found.training_error_, rel=1e-5)
     np.testing.assert_allclose(found.mean_, expected.mean_ + 1.7e9, rtol=1e-15)
+
+
+def test_a_fit_without_the_unweighted_bound_is_saved(tmp_path):
+    ae = LinearAutoencoder(2, lag_decay=0.95).fit(Reread(walks((40, 40), features=30)))
+    ae.save(tmp_path / "ae")
+    assert np.isnan(ae.unweighted_optimal_error_)
+    assert np.isnan(LinearAutoencoder.load(tmp_path / "ae").unweighted_optimal_error_)
 
 
 def test_memory_mapped_arrays(tmp_path):

@@ -18,6 +18,7 @@ from linmem.autoencoder.solution import ClosedForm
 from linmem.autoencoder.solvers import Randomized
 from linmem.storage import tensor_file
 from linmem.storage.parsing import parsing
+from linmem.validation import shown
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 KIND, VERSION = "LinearAutoencoder", 2
@@ -39,7 +40,7 @@ def write(path: str | PathLike[str], stored: Stored) -> None:
     description = {
         "kind": KIND,
         "version": VERSION,
-        "parameters": {name: _to_json(value) for name, value in stored.parameters.items()},
+        "parameters": {name: _to_json(name, value) for name, value in stored.parameters.items()},
         "fit": {name: value for name, value in fields.items() if not isinstance(value, Tensor)},
         "solver": stored.solver,
         "input": {
@@ -88,19 +89,24 @@ def _check_shapes(stored: Stored) -> None:
     if min(p, a) < 1 or type(solution.lags) is not int or solution.lags < 1:
         raise ValueError(f"sizes {p} and {a}, lags {solution.lags!r}")
     for name in ("optimal_error", "training_error", "unweighted_optimal_error", "unweighted_error", "decay"):
-        if not 0 <= float(getattr(solution, name)) < math.inf:
-            raise ValueError(f"{name} {getattr(solution, name)!r}")
+        value = float(getattr(solution, name))
+        unknown = name == "unweighted_optimal_error" and math.isnan(value)  # it is of some streams
+        if not (unknown or 0 <= value < math.inf):
+            raise ValueError(f"{name} {value!r}")
 
 
-def _to_json(value: Any) -> Any:
+def _to_json(name: str, value: Any) -> Any:
+    if name == "random_state" and not isinstance(value, int | np.integer):
+        return None  # of a generator, too
     if isinstance(value, Randomized):
         return {"randomized": asdict(value)}
     if value is None or isinstance(value, str | bool | int | float):
         return value
-    if isinstance(value, np.integer | np.floating):
+    if isinstance(value, np.integer | np.floating | np.bool_):
         return value.item()
     raise ValueError(
-        f"parameters must be numbers, names or Randomized solvers to be saved, got {value!r}. Set another solver first."
+        f"parameters must be numbers, names or Randomized solvers to be saved, got {name}={shown(value)}. "
+        f"Set another one first: set_params({name}=…)."
     )
 
 

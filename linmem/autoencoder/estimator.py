@@ -80,7 +80,8 @@ class LinearAutoencoder(FittedAutoencoder, BaseEstimator):
         The relative reconstruction error on the sequences of `fit`.
     unweighted_optimal_error_, unweighted_error_ : float
         Bound and error on the same lags if all of them count equally. With γ = 1 equal to the two above. The bound is
-        NaN for streams and shards with K·a above 8000, where it would take as many passes over the data as the fit.
+        NaN for streams and shards of N steps with L·a above 1000 and above min(8000, N), where it would take as many
+        passes over the data as the fit.
     memory_size_, lags_, n_features_in_ : int
         `lags_` is L: the longest length seen in `fit`, or K if that is less.
     solver_ : str
@@ -90,7 +91,7 @@ class LinearAutoencoder(FittedAutoencoder, BaseEstimator):
     -----
     Results have the container (NumPy or torch), dtype and device of the sequences. Time O(N log L) per direction;
     memory for about 4 p + 200 vectors of L·a numbers and 20 bytes for each number of the sequences, never for Ξ. With
-    γ < 1 and K·a ≤ 8000: one pass, memory for (K·a)² numbers.
+    γ < 1 and L·a at most 1000 or min(8000, N), one pass and memory for (L·a)² numbers.
 
     Examples
     --------
@@ -133,14 +134,18 @@ class LinearAutoencoder(FittedAutoencoder, BaseEstimator):
         ----------
         sequences : list of (T_i, a) arrays or tensors, or one (n, T, a) array
             Also any object that yields sequences each time it is iterated over: it is read once for every product, and
-            only a chunk of it is in memory. A generator can be read only once: it is passed to `partial_fit`. Within a
-            group of processes, `linmem.autoencoder.history.distributed.Shard(sequences)` is this process's part of
-            the set.
+            only a chunk of it is in memory. A generator can be read only once: its chunks are added up, as by
+            `partial_fit`. Within a group of processes, `linmem.autoencoder.history.distributed.Shard(sequences)` is
+            this process's part of the set.
 
         Raises
         ------
         ValueError
             For invalid sequences or parameters, and if `memory_size` is above the rank of the history matrix.
+
+        Notes
+        -----
+        Every fit is complete: a later `partial_fit` starts a new one.
         """
         self._check_parameters()
         self._clear()
@@ -154,8 +159,9 @@ class LinearAutoencoder(FittedAutoencoder, BaseEstimator):
         return self
 
     def partial_fit(self, sequences: Any, y: Any = None) -> "LinearAutoencoder":
-        """Add one more chunk of sequences, in memory that does not grow. `fit` forgets all chunks.
+        """Add one more chunk of sequences, in memory that does not grow.
 
+        `fit` forgets all chunks, and the first chunk after `fit` or `load` starts anew, whatever was fitted before.
         The solution is computed when a result is first needed. With `lag_decay` below 1 and K·a ≤ 8000 it equals that
         of `fit` on all chunks up to rounding. With `lag_decay=1` so it does while Ξ has at most 2000 columns; beyond,
         the energy past the first 2 p + 100 directions is lost.
@@ -169,11 +175,14 @@ class LinearAutoencoder(FittedAutoencoder, BaseEstimator):
 
     def _fit_iterator(self, sequences: Iterator[Any]) -> "LinearAutoencoder":
         first = list(islice(sequences, 1))
-        for chunk in chunks(chain(first, sequences), numbers=CHUNK_NUMBERS):
-            self._add_chunk(chunk, first)
-        if self._chunks is None:
-            check_sequences([])
-        self._solved()
+        try:
+            for chunk in chunks(chain(first, sequences), numbers=CHUNK_NUMBERS):
+                self._add_chunk(chunk, first)
+            if self._chunks is None:
+                check_sequences([])
+            self._solved()
+        finally:
+            self._chunks = None  # as after the fit of a list
         return self
 
     def _add_chunk(self, checked: list[Tensor], like: Any) -> "LinearAutoencoder":
@@ -291,6 +300,8 @@ class LinearAutoencoder(FittedAutoencoder, BaseEstimator):
 
     def save(self, path: str | PathLike[str], right_vectors: bool = False) -> None:
         """Write the fit to `path`, one file of safetensors and JSON; chunks of `partial_fit` are not written.
+
+        A `random_state` that is a generator is written as None: it has no effect on a fit that is done.
 
         Parameters
         ----------

@@ -225,6 +225,7 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
     def _encode(self, checked: list[Tensor]) -> list[Tensor]:
         solution = self._solved()
         self._warn_of_length(checked)
+        checked = [sequence.to(checked[0]) for sequence in checked]  # of any dtype, in one batch
         mean = self._mean.to(checked[0]) if self.center else None
         return coding.encode(checked, solution.A.to(checked[0]), solution.B.to(checked[0]), mean)
 

@@ -57,8 +57,19 @@ class Opened(NamedTuple):
 
 
 def as_collection(sequences: Any) -> Any:
-    """Return arrays and lists as they are, other collections of sequences as lists."""
-    return sequences if isinstance(sequences, Tensor | np.ndarray | list | tuple) else list(sequences)
+    """Return arrays and lists as they are, other collections of sequences as lists.
+
+    What is no collection is returned, too: `check_sequences` refuses it.
+    """
+    held = isinstance(sequences, Tensor | np.ndarray | list | tuple | str | bytes | dict)
+    if held or not isinstance(sequences, Iterable):
+        return sequences
+    if not (found := list(sequences)) and isinstance(sequences, Iterator):
+        raise ValueError(
+            f"sequences must contain at least one (T, a) sequence, got a {type(sequences).__name__} with none left: it "
+            "can be read only once. Collect the sequences in a list first."
+        )
+    return found
 
 
 def open_source(sequences: Any, center: bool, decay: float) -> Opened:
