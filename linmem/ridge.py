@@ -9,6 +9,7 @@ Symbols: N rows, p features, o outputs, ρ penalty.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -46,7 +47,8 @@ def ridge_regression(features: Tensor, targets: Tensor, penalties: Sequence[floa
     Returns
     -------
     list of AffineMap
-        One float64 map per penalty, in the order of `penalties`. The intercept is not penalized.
+        One float64 map per penalty, in the order of `penalties`. The intercept is not penalized. With penalty 0 the
+        map is the one of least norm where features are constant or depend on one another.
 
     Raises
     ------
@@ -83,6 +85,11 @@ def ridge_regression(features: Tensor, targets: Tensor, penalties: Sequence[floa
     cross, energy = vectors.T @ (S.T @ (Y - mean_y)), values.mean().clamp_min(SMALLEST_ENERGY)
     maps = []
     for penalty in penalties:
-        W = vectors @ (cross / (values.clamp_min(0) + penalty * energy)[:, None])
+        damping = penalty * energy
+        divisors = values.clamp_min(0) + damping
+        if damping == 0:  # the least-norm solution: nothing in directions without energy, up to rounding
+            rounding = len(values) * torch.finfo(values.dtype).eps * values.max()
+            divisors = divisors.masked_fill(values <= rounding, math.inf)
+        W = vectors @ (cross / divisors[:, None])
         maps.append(AffineMap(W, mean_y - mean_s @ W))
     return maps

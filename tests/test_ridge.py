@@ -38,3 +38,13 @@ def test_constant_features_predict_the_mean_target():
     (Y,) = draws((6, 2))
     (found,) = ridge_regression(torch.ones(6, 3), Y, [1e-3])
     torch.testing.assert_close(found(torch.ones(1, 3).double())[0], Y.mean(0))
+
+
+@pytest.mark.parametrize("dependent", ["zero", "constant", "equal"])
+def test_without_a_penalty_dependent_features_have_the_solution_of_least_norm(dependent):
+    S, Y = draws((50, 4), (50, 2))
+    S[:, 1] = S[:, 0] if dependent == "equal" else float(dependent == "constant")
+    (found,) = ridge_regression(S, Y, [0.0])
+    oracle = torch.linalg.pinv(S - S.mean(0), rtol=1e-10) @ (Y - Y.mean(0))
+    torch.testing.assert_close(found.W, oracle, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(found(S).mean(0), Y.mean(0))
