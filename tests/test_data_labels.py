@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from linmem import data
+from linmem.data.label_encoding import encode_classes
 from linmem.data.partition import partition
 from linmem.data.splits import SPLITS
 from linmem.data.ts_file import read_ts
@@ -128,6 +129,13 @@ def test_numbers_are_regression_targets(columns, tmp_path):
         for x, target in splits.pairs(split):
             i = float(x[0, 0])
             assert target.tolist() == [-0.5 * i, i * i][:columns]
+
+
+def test_classes_of_equal_numbers_have_one_order():
+    """Without a tie-break the order of a set of texts decides: another one in each process."""
+    names = ["2", "1", "01", "1.0", "001", "+1"]
+    assert encode_classes(names, range(6)).names == ("+1", "001", "01", "1", "1.0", "2")
+    assert encode_classes(["10", "nan", "9", "2"], range(4)).names == ("10", "2", "9", "nan")
 
 
 def test_a_column_named_class_makes_numbers_classes(tmp_path):

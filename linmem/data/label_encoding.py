@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -22,6 +23,8 @@ class Classes(NamedTuple):
 def encode_classes(names: Sequence[str], train: Sequence[int]) -> Classes:
     """Number the classes in alphabetical order, or in numerical order where all names are numbers.
 
+    Names of equal numbers, such as "1" and "01", are different classes, in alphabetical order.
+
     Parameters
     ----------
     names : sequence of str
@@ -40,7 +43,8 @@ def encode_classes(names: Sequence[str], train: Sequence[int]) -> Classes:
     Classes(numbers=tensor([1, 0, 1]), names=('2', '10'))
     """
     distinct = set(names)
-    ordered = sorted(distinct, key=float) if all(map(is_number, distinct)) else sorted(distinct)
+    numeric = all(is_number(name) and not math.isnan(float(name)) for name in distinct)
+    ordered = sorted(distinct, key=lambda name: (float(name) if numeric else 0.0, name))
     missing = distinct - {names[i] for i in train}
     if missing:
         raise ValueError(f"train must hold every class, got none of class {min(missing)!r}. Add or remove that class.")
