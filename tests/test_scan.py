@@ -1,7 +1,7 @@
 """Scans: every backend computes the recurrence of [L18], eqs. 11-12, and its gradients."""
 
 import math
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -260,6 +260,72 @@ def test_strided_inputs_give_the_same_states(backend):
     for found, expected in zip(
         run(backend, strided, m_0, transposed, "tanh"), run(backend, x, m_0, weights, "tanh"), strict=True
     ):
+        torch.testing.assert_close(found, expected)
+
+
+# tensors whose numbers do not lie in memory row after row
+LAYOUTS = {
+    "transposed": lambda values: values.t().contiguous().t(),
+    "strided": lambda values: values.repeat_interleave(2, 0).t().contiguous().t()[::2],
+    "negated": lambda values: torch._neg_view(-values),  # as gradients through complex numbers arrive
+    "expanded in rows": lambda values: values[:1].expand_as(values),
+    "expanded in columns": lambda values: values[:, :1].expand_as(values),
+}
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "onednn", "native"])
+@pytest.mark.parametrize("memory", ["dense", "diagonal"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("backend", ["fused", "recompute"])
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_gradients_do_not_depend_on_how_incoming_gradients_are_stored(
+    monkeypatch, name, memory, layout, backend, output
+):
+    monkeypatch.setenv("LINMEM_ENGINE", name)
+    monkeypatch.setattr(chunks, "ROWS_OF_A_CHUNK", 7)
+    checked = 0
+    for dtype, sizes, lengths in product((torch.float32, torch.float64), [(4,), (4, 3)], [(9,), (5, 5), (6, 4, 1)]):
+        if not ENGINES[name].supports(dtype, torch.device("cpu"), len(sizes) > 1):
+            continue
+        weights = weights_of(3, sizes, 6, dtype=dtype)
+        if memory == "diagonal":
+            weights = weights._replace(mm=(0.5 * torch.linspace(-1, 1, 12, dtype=dtype)).requires_grad_())
+        packed = pack_sequence([torch.randn(n, 3, dtype=dtype) for n in lengths])
+        x, m_0 = packed.data.requires_grad_(), torch.randn(len(lengths), 6, dtype=dtype, requires_grad=True)
+        results = [
+            run(one, x, m_0, weights, "tanh", output, packed.batch_sizes.tolist()) for one in (backend, "reference")
+        ]
+        grads = [LAYOUTS[layout](torch.randn_like(states)) for states in results[0]]
+        for count in (1, 2):  # with the gradient of m_n, the two are added in memory of our own
+            found, exact = (
+                torch.autograd.grad(states[:count], leaves(x, m_0, weights), grads[:count], retain_graph=True)
+                for states in results
+            )
+            assert_equal_but_for_rounding(found, exact, terms=3 + 6 + sum(sizes), steps=max(lengths))
+        checked += 1
+    if not checked:
+        pytest.skip(f"{name} is not available here")
+
+
+@pytest.mark.parametrize("memory", ["dense", "diagonal"])
+@pytest.mark.parametrize("layout", ["transposed", "strided", "negated"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_results_do_not_depend_on_how_inputs_and_weights_are_stored(memory, layout, dtype):
+    x, m_0 = (t.detach() for t in inputs_of(6, 1, 3, 8, dtype))
+    weights = [None if t is None else t.detach() for t in weights_of(3, (16,), 8, dtype=dtype).flat()]
+    if memory == "diagonal":
+        weights[3] = 0.5 * torch.linspace(-1, 1, 16, dtype=dtype)
+    stored = [
+        LAYOUTS[layout](t) if t.dim() == 2 or layout == "negated" else t.repeat_interleave(2)[::2] for t in weights
+    ]
+    results = []
+    for each, start, step in ((weights, m_0, x), (stored, LAYOUTS[layout](m_0), LAYOUTS[layout](x[:, 0])[:, None])):
+        given = [step, start, *each]
+        for tensor in given:
+            tensor.requires_grad_()
+        result = run("fused", step, start, Weights.from_flat(each), "tanh")
+        results.append([*result, *gradients(result, given)])
+    for found, expected in zip(*results, strict=True):
         torch.testing.assert_close(found, expected)
 
 

@@ -32,7 +32,7 @@ class DiagonalForward:
     ) -> None:
         self.weights, self.nonlinearity, self.libraries = weights, nonlinearity, libraries
         self.matrix = weights.mm  # stored for the backward pass, like the joined matrix of a dense memory
-        linear, (own, other) = libraries.loop.linear, weights.mm.chunk(2)
+        linear, (own, other) = libraries.loop.linear, weights.mm.contiguous().chunk(2)
         deep = [linear(w, b, batch) for w, b in weights.deep]
         to_hidden, to_memory = linear(weights.mh, None, batch), linear(weights.hm, weights.bias_m, batch)
         self.step = DiagonalStep(to_hidden, to_memory, own, other, deep)
@@ -60,7 +60,7 @@ class DiagonalBackward:
 
     def __init__(self, weights: Weights, nonlinearity: str, libraries: Libraries, matrix: Tensor, batch: int) -> None:
         self.weights, self.slope, self.libraries = weights, activation(nonlinearity).slope, libraries
-        linear, (own, other) = libraries.loop.linear, weights.mm.detach().chunk(2)
+        linear, (own, other) = libraries.loop.linear, weights.mm.detach().contiguous().chunk(2)
         deep = [linear(w.t(), None, batch) for w, _ in weights.deep]
         transposed = linear(weights.hm.t(), None, batch), linear(weights.mh.t(), None, batch)
         self.step = DiagonalStep(*transposed, own, swap_pairs(other), deep)
@@ -80,7 +80,11 @@ class DiagonalBackward:
         grad_hidden: Tensor | None,
     ) -> Tensor:
         """Add this chunk to all sums, from its states and the gradients of its outputs; returns δv (length, f)."""
-        dm = torch.zeros_like(memory) if grad_memory is None else grad_memory.clone()
+        dm = (
+            torch.zeros_like(memory)
+            if grad_memory is None
+            else grad_memory.clone(memory_format=torch.contiguous_format)
+        )
         dm[dm.shape[0] - chunk.sizes[-1] :][: self.next_delta.shape[0]] += self.next_delta
         deltas, delta_before = [self.slope(h) for h in layers], torch.zeros_like(memory[: chunk.sizes[0]])
         self.libraries.loop.backward_diagonal(chunk.sizes, delta_before, dm, deltas, grad_hidden, self.step)

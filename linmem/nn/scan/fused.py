@@ -118,7 +118,7 @@ class _Fused(torch.autograd.Function):
                     before = states[i]
                     memory, *layers = (x.new_empty(chunk.length, w) for w in (m_0.shape[1], *weights.widths))
                     again.run(chunk, x[here], again.start(before), memory, layers)
-                output_grads = (None if g is None else g[here] for g in (grad_m, grad_h))
+                output_grads = (None if g is None else _row_major(g[here]) for g in (grad_m, grad_h))
                 dv = back.run(chunk, x[here], before, memory, layers, *output_grads)
                 if x_grad is not None:
                     x_grad[here] = libraries.product.product(dv, weights.xh)
@@ -134,6 +134,11 @@ def choose_for(batch: Batch) -> Libraries:
     f, p = weights.mh.shape
     inputs, outputs = (p, f) if is_diagonal(weights.mm) else (p + f, p + f)
     return choose_libraries(batch.rows[0], inputs, outputs, x.dtype, x.device, step_by_step=bool(weights.deep))
+
+
+def _row_major(rows: Tensor) -> Tensor:
+    """Rows as the loops read them: a gradient may arrive transposed, expanded, strided or with a lazy minus sign."""
+    return rows.resolve_neg().contiguous()
 
 
 def _add_last(grad: Tensor | None, last: Tensor | None, shape: tuple[int, int], sizes: Sequence[int]) -> Tensor | None:
@@ -185,7 +190,8 @@ def scan(batch: Batch, *, keep_states: bool = True, libraries: Libraries | None 
     x = batch.x
     settings = _Settings(batch.nonlinearity, batch.output, batch.rows, keep_states, libraries or choose_for(batch))
     apply = _Fused.apply if "torch._dynamo" not in sys.modules else _apply_outside_torch_compile()
-    y, m_n = apply(settings, x.reshape(-1, x.shape[-1]), batch.m_0, *batch.weights.flat())
+    tensors = (x.reshape(-1, x.shape[-1]), batch.m_0, *batch.weights.flat())
+    y, m_n = apply(settings, *(None if tensor is None else tensor.resolve_neg() for tensor in tensors))
     return Result(y.view(*x.shape[:-1], y.shape[-1]), m_n)
 
 

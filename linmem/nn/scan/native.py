@@ -157,8 +157,15 @@ def _space(like: Tensor, rows: np.ndarray) -> Tensor:
     return torch.empty_like(like[: int(rows[0])])
 
 
+def _address(tensor: Tensor) -> int:
+    """Where a tensor begins; the C code reads plain numbers row after row and knows no strides."""
+    assert tensor.is_contiguous()
+    assert not tensor.is_neg()
+    return tensor.data_ptr()
+
+
 def _end(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr() + tensor.numel() * tensor.element_size()
+    return None if tensor is None else _address(tensor) + tensor.numel() * tensor.element_size()
 
 
 def _call(name: str, *arguments: object) -> None:
@@ -166,7 +173,7 @@ def _call(name: str, *arguments: object) -> None:
     converted: list[object] = []
     for argument in arguments:
         if isinstance(argument, Tensor):
-            converted.append(ctypes.c_void_p(argument.data_ptr()))
+            converted.append(ctypes.c_void_p(_address(argument)))
         elif isinstance(argument, np.ndarray):
             converted.append(ctypes.c_void_p(argument.ctypes.data))
         elif argument is None:
