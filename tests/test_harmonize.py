@@ -213,3 +213,18 @@ def test_a_folder_of_foreign_files_is_learned_continued_and_harmonized(tmp_path,
     assert main(["harmonize", run, str(tmp_path / "melody.mid")]) == 0
     written = [line for line in capsys.readouterr().out.split() if line.endswith(".mid")]
     assert [len(midi.piano_roll(path)) for path in written] == [7, 4]
+
+
+def test_a_melody_is_read_in_the_steps_of_the_run(tmp_path, capsys):
+    (tmp_path / "foreign").mkdir()
+    for seed in range(6):
+        foreign_file(tmp_path / "foreign" / f"{seed}.mid", 96, seed + 1)
+    run = str(tmp_path / "run")
+    options = "--steps_per_quarter=2 --readout=nade --hidden_size=6 --memory_size=8 --nade_size=6 --max_epochs=1"
+    assert main(["train", str(tmp_path / "foreign"), "--out", run, *options.split()]) == 0
+    melody = melody_of(72, 74, 76, 74)
+    midi.write_midi(melody, tmp_path / "melody.mid", steps_per_quarter=2)
+    capsys.readouterr()
+    assert main(["harmonize", run, str(tmp_path / "melody.mid")]) == 0
+    written = midi.piano_roll(capsys.readouterr().out.split()[0], 2)
+    assert [int(frame.nonzero().max()) for frame in written] == melody.argmax(1).tolist()

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from linmem.data import load, midi
+from linmem.data import midi
 from linmem.data.midi_file import read_score, require_mido
 from linmem.music.beam import beam_search
 from linmem.music.continuation import joint_voices
@@ -183,10 +183,11 @@ def harmonize(
     require_mido()
     require_matplotlib()
     options, model = load_run(run)
-    splits = load(options.data)
+    splits = options.load_data()
     if splits.features != midi.NOTES:
         raise ValueError(
-            f"run must be trained on piano rolls of {midi.NOTES} notes, got {splits.features}. Use another."
+            f"run must be trained on piano rolls of {midi.NOTES} notes, got {splits.features}. "
+            "Use a run of piano rolls without --onsets."
         )
     resolution = steps_per_quarter or splits.steps_per_quarter or 1
     _check_range([note.pitch for note in read_score(file).notes], torch.cat(list(splits.train)), options.data)
