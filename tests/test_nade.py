@@ -248,6 +248,18 @@ def test_distributions_are_indexed_like_tensors():
     assert outputs.marginals(3, generator()).standard_error.shape == (3, 7, 9)
 
 
+def test_frames_in_another_order_of_their_dimensions_are_refused():
+    nade = NADE(5, 9, 6)
+    outputs = nade.distribution(nade.biases(torch.randn(3, 7, 5)))
+    for shape in ((7, 3, 9), (21, 9), (9, 7, 3)):
+        expected = r"must have the shape of the distributions, \(3, 7, 9\), got \(" + ", ".join(map(str, shape))
+        for call in (outputs.nll, outputs.training_loss):
+            with pytest.raises(ValueError, match=f"frames {expected}"):
+                call(torch.zeros(shape))
+        with pytest.raises(ValueError, match=f"given {expected}"):
+            outputs.sample(torch.full(shape, torch.nan))
+
+
 def test_descent_learns_a_dependence_between_notes():
     """Two notes always sound together, half of the time: log 2 nats jointly, 2 log 2 as independent notes."""
     torch.manual_seed(0)

@@ -92,7 +92,7 @@ class FrameDistribution:
         """
         rows = self.rows()
         count, shape = len(rows.note_bias), self.note_bias.shape
-        given = None if given is None else given.reshape(rows.note_bias.shape)
+        given = None if given is None else self._in_rows("given", given)
         if len(self.chains) == 1:
             return rows.chains[0].sample(given, voices, generator).view(shape)
         device = self.device if generator is None else generator.device
@@ -167,9 +167,17 @@ class FrameDistribution:
         return FrameDistribution(tuple(chain.rows() for chain in self.chains))
 
     def _chain_nll(self, frames: Tensor) -> Tensor:
-        rows = self.rows()
-        flat = frames.reshape(rows.note_bias.shape)
+        rows, flat = self.rows(), self._in_rows("frames", frames)
         return torch.stack([chain.nll(flat).view(frames.shape[:-1]) for chain in rows.chains])
+
+    def _in_rows(self, name: str, frames: Tensor) -> Tensor:
+        """Frames (…, D) with all positions in one dimension, (M, D); ``ValueError`` unless they have our shape."""
+        if frames.shape != self.note_bias.shape:
+            raise ValueError(
+                f"{name} must have the shape of the distributions, {tuple(self.note_bias.shape)}, "
+                f"got {tuple(frames.shape)}. Put the positions into the order of the distributions, the notes last."
+            )
+        return frames.reshape(-1, frames.shape[-1])
 
     def _convert(self, function: Callable[[Tensor], Tensor]) -> FrameDistribution:
         return FrameDistribution(tuple(chain.convert(function) for chain in self.chains))
