@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+import linmem
 from linmem import cli
 from linmem.data import load
+from linmem.nn.baselines import keep_orthogonal_
+from linmem.nn.multiscale import MultiScaleLMN
 from linmem.nn.registry import MODELS, ModelOptions, build_model
 from linmem.nn.sequence_model import SequenceModel, parameter_count, parameter_groups
 from linmem.runs import runner
@@ -147,6 +150,31 @@ def test_parameter_groups_hold_every_parameter_once_and_scale_the_memory():
     assert len(parameter_groups(torch.nn.LSTM(3, 4), 1e-3)) == 1
     with pytest.raises(ValueError, match=r"memory_lr_scale must be at least 0, got -1\."):
         parameter_groups(model, 1e-3, -1)
+
+
+def test_only_memory_matrices_learn_at_the_rate_of_the_memory():
+    class Own(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.proj_mm, self.enc_mmd = torch.nn.Linear(3, 3), torch.nn.LSTM(3, 3)
+            self.scale_mm = torch.nn.Parameter(torch.ones(3))
+            self.lmn, self.diagonal = linmem.LMN(3, 4, 5, num_layers=2), linmem.LMN(3, 4, 5, memory="diagonal")
+            self.cell, self.multiscale = linmem.LMNCell(3, 4, 5), MultiScaleLMN(3, 4, 5, 2)
+            self.parametrized = keep_orthogonal_(linmem.LMN(3, 4, 5))
+
+    model = Own()
+    _, memory = parameter_groups(model, lr=1.0)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    assert sorted(names[id(parameter)] for parameter in memory["params"]) == [
+        "cell.weight_mm",
+        "diagonal.log_decay_mm_l0",
+        "diagonal.phase_mm_l0",
+        "lmn.weight_mm_l0",
+        "lmn.weight_mm_l1",
+        "multiscale.weight_mm_0",
+        "multiscale.weight_mm_1",
+        "parametrized.parametrizations.weight_mm_l0.original",
+    ]
 
 
 def test_baseline_scores_are_those_of_independent_formulas():

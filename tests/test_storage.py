@@ -32,6 +32,14 @@ def test_a_view_and_a_transpose_are_written_as_they_look(tmp_path):
     assert torch.equal(tensors["row"], whole[1])
 
 
+def test_tensors_that_share_memory_are_written_one_by_one(tmp_path):
+    whole = torch.arange(12.0).reshape(3, 4)
+    shared = {"whole": whole, "again": whole, "row": whole[1], "end": whole[1:]}
+    tensor_file.write(tmp_path / "x", shared, {})
+    tensors, _ = tensor_file.read(tmp_path / "x")
+    assert {name: tensor.tolist() for name, tensor in tensors.items()} == {k: v.tolist() for k, v in shared.items()}
+
+
 def test_every_single_byte_counts(tmp_path):
     path = tmp_path / "x.safetensors"
     tensor_file.write(path, TENSORS, {"valid_loss": 8.25})

@@ -193,6 +193,53 @@ def test_an_epoch_records_its_cpu_time():
     assert sum(row.cpu_seconds for row in history.epochs) < spent  # validation is not counted
 
 
+class Tied(torch.nn.Module):
+    """A recurrent model whose readout is the transpose of its input map: one parameter with two names."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.into, self.out = torch.nn.RNN(6, 6, batch_first=True), *(torch.nn.Linear(6, 6),) * 2
+
+    def forward(self, x, state=None):
+        y, state = self.inner(self.into(x), state)
+        return self.out(y), state
+
+
+def test_shared_weights_are_written_and_resumed(tmp_path):
+    torch.manual_seed(0)
+    whole, network = Tied(), Tied()
+    network.load_state_dict(whole.state_dict())
+    train(whole, splits(), NextFrame(), OPTIONS)
+    for epochs in (2, OPTIONS.max_epochs):  # the checkpoint is a str
+        train(network, splits(), NextFrame(), replace(OPTIONS, max_epochs=epochs), checkpoint=str(tmp_path / "state"))
+    assert network.into.weight is network.out.weight
+    assert same_weights(whole, network)
+
+
+@pytest.mark.parametrize(
+    ("result", "found"),
+    [
+        (lambda y, state: y, "one Tensor"),
+        (lambda y, state: (y,), "a tuple of 1"),
+        (lambda y, state: (y, state, None), "a tuple of 3"),
+    ],
+)
+def test_a_model_must_return_outputs_and_state(result, found):
+    class Wrong(Tied):
+        def forward(self, x):
+            return result(*super().forward(x))
+
+    with pytest.raises(TypeError, match=rf"model must return a pair \(outputs, state\).*got {found}"):
+        train(Wrong(), splits(), NextFrame(), OPTIONS)
+    with pytest.raises(TypeError, match="model must return a pair"):
+        evaluate(Wrong(), splits(), NextFrame())
+
+
+def test_the_checkpoint_is_a_path():
+    with pytest.raises(TypeError, match="checkpoint must be a str or a path, got int"):
+        train(model(), splits(), NextFrame(), OPTIONS, checkpoint=3)
+
+
 def test_early_stopping_after_patience_epochs_without_improvement():
     history = train(model(), splits(), NextFrame(), replace(OPTIONS, max_epochs=200, patience=4))
     assert len(history.epochs) == history.best_epoch + 4

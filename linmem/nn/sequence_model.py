@@ -12,6 +12,7 @@ Symbols: B sequences, T steps, a inputs, o outputs.
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from typing import Any, ClassVar
 
@@ -166,6 +167,21 @@ def parameter_count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
+MEMORY_MATRIX = re.compile(r"(weight|log_decay|phase)_mm(_.*)?")  # names of the parameters of W_mm in our layers
+
+
+def own_name(path: str) -> str:
+    """The name of a parameter in its module, without the modules around it or a parametrization of it.
+
+    Examples
+    --------
+    >>> own_name("recurrent.parametrizations.weight_mm_l0.original"), own_name("proj_mm.weight")
+    ('weight_mm_l0', 'weight')
+    """
+    parts = path.split(".")
+    return parts[parts.index("parametrizations") + 1] if "parametrizations" in parts else parts[-1]
+
+
 def parameter_groups(model: nn.Module, lr: float, memory_lr_scale: float = 0.1) -> list[dict[str, Any]]:
     """Parameter groups for a torch optimizer, with a learning rate of their own for linear memories.
 
@@ -206,7 +222,7 @@ def parameter_groups(model: nn.Module, lr: float, memory_lr_scale: float = 0.1) 
             raise ValueError(f"{name} must be at least 0, got {value}.")
     memory: list[nn.Parameter] = []
     other: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        (memory if "_mm" in name else other).append(parameter)
+    for path, parameter in model.named_parameters():
+        (memory if MEMORY_MATRIX.fullmatch(own_name(path)) else other).append(parameter)
     groups = [{"params": other, "lr": lr}, {"params": memory, "lr": lr * memory_lr_scale}]
     return [group for group in groups if group["params"]]

@@ -32,7 +32,7 @@ def write(path: str | os.PathLike[str], tensors: dict[str, Tensor], description:
     path : str or Path
         The file. Its folder must exist.
     tensors : dict of Tensor
-        Any shapes and devices.
+        Any shapes and devices. Tensors that share memory are written one by one.
     description : dict
         Any content that `json.dumps` accepts.
 
@@ -44,9 +44,8 @@ def write(path: str | os.PathLike[str], tensors: dict[str, Tensor], description:
         `path` is a folder, a device or a pipe.
     """
     path = checked_path(path)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header = json.dumps({"format": FORMAT, "sha256": _UNSIGNED, "description": description})
-    content = save_tensors(tensors, metadata={_KEY: header})
+    content = save_tensors(_apart(tensors), metadata={_KEY: header})
     write_bytes(path, _signed(content, _UNSIGNED, hashlib.sha256(content).hexdigest()))
 
 
@@ -81,11 +80,22 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
         return tensors, description
 
 
-def checked_path(path: object) -> Path:
+def checked_path(path: object, name: str = "path") -> Path:
     """Return a path given as text or path; anything else, as None, must not become the name of a file."""
     if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"path must be a str or a path, got {type(path).__name__}. Give the path of the file.")
+        raise TypeError(f"{name} must be a str or a path, got {type(path).__name__}. Give the path of the file.")
     return Path(path)
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors on the CPU, each in memory of its own: safetensors refuses shared weights."""
+    apart, used = {}, set()
+    for name, tensor in tensors.items():
+        apart[name] = tensor.detach().cpu().contiguous()
+        if (place := apart[name].untyped_storage().data_ptr()) in used:
+            apart[name] = apart[name].clone()
+        used.add(place)
+    return apart
 
 
 def _header(content: bytes) -> dict[str, Any]:

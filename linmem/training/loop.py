@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import add
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,8 @@ from tqdm import tqdm
 
 from linmem.nn.baselines import RNNRBM, orthogonality_penalty
 from linmem.nn.norm_limits import apply_norm_limits
-from linmem.nn.sequence_model import SequenceModel, parameter_groups
+from linmem.nn.sequence_model import SequenceModel, own_name, parameter_groups
+from linmem.storage.tensor_file import checked_path
 from linmem.training import data_parallel
 from linmem.training.batching import BatchChunk, chunks, on_device, ordered_buckets, shuffled_buckets
 from linmem.training.checkpoint import Epoch, TrainingState, resume, save
@@ -63,7 +64,7 @@ def train(
     task: Task,
     options: TrainingOptions | None = None,
     *,
-    checkpoint: Path | None = None,
+    checkpoint: str | PathLike[str] | None = None,
     after_epoch: Callable[[TrainingState], None] | None = None,
     progress: bool = False,
 ) -> History:
@@ -72,13 +73,13 @@ def train(
     Parameters
     ----------
     model : Module
-        Called as `outputs, state = model(x)` on padded batches x (B, T, a).
+        Called as `outputs, state = model(x)` on padded batches x (B, T, a); the state may be None.
     splits : Splits
         Has `train` and `valid`, lists of sequences that `task` understands.
     task : Task
         Defines inputs, targets, loss and metrics, e.g. `NextFrame()`.
     options : TrainingOptions, optional
-    checkpoint : Path, optional
+    checkpoint : str or path, optional
         File that is written after every epoch. If it exists, the run resumes from it.
     after_epoch : callable, optional
         Called with the state after every epoch, for logging.
@@ -131,7 +132,7 @@ def train_on_examples(
     options: TrainingOptions | None = None,
     *,
     batch_size: int | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: str | PathLike[str] | None = None,
     after_epoch: Callable[[TrainingState], None] | None = None,
     progress: bool = False,
 ) -> History:
@@ -141,8 +142,9 @@ def train_on_examples(
     if options.transpose and isinstance(training, Examples):
         training = Transposed(training, options.transpose)
     state = TrainingState(model, _adam(model, options), _average(model, options))
-    if checkpoint and checkpoint.exists():
-        resume(state, asdict(options), checkpoint)
+    file = None if checkpoint is None else checked_path(checkpoint, "checkpoint")
+    if file and file.exists():
+        resume(state, asdict(options), file)
     data_parallel.wait()  # all workers read the checkpoint before the first one writes it
     parallel = data_parallel.average_gradients(model)
     training, valid = on_device(training, model), on_device(valid, model)
@@ -163,8 +165,8 @@ def train_on_examples(
         counts = count(state.evaluated_model, valid, _for_evaluation(task, state.evaluated_model), batch_size)
         scores = counts.scores(counts.choice())
         state.record(Epoch(state.epoch + 1, train_loss, scores.loss, asdict(scores), seconds, cpu_seconds))
-        if first and checkpoint:
-            save(state, asdict(options), checkpoint)
+        if first and file:
+            save(state, asdict(options), file)
         if first and after_epoch:
             after_epoch(state)
         bar.update()
@@ -257,7 +259,7 @@ def _train_epoch(
             memory: Any = None
             for chunk in chunks(examples, bucket, options.truncate, data_parallel.rank(), data_parallel.size()):
                 with _precision(device, options):
-                    outputs, memory = model(chunk.values) if memory is None else model(chunk.values, _detached(memory))
+                    outputs, memory = _call(model, chunk.values, memory)
                 if chunk.num_targets == 0:
                     continue
                 loss = task.loss(outputs[chunk.target_mask].float(), chunk.targets)
@@ -290,7 +292,7 @@ class _Loss:
 def _penalty(model: nn.Module, options: TrainingOptions) -> Tensor | float:
     if options.orthogonality == 0:
         return 0.0
-    memories = [weight for name, weight in model.named_parameters() if "weight_mm" in name]
+    memories = [weight for name, weight in model.named_parameters() if own_name(name).startswith("weight_mm")]
     return options.orthogonality * sum(orthogonality_penalty(weight) for weight in memories)
 
 
@@ -304,9 +306,23 @@ def _detached(state: Any) -> Any:
     return state.detach() if isinstance(state, Tensor) else type(state)(_detached(part) for part in state)
 
 
+def _call(model: nn.Module, x: Tensor, state: Any = None) -> tuple[Any, Any]:
+    """Outputs and state of a model, from a state without its past gradient if there is one."""
+    result = model(x) if state is None else model(x, _detached(state))
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        kind = type(result).__name__
+        found = f"a {kind} of {len(result)}" if isinstance(result, tuple | list) else f"one {kind}"
+        raise TypeError(
+            f"model must return a pair (outputs, state), as torch.nn.LSTM does, got {found}. "
+            "Return (outputs, None) from a model without state."
+        )
+    outputs, state = result
+    return outputs, state
+
+
 def _outputs_and_targets(model: nn.Module, chunk: BatchChunk) -> tuple[Tensor, Tensor]:
     """Model outputs at the steps that have a target, and these targets: (M, …) each."""
-    return model(chunk.values)[0][chunk.target_mask], chunk.targets
+    return _call(model, chunk.values)[0][chunk.target_mask], chunk.targets
 
 
 def _restore_best(state: TrainingState) -> None:
