@@ -158,6 +158,10 @@ def test_an_echo_state_network_has_its_radius_and_forgets_its_initial_state():
         (lambda: linear_(layer_of(4, 5)), "nonlinearity must be 'identity' in a linear network, got 'tanh'"),
         (lambda: orthogonal_(layer_of(4, 5), weight="weight_mh"), "weight_mh must be square, got 4 by 5"),
         (lambda: orthogonal_(layer_of(4, 5), weight="weight_xh"), "must be one of 'weight_mm', 'weight_mh'"),
+        (lambda: delay_line_(layer_of(4, 5, memory="diagonal")), "layer must have memory='dense', got memory='diag"),
+        (lambda: orthogonal_(layer_of(4, 5, memory="diagonal")), "layer must have memory='dense'"),
+        (lambda: keep_orthogonal_(layer_of(4, 5, memory="diagonal")), "layer must have memory='dense'"),
+        (lambda: elman_(layer_of(4, 4, memory="diagonal")), "layer must have memory='dense'"),
         (lambda: echo_state_(layer_of(4, 4), sparsity=1.0), "sparsity must leave a cycle among the 4 units, got 1.0"),
     ],
 )

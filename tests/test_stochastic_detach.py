@@ -93,6 +93,15 @@ def test_the_mean_gradient_mixes_both_extremes_at_the_given_probability():
         torch.testing.assert_close(one / copies, 0.75 * open_ + 0.25 * closed, rtol=0, atol=0.02)
 
 
+def test_with_a_diagonal_memory_outputs_are_those_of_the_layer():
+    lmn, x = lmn_of(memory="diagonal"), input_of(7, 2, 3)
+    layer = StochasticDetach(lmn, 0.3)
+    assert layer.training
+    torch.testing.assert_close(layer(x), lmn(x))
+    for found, expected in zip(gradients(StochasticDetach(lmn, 1e-12), x), gradients(lmn, x), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [

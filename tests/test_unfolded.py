@@ -144,6 +144,34 @@ def test_explicit_memory_continues_step_by_step():
     torch.testing.assert_close(torch.stack(steps, 1), network(x)[0])
 
 
+def test_explicit_memory_steps_without_a_batch():
+    size = (1, 4, 3, 4, 2, 3)
+    network, x = network_of(size, ExplicitMemoryNetwork), input_of(size)
+    memory, steps = None, []
+    for x_t in x[0]:
+        y, h, memory = network.step(x_t, memory)
+        assert (y.shape, h.shape, memory.shape) == ((2,), (4,), (12,))
+        steps.append(y)
+    torch.testing.assert_close(torch.stack(steps), network(x)[0][0])
+
+
+def test_wrong_input_of_the_explicit_memory_raises():
+    network = network_of((1, 1, 3, 4, 2, 2), ExplicitMemoryNetwork)
+    x = torch.zeros(2, 3, dtype=torch.float64)
+    with pytest.raises(TypeError, match=r"input must be a torch.Tensor, got list"):
+        network([[1.0, 2.0, 3.0]])
+    with pytest.raises(TypeError, match=r"input must be a torch.Tensor, got list"):
+        network.step([1.0, 2.0, 3.0])
+    for wrong in (x[:, :2], x[None], x[0, :2]):
+        with pytest.raises(ValueError, match=r"input must have shape \(B, 3\) or \(3,\)"):
+            network.step(wrong)
+    for memory in (x.new_zeros(8), x.new_zeros(1, 8), x.new_zeros(2, 7)):
+        with pytest.raises(ValueError, match=r"memory must have shape \(2, 8\) for this input"):
+            network.step(x, memory)
+    with pytest.raises(ValueError, match="dtype of the parameters"):
+        network.step(x.float())
+
+
 def test_wrong_input_raises():
     network = network_of((1, 1, 3, 4, 2, 2))
     with pytest.raises(ValueError, match=r"shape \(B, T, 3\) .*got \(2, 5, 4\)"):

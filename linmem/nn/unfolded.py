@@ -228,7 +228,24 @@ class ExplicitMemoryNetwork(UnfoldedNetwork):
     """
 
     def step(self, x: Tensor, memory: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Output (B, o), hidden state (B, f) and the memory after the step (B, k·f), of x (B, a)."""
+        """Output (B, o), hidden state (B, f) and the memory after the step (B, k·f), of x (B, a); or all without B."""
+        check_tensor("input", x)
+        if x.dim() not in (1, 2) or x.shape[-1] != self.input_size:
+            raise ValueError(
+                f"input must have shape (B, {self.input_size}) or ({self.input_size},), got {tuple(x.shape)}."
+            )
+        check_dtype_and_device("input", x, self.weight_xh)
+        shape = (*x.shape[:-1], self.lags * self.hidden_size)
+        if memory is not None:
+            check_tensor("memory", memory)
+            if memory.shape != shape:
+                raise ValueError(f"memory must have shape {shape} for this input, got {tuple(memory.shape)}.")
+        if x.dim() == 2:
+            return self._step(x, memory)
+        y, h, memory = self._step(x[None], None if memory is None else memory[None])
+        return y[0], h[0], memory[0]
+
+    def _step(self, x: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         if memory is None:
             memory = x.new_zeros(x.shape[0], self.lags * self.hidden_size)
         weight_mh, weight_mo = (w.transpose(0, 1).flatten(1) for w in (self.weight_hh, self.weight_ho[1:]))
@@ -238,13 +255,14 @@ class ExplicitMemoryNetwork(UnfoldedNetwork):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """As :meth:`UnfoldedNetwork.forward`, by a loop over `step`."""
+        check_tensor("input", x)
         if x.dim() == 2:
             outputs, hidden = self(x.unsqueeze(0))
             return outputs.squeeze(0), hidden.squeeze(0)
         self._check_input(x)
         steps, memory = [], None
         for x_t in x.unbind(1):
-            *result, memory = self.step(x_t, memory)
+            *result, memory = self._step(x_t, memory)
             steps.append(result)
         outputs, hidden = (torch.stack(states, 1) for states in zip(*steps, strict=True))
         return outputs, hidden

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from linmem.nn.lmn import LMN
-from linmem.nn.scan.checks import check_single_layer
+from linmem.nn.scan.checks import check_dense_memory, check_single_layer
 
 
 @torch.no_grad()
@@ -175,6 +175,8 @@ def _sizes(layer: LMN) -> tuple[int, int]:
 def _square(layer: LMN, weight: str) -> int:
     if weight not in ("weight_mm", "weight_mh"):
         raise ValueError(f"weight must be one of 'weight_mm', 'weight_mh', got {weight!r}.")
+    if weight == "weight_mm":
+        check_dense_memory(layer)
     rows, columns = getattr(layer, f"{weight}_l0").shape
     if rows != columns:
         raise ValueError(f"{weight} must be square, got {rows} by {columns}. Make hidden_size and memory_size equal.")
@@ -190,6 +192,8 @@ def _random_orthogonal(size: int, seed: int) -> Tensor:
 
 def _set(layer: LMN, **values: Tensor) -> LMN:
     """Copy values into parameters and freeze them; a bias that does not exist is zero."""
+    if "weight_mm" in values:
+        check_dense_memory(layer)
     for name, value in values.items():
         parameter: nn.Parameter | None = getattr(layer, f"{name}_l0")
         if parameter is not None:

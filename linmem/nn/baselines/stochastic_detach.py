@@ -18,6 +18,7 @@ from linmem.nn.base import SequenceLayer
 from linmem.nn.lmn import LMN
 from linmem.nn.scan.activations import activation
 from linmem.nn.scan.checks import check_single_layer
+from linmem.nn.scan.memory import multiply
 
 
 class StochasticDetach(SequenceLayer):
@@ -62,13 +63,12 @@ class StochasticDetach(SequenceLayer):
             y, state = lmn(x.transpose(0, 1) if lmn.batch_first else x, state)
             return (y.transpose(0, 1) if lmn.batch_first else y), state
         sigma = activation(lmn.nonlinearity).apply
-        W_xh, W_mh, W_hm, W_mm = (getattr(lmn, f"weight_{name}_l0") for name in ("xh", "mh", "hm", "mm"))
-        b_h, b_m = (getattr(lmn, f"bias_{name}_l0") for name in "hm")
+        W_xh, W_mh, W_hm, W_mm, b_h, b_m, _ = lmn._weights("_l0")
         m, outputs = state[0], []
         for x_t in F.linear(x, W_xh, b_h).unbind(0):
             cut = torch.rand(len(m), 1, device=m.device) < self.probability
             h = sigma(x_t + F.linear(torch.where(cut, m.detach(), m), W_mh))
-            m = F.linear(h, W_hm, b_m) + F.linear(m, W_mm)
+            m = F.linear(h, W_hm, b_m) + multiply(m, W_mm)
             outputs.append(m if lmn.output == "memory" else h)
         return torch.stack(outputs), m.unsqueeze(0)
 

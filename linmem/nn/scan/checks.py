@@ -75,6 +75,15 @@ def check_tensor(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}.")
 
 
+def check_dense_memory(layer: nn.Module) -> None:
+    """Raise ``ValueError`` for an LMN with a diagonal memory, which has no matrix W_mm to read or fill."""
+    if (memory := getattr(layer, "memory", "dense")) != "dense":
+        raise ValueError(
+            f"layer must have memory='dense', got memory={memory!r}. Build it with memory='dense'; "
+            "linmem.nn.diagonalize then gives a layer with memory='diagonal' the same function."
+        )
+
+
 def check_single_layer(layer: nn.Module) -> None:
     """Raise ``ValueError`` unless a recurrent layer has one layer, one direction and one functional layer."""
     if not isinstance(layer, nn.Module) or not hasattr(layer, "num_layers"):
