@@ -26,7 +26,8 @@ ORDERS = {
     ),
     "linmem.nn": (
         "scan approximate_eigenvectors base spectral_norm norm_limits pretrained lmn lmn_cell unfolded multiscale "
-        "equivalence nade baselines recent_frames sequence_model solved_memory options registry diagonalize initialize"
+        "equivalence nade baselines recent_frames sequence_model solved_memory options registry diagonalize "
+        "transfer_checks initialize"
     ),
 }
 FILES = {

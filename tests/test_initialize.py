@@ -13,6 +13,7 @@ from linmem.nn.lmn import LMN
 from linmem.nn.registry import MODELS, ModelOptions, build_model
 from linmem.nn.sequence_model import parameter_count
 from linmem.nn.unfolded import UnfoldedNetwork
+from linmem.training import pretraining
 from linmem.training.options import TrainingOptions
 from linmem.training.pretraining import hidden_states, pretrain, pretrain_on_inputs
 from linmem.training.tasks import GivenValues
@@ -142,6 +143,58 @@ def test_pretraining_checks_sizes_before_training():
             pretrain(layer, readout, x, x, options=TrainingOptions(max_epochs=10**6), **options)
     with pytest.raises(ValueError, match="targets must have one entry per sequence \\(2\\), got 1"):
         pretrain(LMN(3, 4, 6), nn.Linear(6, 3), x, x[:1])
+
+
+@pytest.mark.parametrize(
+    ("options", "bias", "autoencoder", "message"),
+    [
+        ({"memory": "diagonal"}, True, None, "layer must have memory='dense', got memory='diagonal'"),
+        ({"bias": False}, True, None, "bias_h_l0 must exist, got a layer built with bias=False"),
+        ({}, False, None, "bias must exist, got a layer built with bias=False"),
+        ({}, True, LinearAutoencoder(4), "the autoencoder's memory_size must be 6, got 4"),
+        ({}, True, LinearAutoencoder(6, center=True), "autoencoder must have center=False"),
+    ],
+)
+def test_pretraining_checks_what_it_will_fill_before_training(monkeypatch, options, bias, autoencoder, message):
+    x = [torch.eye(3), torch.ones(4, 3)]
+    lmn, readout = LMN(3, 4, 6, **options), nn.Linear(6, 3, bias=bias)
+    before = copy.deepcopy([lmn.state_dict(), readout.state_dict()])
+    monkeypatch.setattr(pretraining, "train", lambda *_, **__: pytest.fail("training began"))
+    with pytest.raises(ValueError, match=message):
+        pretrain(lmn, readout, x, x, autoencoder=autoencoder)
+    assert_same_state([lmn.state_dict(), readout.state_dict()], before)
+
+
+def assert_same_state(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_a_layer_that_cannot_be_filled_stays_as_it_was():
+    autoencoder = LinearAutoencoder(4, center=True).fit([x + 3 for x in sequences()])
+    parametrized = LMN(3, 4, 4, dtype=torch.float64)
+    nn.utils.parametrizations.orthogonal(parametrized, "weight_mm_l0")
+    for layer, message in (
+        (LMN(3, 4, 4, memory="diagonal"), "layer must have memory='dense', got memory='diagonal'"),
+        (LMN(3, 4, 4, bias=False), "bias_m_l0 must exist"),
+        (nn.RNN(3, 4, bias=False), "bias_ih_l0 must exist"),
+        (parametrized, "weight_mm_l0 must not be parametrized"),
+    ):
+        before = copy.deepcopy(layer.state_dict())
+        with pytest.raises(ValueError, match=message):
+            from_autoencoder_(layer, autoencoder)
+        assert_same_state([layer.state_dict()], [before])
+    unfolded = UnfoldedNetwork(3, 4, 2, lags=2)
+    nn.init.ones_(unfolded.bias_o)
+    found = LinearAutoencoder(6).fit(hidden_states(unfolded, [x.float() for x in sequences()]))
+    lmn = LMN(3, 4, 6)
+    before = copy.deepcopy(lmn.state_dict())
+    with pytest.raises(ValueError, match="bias must exist"):
+        from_unfolded_(lmn, nn.Linear(6, 2, bias=False), unfolded, found)
+    assert_same_state([lmn.state_dict()], [before])
+    x = sequences()
+    with pytest.raises(ValueError, match="layer must have memory='dense'"):
+        pretrain_on_inputs(LMN(3, 4, 4, memory="diagonal"), nn.Linear(4, 3), x, x)
 
 
 def test_wrong_sizes_raise():

@@ -12,16 +12,22 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.nn.baselines import RNNRBM
 from linmem.nn.lmn import LMN
-from linmem.nn.scan.checks import check_single_layer
+from linmem.nn.scan.checks import check_dense_memory, check_single_layer
 from linmem.nn.sequence_model import SequenceModel
+from linmem.nn.transfer_checks import (
+    check_fillable,
+    check_linear,
+    check_size,
+    check_transfer,
+    check_uncentered,
+    single_size,
+)
 from linmem.nn.unfolded import ExplicitMemoryNetwork, UnfoldedNetwork
 from linmem.ridge import ridge_regression
-from linmem.validation import check_number
 
 
 @torch.no_grad()
@@ -42,7 +48,7 @@ def from_autoencoder_(layer: LMN | nn.RNN, autoencoder: LinearAutoencoder) -> No
     Raises
     ------
     ValueError
-        The sizes do not match, or a weight is parametrized.
+        The sizes do not match, the memory is diagonal, or a weight is parametrized. The layer is then unchanged.
     TypeError
         `layer` or `autoencoder` has another type.
 
@@ -60,17 +66,17 @@ def from_autoencoder_(layer: LMN | nn.RNN, autoencoder: LinearAutoencoder) -> No
         raise TypeError(f"layer must be a linmem.LMN or torch.nn.RNN, got a {type(layer).__name__}.")
     A, B = _encoder(autoencoder)
     p, a = A.shape
-    _check_size("input_size", layer.input_size, a)
+    check_size("input_size", layer.input_size, a)
     check_single_layer(layer)
+    check_dense_memory(layer)
     offset = -(A @ torch.as_tensor(autoencoder.mean_, dtype=A.dtype))
-    _check_size("hidden_size", _single_size(layer.hidden_size), p)
+    check_size("hidden_size", single_size(layer.hidden_size), p)
     if isinstance(layer, nn.RNN):
         _fill(layer, weight_ih_l0=A, weight_hh_l0=B, bias_ih_l0=offset, bias_hh_l0=torch.zeros(p))
         return
-    _check_size("memory_size", layer.memory_size, p)
-    zeros, eye = torch.zeros(p, p), torch.eye(p)
-    _fill(layer, weight_xh_l0=A, weight_mh_l0=zeros, weight_hm_l0=eye, weight_mm_l0=B)
-    _fill(layer, bias_h_l0=torch.zeros(p), bias_m_l0=offset)
+    check_size("memory_size", layer.memory_size, p)
+    weights = {"weight_xh_l0": A, "weight_mh_l0": torch.zeros(p, p), "weight_hm_l0": torch.eye(p), "weight_mm_l0": B}
+    _fill(layer, **weights, bias_h_l0=torch.zeros(p), bias_m_l0=offset)
 
 
 @torch.no_grad()
@@ -106,8 +112,8 @@ def from_unfolded_(
     Raises
     ------
     ValueError
-        The sizes do not match, the layer's output is not its memory, the autoencoder is centered, or `memory_decay` is
-        out of range.
+        The sizes do not match, the memory is diagonal, the layer's output is not its memory, the autoencoder is
+        centered, or `memory_decay` is out of range. Layer and readout are then unchanged.
 
     Examples
     --------
@@ -125,19 +131,21 @@ def from_unfolded_(
     check_transfer(layer, readout, unfolded.output_size, memory_decay)
     A, B = _encoder(autoencoder)
     p, f = A.shape
-    _check_size("input_size", layer.input_size, unfolded.input_size)
-    _check_size("hidden_size", _single_size(layer.hidden_size), unfolded.hidden_size)
-    _check_size("memory_size", layer.memory_size, p)
-    _check_size("the autoencoder's input size", f, unfolded.hidden_size)
-    if autoencoder.center:
-        raise ValueError("autoencoder must have center=False, because missing hidden states are zero, got center=True.")
+    check_size("input_size", layer.input_size, unfolded.input_size)
+    check_size("hidden_size", single_size(layer.hidden_size), unfolded.hidden_size)
+    check_size("memory_size", layer.memory_size, p)
+    check_size("the autoencoder's input size", f, unfolded.hidden_size)
+    check_uncentered(autoencoder)
     k = unfolded.lags
     decode = _lag_decoders(autoencoder, k + 1)
     W_mh = torch.einsum("kgf,kfp->gp", unfolded.weight_hh.to(decode), decode[:k])
     W_mo = torch.einsum("kof,kfp->op", unfolded.weight_ho.to(decode), decode)
-    _fill(layer, weight_xh_l0=unfolded.weight_xh, weight_mh_l0=W_mh, weight_hm_l0=A, weight_mm_l0=memory_decay * B)
-    _fill(layer, bias_h_l0=unfolded.bias_h, bias_m_l0=torch.zeros(p))
-    _fill(readout, weight=W_mo, bias=unfolded.bias_o)
+    weights = {"weight_xh_l0": unfolded.weight_xh, "weight_mh_l0": W_mh, "weight_hm_l0": A}
+    weights |= {"weight_mm_l0": memory_decay * B, "bias_h_l0": unfolded.bias_h, "bias_m_l0": torch.zeros(p)}
+    of_readout = {"weight": W_mo, "bias": unfolded.bias_o}
+    check_fillable(readout, **of_readout)  # before the layer changes
+    _fill(layer, **weights)
+    _fill(readout, **of_readout)
 
 
 @torch.no_grad()
@@ -165,10 +173,10 @@ def fit_readout_(readout: nn.Linear, states: Tensor, outputs: Tensor, ridge: flo
     >>> torch.allclose(readout.weight, weights.T, atol=1e-3)
     True
     """
-    _check_linear(readout)
+    check_linear(readout)
     (solved,) = ridge_regression(states, outputs, [ridge])
-    _check_size("readout.in_features", readout.in_features, states.shape[1])
-    _check_size("readout.out_features", readout.out_features, outputs.shape[1])
+    check_size("readout.in_features", readout.in_features, states.shape[1])
+    check_size("readout.out_features", readout.out_features, outputs.shape[1])
     _fill(readout, weight=solved.W.T, bias=solved.b)
 
 
@@ -256,27 +264,6 @@ def set_persistence_(model: SequenceModel, inputs: Sequence[Tensor], targets: Se
     set_output_bias_(model, starts.to(model.skip.weight))
 
 
-def check_transfer(layer: LMN, readout: nn.Linear, outputs: int, memory_decay: float = 1.0) -> None:
-    """Raise ValueError unless `from_unfolded_` can fill `layer` and `readout` for that many outputs."""
-    if not isinstance(layer, LMN):
-        raise TypeError(f"layer must be a linmem.LMN, got {type(layer).__name__}.")
-    _check_linear(readout)
-    check_number("memory_decay", memory_decay)
-    check_single_layer(layer)
-    _single_size(layer.hidden_size)
-    _check_size("readout.in_features", readout.in_features, layer.memory_size)
-    _check_size("readout.out_features", readout.out_features, outputs)
-    if layer.output != "memory":
-        raise ValueError(f"output must be 'memory', got {layer.output!r}. The readout is solved for the memory.")
-    if not 0 < memory_decay <= 1:
-        raise ValueError(f"memory_decay must be greater than 0 and at most 1, got {memory_decay}.")
-
-
-def _check_linear(readout: object) -> None:
-    if not isinstance(readout, nn.Linear):
-        raise TypeError(f"readout must be a torch.nn.Linear, got {type(readout).__name__}.")
-
-
 def _readout_bias(model: nn.Module) -> Tensor | None:
     match model:
         case SequenceModel():
@@ -305,23 +292,7 @@ def _lag_decoders(autoencoder: LinearAutoencoder, count: int) -> Tensor:
 
 
 def _fill(module: nn.Module, **values: Tensor) -> None:
+    check_fillable(module, **values)
     for name, value in values.items():
-        if parametrize.is_parametrized(module, name):
-            raise ValueError(
-                f"{name} must not be parametrized, got a parametrized one. Fill the layer before parametrizing it."
-            )
         if (parameter := getattr(module, name, None)) is not None:
             parameter.copy_(value)
-        elif value.any():
-            raise ValueError(f"{name} must exist, got a layer built with bias=False. Build it with bias=True.")
-
-
-def _single_size(hidden_size: int | Sequence[int]) -> int:
-    if isinstance(hidden_size, int):
-        return hidden_size
-    raise ValueError(f"hidden_size must be an int (one functional layer), got {hidden_size}.")
-
-
-def _check_size(name: str, size: int, expected: int) -> None:
-    if size != expected:
-        raise ValueError(f"{name} must be {expected}, got {size}. Build the layer with the sizes of its source.")

@@ -11,7 +11,7 @@ Symbols: a inputs, f functional units, p memory units, k lags, o outputs, γ lag
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from os import PathLike
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -19,8 +19,15 @@ from torch import Tensor, nn
 
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.data import PairedSplits
-from linmem.nn.initialize import check_transfer, fit_readout_, from_autoencoder_, from_unfolded_, set_output_bias_
+from linmem.nn.initialize import (
+    fit_readout_,
+    from_autoencoder_,
+    from_unfolded_,
+    set_output_bias_,
+)
 from linmem.nn.lmn import LMN
+from linmem.nn.scan.checks import check_dense_memory
+from linmem.nn.transfer_checks import check_trainable_transfer, check_transfer
 from linmem.nn.unfolded import UnfoldedNetwork
 from linmem.sequences import check_sequences
 from linmem.training.loop import (
@@ -57,7 +64,7 @@ def pretrain(
     options: TrainingOptions | None = None,
     task: Task | None = None,
     autoencoder: LinearAutoencoder | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: str | PathLike[str] | None = None,
     progress: bool = False,
 ) -> Pretrained:
     """Initialize an LMN and its readout by L18's three steps; fine-tune them with `train` afterwards.
@@ -65,9 +72,9 @@ def pretrain(
     Parameters
     ----------
     lmn : LMN
-        One layer, `output="memory"`.
+        One layer with biases, `output="memory"`, `memory="dense"`.
     readout : Linear
-        p → o.
+        p → o, with a bias.
     sequences, targets : list of Tensor
         The training set, (T_i, a) and (T_i, o); targets are 0 or 1 unless `task` is given.
     valid : two lists of Tensor, optional
@@ -92,7 +99,7 @@ def pretrain(
         The loss; by default cross-entropy of 0/1 targets with a sigmoid.
     autoencoder : LinearAutoencoder, optional
         Not fitted, `center=False`; by default `LinearAutoencoder(p, decoder="tied", lag_decay=lag_decay)`.
-    checkpoint : Path, optional
+    checkpoint : str or path, optional
         File of the unfolded network's training state, from which an interrupted training resumes.
     progress : bool
         Whether to show a progress bar on a terminal.
@@ -104,7 +111,9 @@ def pretrain(
     Raises
     ------
     ValueError
-        The sizes of layer, readout and data do not match, or there are too few sequences to hold any out.
+        The sizes of layer, readout, autoencoder and data do not match, the layer has a diagonal memory, layer or
+        readout have no bias, the autoencoder is centered, or there are too few sequences to hold any out. All this is
+        checked before training, but for an autoencoder whose size depends on the data.
 
     Examples
     --------
@@ -123,9 +132,9 @@ def pretrain(
             raise TypeError(f"{name} must be a {expected.__name__}, got a {type(module).__name__}.")
     splits = _as_splits(sequences, targets, valid, readout.weight)
     check_transfer(lmn, readout, readout.out_features, memory_decay)
+    check_trainable_transfer(lmn, readout, autoencoder)
     unfolded = build_unfolded(lmn, readout, lags, nonlinearity, options.seed)
-    if readout.bias is not None:
-        set_output_bias_(unfolded, readout.bias)  # `from_unfolded_` copies it back
+    set_output_bias_(unfolded, readout.bias)  # `from_unfolded_` copies it back
     if autoencoder is None:  # only its encoder is used
         autoencoder = LinearAutoencoder(lmn.memory_size, decoder="tied", lag_decay=lag_decay, random_state=options.seed)
     steps = options.truncate
@@ -159,7 +168,7 @@ def pretrain_on_inputs(
     Parameters
     ----------
     layer : LMN or torch.nn.RNN
-        One layer; an LMN with f = p.
+        One layer; an LMN with f = p and `memory="dense"`.
     readout : Linear
         p → o.
     sequences, targets : list of Tensor
@@ -179,6 +188,7 @@ def pretrain_on_inputs(
     LinearAutoencoder
         Fitted to `sequences`.
     """
+    check_dense_memory(layer)
     sequences, targets = for_fits(Examples(sequences, targets), transpose, seed)
     size = layer.memory_size if isinstance(layer, LMN) else layer.hidden_size
     autoencoder = LinearAutoencoder(size, center=center, decoder="tied", random_state=seed).fit(sequences)
