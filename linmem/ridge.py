@@ -18,7 +18,7 @@ from torch import Tensor
 
 from linmem.validation import check_number, check_tensor
 
-SMALLEST_ENERGY = 1e-12  # keeps the system solvable where all features are constant
+ROUNDING = 10 * torch.finfo(torch.float64).eps  # of a feature's values after its mean is subtracted, relative to them
 
 
 class AffineMap(NamedTuple):
@@ -80,9 +80,10 @@ def ridge_regression(features: Tensor, targets: Tensor, penalties: Sequence[floa
         check_number("penalty", penalty, least=0)
     S, Y = features.double(), targets.double()
     mean_s, mean_y = S.mean(0), Y.mean(0)
+    of_rounding = ROUNDING**2 * S.square().sum(0).mean() + torch.finfo(S.dtype).tiny  # where all features are constant
     S = S - mean_s
     values, vectors = torch.linalg.eigh(S.T @ S)
-    cross, energy = vectors.T @ (S.T @ (Y - mean_y)), values.mean().clamp_min(SMALLEST_ENERGY)
+    cross, energy = vectors.T @ (S.T @ (Y - mean_y)), values.mean().clamp_min(of_rounding)
     maps = []
     for penalty in penalties:
         damping = penalty * energy

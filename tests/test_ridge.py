@@ -34,10 +34,19 @@ def test_solutions_are_those_of_scikit_learn():
         torch.testing.assert_close(found.b, torch.from_numpy(oracle.intercept_), rtol=1e-6, atol=1e-7)
 
 
-def test_constant_features_predict_the_mean_target():
+@pytest.mark.parametrize("scale", [1e-100, 1e-10, 1e-6, 1e6, 1e100])
+def test_a_penalty_means_the_same_for_features_of_any_scale(scale):
+    S, Y = draws((50, 3), (50, 2))
+    (expected,), (found,) = ridge_regression(S, Y, [1e-3]), ridge_regression(scale * S, Y, [1e-3])
+    assert torch.allclose(found(scale * S), expected(S), rtol=1e-9)
+
+
+@pytest.mark.parametrize("value", [1.0, 21.3, 1e9 / 3])
+def test_constant_features_predict_the_mean_target(value):
     (Y,) = draws((6, 2))
-    (found,) = ridge_regression(torch.ones(6, 3), Y, [1e-3])
-    torch.testing.assert_close(found(torch.ones(1, 3).double())[0], Y.mean(0))
+    constant = torch.full((6, 3), value, dtype=torch.float64)
+    (found,) = ridge_regression(constant, Y, [1e-3])
+    torch.testing.assert_close(found(1.1 * constant)[0], Y.mean(0))
 
 
 @pytest.mark.parametrize("dependent", ["zero", "constant", "equal"])
