@@ -49,10 +49,11 @@ def test_the_paper_protocol_has_all_published_sizes_and_penalties(paper):
     assert {o.model.forget_bias for o in paper["LSTM"]} == {0, 1}
 
 
-def test_the_reduced_grid_is_the_part_of_the_paper_protocol_with_at_most_250_units(paper):
-    (part,) = table2_paper.GRIDS["reduced"].parts
+@pytest.mark.parametrize("most", [100, 250])
+def test_smaller_grids_are_parts_of_the_paper_protocol(most, paper):
+    (part,) = table2_paper.GRIDS[f"up_to_{most}"].parts
     for row, runs in plan_runs(part, 0).items():
-        assert runs == [o for o in paper[row] if max(o.model.hidden_size, "LMN" in row and o.model.memory_size) <= 250]
+        assert runs == [o for o in paper[row] if max(o.model.hidden_size, "LMN" in row and o.model.memory_size) <= most]
 
 
 def test_the_paper_protocol_has_one_rate_for_all_weights_and_nothing_that_is_ours(paper):

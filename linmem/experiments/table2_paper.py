@@ -8,8 +8,8 @@ size, its patience and whether the accuracy is pooled over a split: here 16, 20 
 nats per frame.
 
 Valid chooses among all runs of a row by NLL; the chosen options are trained with three seeds, and test is read once
-for each. Grid "reduced" is JSB with the sizes of at most 250 units, "small" all of JSB; runs that both have are trained
-once. The RNN-RBM is left out: L18's row is B12's. The GRU is not in L18.
+for each. Grid "up_to_100" is JSB with the sizes of at most 100 units, "up_to_250" that of at most 250, "small" all of
+JSB; runs that two grids have are trained once. The RNN-RBM is left out: L18's row is B12's. The GRU is not in L18.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import replace
 from functools import partial
 
 from linmem.experiments.table2.experiment import plan_runs, run
-from linmem.experiments.table2.grids import PAPER, SETS, SMOKE, Config
+from linmem.experiments.table2.grids import PAPER, SETS, SMOKE, Config, Part
 from linmem.experiments.table2.summary import show
 from linmem.experiments.table2.targets import targets as targets_of_protocols
 from linmem.runs.options import RunOptions
@@ -28,14 +28,18 @@ TITLE = "Table 2 under L18's protocol"
 PROTOCOLS = ("paper",)
 _PAPER = replace(PAPER, protocol="paper")
 _JSB = replace(_PAPER, data="jsb_chorales")
-_UP_TO_250 = replace(
-    _JSB,
-    units=tuple(units for units in _JSB.units if units <= 250),
-    lmn_sizes=tuple(pair for pair in _JSB.lmn_sizes if max(pair) <= 250),
-)
+
+
+def _up_to(most: int) -> Part:
+    """JSB with the sizes of at most `most` units."""
+    pairs = tuple(pair for pair in _JSB.lmn_sizes if max(pair) <= most)
+    return replace(_JSB, units=tuple(units for units in _JSB.units if units <= most), lmn_sizes=pairs)
+
+
 GRIDS = {
     "smoke": Config((replace(SMOKE, protocol="paper"),)),
-    "reduced": Config((_UP_TO_250,)),
+    "up_to_100": Config((_up_to(100),)),
+    "up_to_250": Config((_up_to(250),)),
     "small": Config((_JSB,)),
     "paper": Config(tuple(replace(_PAPER, data=name) for name in SETS)),
 }
