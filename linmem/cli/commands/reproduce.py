@@ -27,8 +27,8 @@ def reproduce(
     out : str
         Folder of the results; existing results are shown, not computed again.
     grid : str
-        smoke, small or paper, for table2_fair also medium, for table2_paper also reduced; by default that of the
-        existing results.
+        smoke, small or paper, for table2_fair also medium, for table2_paper also up_to_100 and up_to_250;
+        by default that of the existing results.
     seed : int
         Seed of everything random; by default that of the existing results.
     force : bool
