@@ -25,9 +25,9 @@ ORDERS = {
         "estimator"
     ),
     "linmem.nn": (
-        "scan approximate_eigenvectors base spectral_norm norm_limits pretrained lmn lmn_cell unfolded multiscale "
-        "equivalence nade baselines recent_frames sequence_model solved_memory options registry diagonalize "
-        "transfer_checks initialize"
+        "scan approximate_eigenvectors base spectral_norm norm_limits optimizer_steps limited_parameters pretrained "
+        "lmn lmn_cell unfolded multiscale equivalence nade baselines recent_frames sequence_model solved_memory "
+        "options registry diagonalize transfer_checks initialize"
     ),
 }
 FILES = {

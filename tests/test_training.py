@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from linmem.data import Splits
-from linmem.nn.norm_limits import fixed_limits
+from linmem.nn.limited_parameters import fixed_limits
 from linmem.nn.registry import ModelOptions, build_model
 from linmem.storage import tensor_file
 from linmem.training.batching import chunks

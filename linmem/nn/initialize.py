@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.nn.baselines import RNNRBM
+from linmem.nn.limited_parameters import reset_norm_limits
 from linmem.nn.lmn import LMN
 from linmem.nn.scan.checks import check_dense_memory, check_single_layer
 from linmem.nn.sequence_model import SequenceModel
@@ -296,3 +297,4 @@ def _fill(module: nn.Module, **values: Tensor) -> None:
     for name, value in values.items():
         if (parameter := getattr(module, name, None)) is not None:
             parameter.copy_(value)
+    reset_norm_limits(module)

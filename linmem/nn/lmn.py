@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from linmem.nn import scan
-from linmem.nn.norm_limits import LimitedParameters
+from linmem.nn.limited_parameters import LimitedParameters
 from linmem.nn.pretrained import Pretrained
 from linmem.nn.scan.activations import activation
 from linmem.nn.scan.autocast import autocast_dtype, device_type
@@ -63,8 +63,8 @@ class LMN(Pretrained, LimitedParameters):
         W_mm as a (p, p) matrix, or as p eigenvalues exp(−exp ν ± iθ) of modulus below 1 in conjugate pairs
         (:mod:`linmem.nn.scan.memory`): stable for all parameter values, with fewer parameters and faster.
     limit_norms : bool
-        Whether W_mh, W_hm and W_mm are scaled down, in place, when an optimizer has made them expansive, as
-        ``torch.nn.Embedding`` does with `max_norm`. See :mod:`linmem.nn.norm_limits`.
+        Whether W_mh, W_hm and W_mm are scaled down, in place, after each step of a ``torch.optim.Optimizer`` that has
+        made them expansive. See :mod:`linmem.nn.norm_limits`.
     device, dtype
         As in torch's layers.
 
@@ -196,7 +196,8 @@ class LMN(Pretrained, LimitedParameters):
         >>> y.data.shape, m_n.shape
         (torch.Size([9, 10]), torch.Size([2, 2, 5]))
         """
-        self.apply_norm_limits(start=self.training and torch.is_grad_enabled())
+        if self.limit_norms and self.training and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            self.start_norm_limits()
         product_dtype = autocast_dtype(x)
         if product_dtype is None:
             return self._forward(x, m_0, None)

@@ -11,6 +11,9 @@ numbers therefore stay below a limit, or below their value when training starts 
     feedback    ‖W_hm‖ ‖W_mh‖ ≤ 0.5         for unbounded σ only (relu, selu), whose active units change with the input
     gain        ‖W_hm,i‖ ≤ 1 − r_i          for unbounded σ and a diagonal memory only: row i of W_hm, decay r_i
 
+Only weights that are trained are scaled: frozen and parametrized weights stay as they are, and the limits hold for the
+others. Where W_mm or W_mh is not trained the loop may have the norm of its term plus 0.5, if that is larger.
+
 A unit of decay r sums a constant input to 1 / (1 − r) times its size, 100 at r = 0.99. The last limit keeps such sums
 of the units of a ReLU, which are not negative, below the norm of h.
 
@@ -23,18 +26,16 @@ Symbols: T steps, f functional units, p memory units, r = exp(−exp ν) the dec
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from linmem.nn.scan.memory import as_matrix
-from linmem.nn.scan.recurrent_parameters import RecurrentParameters
 from linmem.nn.spectral_norm import spectral_norm
 
 GRID = 8  # a limit from the starting norm is the next multiple of 1/8; a checkpoint of a training run keeps it
 SLACK = 1e-3  # relative error of the power method that a limit tolerates
+ROOM = 0.5  # norm that W_mm or W_hm W_mh may have in the loop when only one of them is trained
 BOUNDED = ("tanh",)
 
 
@@ -68,11 +69,6 @@ class Norms(NamedTuple):
     gain: float = 0.0  # largest ‖W_hm,i‖ / (1 − r_i) of a diagonal memory
 
 
-class _Record(NamedTuple):
-    limits: Norms
-    versions: tuple[int, ...]
-
-
 @torch.no_grad()
 def measure_norms(weights: RecurrentWeights) -> Norms:
     """Estimate the norms of a recurrence."""
@@ -84,22 +80,42 @@ def measure_norms(weights: RecurrentWeights) -> Norms:
 
 @torch.no_grad()
 def scale_down_(weights: RecurrentWeights, limits: Norms) -> None:
-    """Scale W_mm, W_hm and W_mh in place, each by the least amount that respects the limits."""
+    """Scale W_mm, W_hm and W_mh in place, each by the least amount that respects the limits, where they are trained."""
+    trains_mh, trains_hm, trains_mm = map(is_trained, weights.scaled)
     if weights.log_decay is None:  # a diagonal memory is never expansive
-        _scale((weights.mm,), spectral_norm(weights.mm), limits.memory)
-    elif limits.gain < math.inf:
+        _scale((weights.mm,) * trains_mm, spectral_norm(weights.mm), limits.memory)
+    elif trains_hm and limits.gain < math.inf:
         largest = limits.gain * _leak(weights.log_decay)
         weights.hm.mul_((largest / weights.hm.norm(dim=1)).clamp(max=1)[:, None])
     write = spectral_norm(weights.hm)
-    _scale((weights.hm,), write, limits.write)
+    if trains_hm:
+        _scale((weights.hm,), write, limits.write)
+        write = min(write, limits.write)
     if limits.feedback < math.inf:
-        _scale((weights.mh,), min(write, limits.write) * spectral_norm(weights.read), limits.feedback)
-    loop = spectral_norm(weights.mm, (weights.hm, *weights.read))
+        feedback = write * spectral_norm(weights.read)
+        _scale((weights.mh,) if trains_mh else (weights.hm,) * trains_hm, feedback, limits.feedback)
+    _scale_loop_(weights, limits.loop, trains_mh, trains_mm)
+
+
+def _scale_loop_(weights: RecurrentWeights, limit: float, trains_mh: bool, trains_mm: bool) -> None:
+    """Scale the trained terms of W_mm + W_hm W_mh.
+
+    The norm is a convex function of a factor on one term, hence at most the chord from factor 0, where it is the norm
+    of the other term, to factor 1. A term that is not trained leaves the other one a norm of at least `ROOM`.
+    """
+    if not (trains_mh or trains_mm):
+        return
+    around = weights.hm, *weights.read
+    norm, largest = spectral_norm(weights.mm, around), limit
+    if not (trains_mh and trains_mm):
+        other = spectral_norm(around if trains_mm else (weights.mm,))
+        norm, largest = norm - other, max(limit - other, ROOM)
     if weights.log_decay is None:
-        _scale((weights.mm, weights.mh), loop, limits.loop)
-    elif _scale((weights.mh,), loop, limits.loop):
-        # r = exp(−exp ν) times c is exp(−(exp ν − log c))
-        weights.log_decay.copy_((weights.log_decay.exp() + math.log(loop / limits.loop)).log())
+        _scale((weights.mm,) * trains_mm + (weights.mh,) * trains_mh, norm, largest)
+    elif exceeds(norm, largest):
+        _scale((weights.mh,) * trains_mh, norm, largest)
+        if trains_mm:  # r = exp(−exp ν) times c is exp(−(exp ν − log c))
+            weights.log_decay.copy_((weights.log_decay.exp() + math.log(norm / largest)).log())
 
 
 def limits_of(norms: Norms, nonlinearity: str) -> Norms:
@@ -118,154 +134,17 @@ def limits_of(norms: Norms, nonlinearity: str) -> Norms:
     return Norms(*map(max, constants, starts))
 
 
-class NormLimits:
-    """The limits of all recurrences of one layer, each fixed when it is first seen.
-
-    Examples
-    --------
-    >>> import linmem
-    >>> lmn = linmem.LMN(2, 4, 8)
-    >>> optimizer = torch.optim.Adam(lmn.parameters(), lr=1.0)
-    >>> lmn(torch.ones(5, 1, 2))[0].square().sum().backward()
-    >>> optimizer.step()
-    >>> bool(torch.linalg.matrix_norm(lmn.weight_mm_l0, 2) > 2)
-    True
-    >>> _ = lmn(torch.ones(5, 1, 2))  # scales the weights before it uses them
-    >>> bool(torch.linalg.matrix_norm(lmn.weight_mm_l0, 2) < 1.01)
-    True
-    """
-
-    def __init__(self) -> None:
-        self._records: dict[str, _Record] = {}
-
-    def apply(self, suffix: str, weights: RecurrentWeights, nonlinearity: str, start: bool = True) -> None:
-        """Scale weights that have changed since the last call; the first call with `start` fixes the limits."""
-        scaled = weights.scaled
-        if not all(_is_trained(weight) for weight in scaled):
-            return
-        record, versions = self._records.get(suffix), _versions(scaled)
-        if record is None and start:
-            self._records[suffix] = _Record(limits_of(measure_norms(weights), nonlinearity), versions)
-        elif record is not None and record.versions != versions:
-            scale_down_(weights, record.limits)
-            self._records[suffix] = _Record(record.limits, _versions(scaled))
-
-    def restore(self, suffix: str, weights: RecurrentWeights, limits: Norms) -> None:
-        """Fix known limits, for weights that respect them already."""
-        self._records[suffix] = _Record(limits, _versions(weights.scaled))
-
-    @property
-    def fixed(self) -> dict[str, Norms]:
-        """The limits that are fixed so far, by suffix."""
-        return {suffix: record.limits for suffix, record in self._records.items()}
-
-    @property
-    def empty(self) -> bool:
-        """Whether no limits are fixed yet."""
-        return not self._records
-
-    def __reduce__(self) -> tuple[type[NormLimits], tuple[()]]:
-        """Copies and pickles of a layer have new parameters and compute their limits again."""
-        return NormLimits, ()
-
-    def reset(self) -> None:
-        """Compute the limits again at the next call, because the weights did not come from an optimizer."""
-        self._records.clear()
+def raised(limits: Norms, norms: Norms, nonlinearity: str) -> Norms:
+    """The limits, those that weights with these norms exceed replaced by the limits for such weights."""
+    starts = limits_of(norms, nonlinearity)
+    return Norms(
+        *(start if exceeds(norm, limit) else limit for start, norm, limit in zip(starts, norms, limits, strict=True))
+    )
 
 
-class LimitedParameters(RecurrentParameters):
-    """Parameters of LMN recurrences whose norms are limited in training."""
-
-    limit_norms: bool
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.norm_limits = NormLimits()
-
-    @abstractmethod
-    def suffixes(self) -> list[str]:
-        """Suffixes of the parameters of all layers and directions."""
-
-    def apply_norm_limits(self, start: bool = True) -> None:
-        """Scale W_mh, W_hm and W_mm down, in place, where an optimizer has made them exceed their limits.
-
-        `forward` does this before it uses the weights. The first call with `start`, in training mode, fixes the limits:
-        constants, or the norms that the layer starts with. Frozen and parametrized weights stay as they are.
-        """
-        if not self.limit_norms or torch.compiler.is_compiling():
-            return
-        if not start and self.norm_limits.empty:
-            return
-        with torch.no_grad():
-            for suffix in self.suffixes():
-                self.norm_limits.apply(suffix, self._recurrent_weights(suffix), self.nonlinearity, start)
-
-    def restore_norm_limits(self, limits: dict[str, Norms]) -> None:
-        """Continue with the limits by suffix of an earlier training run whose weights this layer has now."""
-        with torch.no_grad():
-            for suffix in self.suffixes():
-                if suffix in limits:
-                    self.norm_limits.restore(suffix, self._recurrent_weights(suffix), limits[suffix])
-
-    def _recurrent_weights(self, suffix: str) -> RecurrentWeights:
-        weights = self._weights(suffix)
-        log_decay = getattr(self, f"log_decay_mm{suffix}") if self.memory == "diagonal" else None
-        return RecurrentWeights(weights.mh, weights.hm, weights.mm, tuple(one for one, _ in weights.deep), log_decay)
-
-    def spectral_radii(self) -> dict[str, float]:
-        """Largest modulus of an eigenvalue of each W_mm, by parameter name.
-
-        Below 1 the memory decays; above 1 it can grow. The loop m → h → m can grow in both cases.
-
-        Examples
-        --------
-        >>> import linmem
-        >>> linmem.LMN(3, 4, 5).spectral_radii()
-        {'weight_mm_l0': 0.99...}
-        """
-        with torch.no_grad():
-            return {
-                f"weight_mm{suffix}": float(torch.linalg.eigvals(self.memory_matrix(suffix).double()).abs().max())
-                for suffix in self.suffixes()
-            }
-
-    def memory_matrix(self, suffix: str = "_l0") -> Tensor:
-        """W_mm (p, p) of one layer and direction, for a diagonal memory too; `suffix` as in the parameter names.
-
-        Examples
-        --------
-        >>> import linmem
-        >>> linmem.LMN(3, 4, 5, memory="diagonal").memory_matrix().shape
-        torch.Size([5, 5])
-        """
-        return as_matrix(self._weights(suffix).mm)
-
-    def _load_from_state_dict(self, *arguments: Any) -> None:
-        super()._load_from_state_dict(*arguments)
-        self.norm_limits.reset()
-
-
-def apply_norm_limits(model: nn.Module) -> None:
-    """Apply the limits of all LMN layers of a model now, instead of in their next forward pass."""
-    for layer in model.modules():
-        if isinstance(layer, LimitedParameters):
-            layer.apply_norm_limits()
-
-
-def fixed_limits(model: nn.Module) -> dict[str, dict[str, Norms]]:
-    """The limits that are fixed so far, by name of the LMN layer and suffix."""
-    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, LimitedParameters)}
-    return {name: layer.norm_limits.fixed for name, layer in layers.items() if not layer.norm_limits.empty}
-
-
-def restore_limits(model: nn.Module, limits: dict[str, dict[str, Norms]]) -> None:
-    """Continue with the limits of an earlier training run, after its weights are loaded.
-
-    Layers without an entry compute their limits again, as after `load_state_dict`.
-    """
-    for name, layer in model.named_modules():
-        if isinstance(layer, LimitedParameters) and name in limits:
-            layer.restore_norm_limits(limits[name])
+def exceeds(norm: float, limit: float) -> bool:
+    """Whether a norm is above its limit by more than the error of the power method; false for NaN and infinity."""
+    return limit * (1 + 2 * SLACK) < norm < math.inf
 
 
 def _leak(log_decay: Tensor) -> Tensor:
@@ -274,17 +153,14 @@ def _leak(log_decay: Tensor) -> Tensor:
 
 
 def _scale(weights: tuple[Tensor, ...], norm: float, limit: float) -> bool:
-    """Scale weights whose norm exceeds the limit; returns whether it does."""
-    if not limit * (1 + 2 * SLACK) < norm < math.inf:  # false for NaN, too, which the loss then shows
+    """Scale weights whose norm exceeds the limit; returns whether it does. The loss then shows NaN and infinity."""
+    if not weights or not exceeds(norm, limit):
         return False
     for weight in weights:
         weight.mul_(limit / norm)
     return True
 
 
-def _is_trained(weight: Tensor) -> bool:
-    return type(weight) is nn.Parameter and weight.requires_grad and weight.device.type != "meta"  # no fake tensor
-
-
-def _versions(weights: tuple[Tensor, ...]) -> tuple[int, ...]:
-    return tuple(weight._version for weight in weights)
+def is_trained(weight: Tensor | None) -> bool:
+    """Whether a weight is a parameter that is not frozen: a parametrized one is computed, a fake one has no values."""
+    return type(weight) is nn.Parameter and weight.requires_grad and weight.device.type != "meta"

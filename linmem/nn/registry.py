@@ -76,7 +76,7 @@ def _elman(modify: Callable[[LMN], object]) -> LayerBuilder:
 
     def build(options: ModelOptions, inputs: int) -> tuple[nn.Module, int]:
         units, sigma = options.hidden_size, options.nonlinearity
-        layer = LMN(inputs, units, units, nonlinearity=sigma, batch_first=True)
+        layer = LMN(inputs, units, units, nonlinearity=sigma, batch_first=True, limit_norms=options.limit_norms)
         modify(layer)
         return layer, units
 

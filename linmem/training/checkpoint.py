@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from linmem.nn.norm_limits import Norms, fixed_limits, restore_limits
+from linmem.nn.limited_parameters import fixed_limits, restore_limits
+from linmem.nn.norm_limits import Norms
 from linmem.storage import tensor_file
 from linmem.storage.documents import check_object
 from linmem.storage.parsing import parsing

@@ -26,7 +26,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from linmem.nn.baselines import RNNRBM, orthogonality_penalty
-from linmem.nn.norm_limits import apply_norm_limits
 from linmem.nn.sequence_model import SequenceModel, own_name, parameter_groups
 from linmem.storage.tensor_file import checked_path
 from linmem.training import data_parallel
@@ -268,7 +267,6 @@ def _train_epoch(
                 (loss * data_parallel.size() / chunk.num_targets + _penalty(state.model, options)).backward()
                 nn.utils.clip_grad_norm_(model.parameters(), options.clip)
                 state.optimizer.step()
-                apply_norm_limits(state.model)  # before the weights are averaged or written
                 if state.average is not None:
                     state.average.update_parameters(state.model)
                 total = _Loss(total.value + loss.item(), total.targets + len(chunk.targets))

@@ -130,6 +130,7 @@ def _initialize_generator_(layer: LMN, waveform: Tensor, seed: int) -> None:
         layer.get_parameter(f"weight_{name}_l0").copy_(value)
     layer.get_parameter("bias_h_l0").zero_()
     layer.get_parameter("bias_m_l0").zero_()
+    layer.norm_limits.reset()
 
 
 def _recurrent_matrix(model: SequenceModel) -> Tensor:

@@ -75,6 +75,7 @@ def keep_orthogonal_(layer: LMN, *, seed: int = 0, weight: str = "weight_mm") ->
     parametrizations.orthogonal(layer, name)
     with torch.no_grad():
         setattr(layer, name, _random_orthogonal(size, seed).to(getattr(layer, name)))
+    layer.norm_limits.reset()
     return layer
 
 
@@ -199,4 +200,5 @@ def _set(layer: LMN, **values: Tensor) -> LMN:
         if parameter is not None:
             parameter.copy_(value)
             parameter.requires_grad_(False)
+    layer.norm_limits.reset()
     return layer

@@ -26,4 +26,5 @@ def uniform_(layer: LMN) -> LMN:
     for name, parameter in layer.named_parameters():
         bound = inputs.get(name.partition("_l")[0], parameter.shape[-1]) ** -0.5
         nn.init.uniform_(parameter, -bound, bound)
+    layer.norm_limits.reset()
     return layer
