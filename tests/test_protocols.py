@@ -52,7 +52,12 @@ def test_the_paper_protocol_has_all_published_sizes_and_penalties(paper):
 @pytest.mark.parametrize("most", [100, 250])
 def test_smaller_grids_are_parts_of_the_paper_protocol(most, paper):
     (part,) = table2_paper.GRIDS[f"up_to_{most}"].parts
-    for row, runs in plan_runs(part, 0).items():
+    runs_by_row = plan_runs(part, 0)
+    for row in ("LMN-A", "LMN-B"):
+        limited = [replace(o, model=replace(o.model, limit_norms=True)) for o in runs_by_row[row]]
+        assert runs_by_row.pop(f"{row}, limited norms") == limited  # our controls
+    assert runs_by_row.keys() == paper.keys()
+    for row, runs in runs_by_row.items():
         assert runs == [o for o in paper[row] if max(o.model.hidden_size, "LMN" in row and o.model.memory_size) <= most]
 
 

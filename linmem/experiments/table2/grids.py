@@ -19,7 +19,8 @@ class Part:
     """A data set under a protocol; `lmn_sizes` are pairs (f, p), `dropout` pairs (input, readout).
 
     `chosen_on` names another set whose valid split chooses the settings; "" stands for the set itself. `dropout`,
-    `clip` and `memory_decay` belong to the regularized protocol, `weight_decay` to the plain one.
+    `clip` and `memory_decay` belong to the regularized protocol, `weight_decay` to the plain one, `controls` to L18's:
+    rows that are searched once more with limits on the norms of their weights (`linmem.LMN`'s default, not L18's).
     """
 
     data: str
@@ -38,6 +39,7 @@ class Part:
     seeds: int = 3
     chosen_on: str = ""
     excluded_rows: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,4 +131,4 @@ def _as_published(part: Part, options: Mapping[str, Any]) -> dict[str, space.Spa
     for row in ("LMN-A", "LMN-B", "pret-LMN-B"):
         spaces[row] = {**spaces[row], "weight_init": "uniform"}
     spaces["pret-LMN-B"] = {**spaces["pret-LMN-B"], "lags": 10, "unfolded_nonlinearity": "selu", "memory_decay": 1.0}
-    return spaces
+    return spaces | {f"{row}, limited norms": {**spaces[row], "limit_norms": True} for row in part.controls}
