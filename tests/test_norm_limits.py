@@ -283,6 +283,15 @@ def test_the_limits_start_anew_when_linmem_writes_weights(write):
     assert not lmn.norm_limits.fixed
 
 
+def test_a_layer_that_could_not_be_built_does_not_disturb_optimizers():
+    with pytest.raises(ValueError) as error:  # whose traceback holds the layer
+        LMN(2, 3, 4, nonlinearity="step")
+    other = torch.nn.Linear(2, 1)
+    other(torch.ones(2)).backward()
+    torch.optim.SGD(other.parameters()).step()
+    assert "nonlinearity" in str(error.value)
+
+
 def test_only_optimizers_that_hold_a_layer_scale_it_and_layers_are_released():
     lmn, other = LMN(3, 8, 16), nn.Linear(3, 2)
     lmn(torch.ones(6, 2, 3))

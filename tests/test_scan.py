@@ -283,6 +283,7 @@ def test_gradients_do_not_depend_on_how_incoming_gradients_are_stored(
 ):
     monkeypatch.setenv("LINMEM_ENGINE", name)
     monkeypatch.setattr(chunks, "ROWS_OF_A_CHUNK", 7)
+    torch.manual_seed(0)
     checked = 0
     for dtype, sizes, lengths in product((torch.float32, torch.float64), [(4,), (4, 3)], [(9,), (5, 5), (6, 4, 1)]):
         if not ENGINES[name].supports(dtype, torch.device("cpu"), len(sizes) > 1):

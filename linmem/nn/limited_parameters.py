@@ -75,7 +75,6 @@ class LimitedParameters(RecurrentParameters):
     def __init__(self) -> None:
         super().__init__()
         self.norm_limits = NormLimits()
-        listen_to_steps(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy or a pickle of a layer is a layer of its own."""
@@ -87,9 +86,13 @@ class LimitedParameters(RecurrentParameters):
         raise NotImplementedError
 
     def reset_parameters(self) -> None:
-        """Initialize all parameters, and compute the limits on their norms again."""
+        """Initialize all parameters, and compute the limits on their norms again.
+
+        Constructors end with this: a layer whose construction failed is not called at steps of optimizers.
+        """
         super().reset_parameters()
         self.norm_limits.reset()
+        listen_to_steps(self)
 
     @torch.no_grad()
     def apply_norm_limits(self) -> None:
