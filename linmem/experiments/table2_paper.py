@@ -10,7 +10,8 @@ nats per frame.
 Valid chooses among all runs of a row by NLL; the chosen options are trained with three seeds, and test is read once
 for each. Grid "up_to_100" is JSB with the sizes of at most 100 units, "up_to_250" that of at most 250, "small" all of
 JSB; runs that two grids have are trained once. The first two also have controls, which are not L18's: LMN-A and LMN-B
-with the same options and limits on the norms of their weights. The RNN-RBM is left out: L18's row is B12's. The GRU is not in L18.
+with the same options and limits on the norms of their weights. The RNN-RBM is left out: L18's row is B12's. The GRU is
+not in L18.
 """
 
 from __future__ import annotations
