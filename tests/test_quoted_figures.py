@@ -121,6 +121,25 @@ def test_the_cost_of_the_fair_protocol_is_that_of_its_trials():
         assert sentence in text
 
 
+def test_what_is_said_of_the_trials_of_lmn_a_under_l18_s_options_is_in_the_kept_trials():
+    trials = [
+        one
+        for one in read_lines(RESULTS / "trials" / "runs-1c91804231483a02.jsonl")  # those of the recorded code
+        if (one["options"]["model"]["model"], one["options"]["training"]["clip"]) == ("lmn-a", 5.0)  # L18's protocol
+        and not one["options"]["model"]["limit_norms"]
+        and one["options"]["training"]["seed"] == 0
+    ]
+    losses = [one["valid_loss"] for one in trials if one["state"] == "complete"]
+    assert f"{min(losses):.2f}" == "10.97"
+    assert max(losses) < 11
+    text = " ".join(PAGE.read_text().split())
+    diverged = f"Of the {len(trials)} trials of the LMN-A {len(trials) - len(losses)} diverged"
+    assert f"{diverged}, and the other {len(losses)} end between 10.97 and 11 nats on valid" in text
+    of_lmn_a = [one["result"] for one in read_lines(RESULTS / "table2_paper.jsonl") if one["result"]["row"] == "LMN-A"]
+    assert [one["diverged"] for one in of_lmn_a].count(True) == 1
+    assert "one of its three seeds diverged" in text
+
+
 def is_of_the_fair_search(options):
     """Whether a trial is one of `table2_fair`: those of `parameters` learn at 3e-3, which this search did not draw."""
     training = options["training"]
