@@ -11,7 +11,7 @@ A solved memory's matrices count as weights in the limits, though they are not t
 unfolded network first, which costs time that the others do not have. Grid "medium" has half
 the trials of "paper" on JSB, the first eight; on the three larger sets it has at most 50,000 weights, therefore the
 second comparison alone, and half to two thirds of the trials, in favour of no model. Grid "small" is its first two
-sets, JSB and Piano-midi.de.
+sets, JSB and Piano-midi.de. Both have a control: the same trials of LMNs with limited norms.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from linmem.experiments.harness import choose
 from linmem.experiments.harness.summarize import Result
 from linmem.experiments.harness.training import shared_runs
 from linmem.experiments.table2.experiment import persistence
-from linmem.experiments.table2.fair import AXES, Search, plan_runs, weight_count
+from linmem.experiments.table2.fair import AXES, LIMITED, ROWS, Search, plan_runs, weight_count
 from linmem.experiments.table2.summary import show
 from linmem.experiments.table2.targets import targets as targets_of_protocols
 from linmem.runs.options import RunOptions
@@ -45,9 +45,10 @@ class Config:
     searches: tuple[Search, ...]
 
 
+_WITH_CONTROL = (*ROWS, *LIMITED)
 _MEDIUM = (
-    Search("jsb_chorales", trials=8, seeds=3, max_epochs=400),
-    Search("piano_midi", 4, 3, 200, truncate=200, weights=SMALL_WEIGHTS),
+    Search("jsb_chorales", trials=8, seeds=3, max_epochs=400, rows=_WITH_CONTROL),
+    Search("piano_midi", 4, 3, 200, truncate=200, weights=SMALL_WEIGHTS, rows=_WITH_CONTROL),
     Search("nottingham", 3, 2, 200, truncate=200, weights=SMALL_WEIGHTS),
     Search("muse_data", 2, 1, 100, truncate=200, weights=SMALL_WEIGHTS),
 )

@@ -2,7 +2,8 @@
 
 A trial draws one value for every axis, by Optuna's random sampler and one seed. Every model gets the trial's values on
 the axes that it has; the others do not apply to it. The axis of the size is a number of weights, and a model gets the
-largest size within it, so that small LSTMs are tried as often as small LMNs.
+largest size within it, so that small LSTMs are tried as often as small LMNs. The rows of LIMITED are the same trials
+with limits on the norms of the recurrent weights, the default of `linmem.LMN` but not of `linmem train`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from linmem.training.options import TrainingOptions
 
 NOTES = 88
 ROWS = ("RNN", "GRU", "LSTM", "LMN-A", "LMN-B", "pret-LMN-B", "LMN-B, diagonal", "solved")
+LIMITED = {f"{row}, limited norms": row for row in ("LMN-A", "LMN-B", "pret-LMN-B")}  # control: the row without limits
 MODELS = dict(zip(ROWS, ("rnn", "gru", "lstm", "lmn-a", "lmn-b", "lmn-b", "lmn-diagonal", "solved"), strict=True))
 LARGEST_UNITS = 2000
 AXES: Mapping[str, tuple[Any, ...]] = {
@@ -77,6 +79,9 @@ def plan_runs(search: Search, seed: int) -> dict[str, list[RunOptions]]:
 
 def run_options(row: str, values: Mapping[str, Any], search: Search, seed: int) -> RunOptions:
     """Return the run of a model with the values of a trial, on the axes that the model has."""
+    if row in LIMITED:
+        options = run_options(LIMITED[row], values, search, seed)
+        return replace(options, model=replace(options.model, limit_norms=True))
     shared = {name: values[name] for name in ("input_dropout", "readout_dropout")}
     options = replace(ModelOptions(MODELS[row]), lags=4, **shared)
     if row in ("RNN", "LMN-A", "LMN-B", "pret-LMN-B", "LMN-B, diagonal"):
