@@ -88,7 +88,7 @@ def test_the_paper_protocol_has_one_rate_for_all_weights_and_nothing_that_is_our
 def test_every_model_gets_the_same_trials_on_the_axes_that_it_has(grid):
     for search in table2_fair.GRIDS[grid].searches:
         plans, drawn = fair.plan_runs(search, 3), fair.draw_trials(search, 3)
-        assert plans.keys() == set(ROWS)
+        assert plans.keys() == set(search.rows) >= set(ROWS)
         assert len(drawn) == search.trials
         assert fair.draw_trials(search, 3) == drawn != fair.draw_trials(search, 4)
         for runs in plans.values():
@@ -101,6 +101,18 @@ def test_every_model_gets_the_same_trials_on_the_axes_that_it_has(grid):
         assert len(same) == 1  # training differs by nothing but W_mm's rate
         for row in ("LMN-A", "LMN-B", "pret-LMN-B", "LMN-B, diagonal"):
             assert [o.training.memory_lr_scale for o in plans[row]] == [values["memory_lr_scale"] for values in drawn]
+
+
+def test_the_control_of_fair_differs_by_the_limits_on_norms_alone():
+    searches = {one.data: one for one in table2_fair.GRIDS["small"].searches}
+    for name in ("jsb_chorales", "piano_midi"):
+        assert searches[name].rows == (*ROWS, *fair.LIMITED)
+        plans = fair.plan_runs(searches[name], 3)
+        for row, without in fair.LIMITED.items():
+            assert row == f"{without}, limited norms"
+            assert not any(o.model.limit_norms for o in plans[without])
+            limited = [replace(o, model=replace(o.model, limit_norms=True)) for o in plans[without]]
+            assert plans[row] == limited
 
 
 @pytest.mark.parametrize("row", ROWS)
