@@ -88,6 +88,8 @@ def test_states_of_integers_have_a_capacity():
         (torch.zeros(50, 2), torch.zeros(49), 3, r"shapes \(T, p\) and \(T,\), got \(50, 2\) and \(49,\)"),
         (torch.zeros(50), torch.zeros(50), 3, r"got \(50,\) and \(50,\)"),
         (torch.zeros(50, 2), torch.zeros(50, 2), 3, r"got \(50, 2\) and \(50, 2\)"),
+        (torch.full((50, 2), torch.nan), torch.zeros(50), 3, "must be finite, got NaN or infinity"),
+        (torch.zeros(50, 2), torch.full((50,), torch.inf), 3, "must be finite, got NaN or infinity"),
         (torch.zeros(19, 2), torch.zeros(19), 3, "at least 20 steps for 2 units and 3 lags, got 19 steps"),
     ],
 )

@@ -484,6 +484,17 @@ def test_bad_values_are_refused_with_their_place():
         small().fit(series, labels)
 
 
+def test_targets_of_a_tensor_that_requires_gradients_are_numbers():
+    series, labels = waves()
+    numbers = torch.arange(float(len(series)), requires_grad=True)
+    expected = small(MemoryRegressor).fit(series, np.arange(float(len(series)))).predict(series)
+    np.testing.assert_array_equal(small(MemoryRegressor).fit(series, numbers).predict(series), expected)
+    codes = (labels == labels[0]).astype(int)
+    np.testing.assert_array_equal(
+        small().fit(series, torch.as_tensor(codes)).predict(series), small().fit(series, codes).predict(series)
+    )
+
+
 def masked(values):
     """A copy whose value 3 is -9999, and masked."""
     copy = np.ma.array(values, copy=True)

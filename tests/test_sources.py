@@ -170,11 +170,20 @@ for name, parts in PARTS.items():
         ae.fit(Shard(parts[rank]))
         found = {"s": ae.singular_values_, "A": ae.A_, "B": ae.B_, "C": ae.C_, "error": ae.training_error_}
         np.savez(os.path.join(folder, f"{name}{rank}.npz"), **found)
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         with open(os.path.join(folder, f"{name}{rank}.txt"), "w") as file:
             file.write(f"{type(error).__name__}: {error}")
 os._exit(0)
 """
+
+
+class Unreadable:
+    """A source whose file cannot be read."""
+
+    def __iter__(self):
+        raise OSError("the disk is gone")
+
+
 PARTS = {
     "unequal": [walks()[:1], walks()[1:]],
     "empty": [walks(), []],
@@ -185,6 +194,7 @@ PARTS = {
     "iterator": [walks(), iter(walks())],
     "features": [walks(), walks(features=5)],
     "bad": [walks(), [np.full((3, 4), np.nan)]],
+    "unreadable": [walks(), Unreadable()],
     "dies": [walks(), walks()],
 }
 OPTIONS = {"decay": {"lag_decay": 0.8}, "equal": {"solver": "correlated"}}
@@ -235,6 +245,7 @@ def test_workers_end_with_what_one_process_finds(workers, part):
             ["got invalid ones on worker 1", "must be a list or a source that can be iterated over more than"],
         ),
         ("bad", ["got invalid ones on worker 1", "sequence 0 must be finite, got nan at step 0"]),
+        ("unreadable", ["got invalid ones on worker 1", "OSError: the disk is gone"]),
         ("dies", ["all workers must stay connected"]),
     ],
 )

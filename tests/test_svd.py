@@ -146,6 +146,12 @@ def test_above_the_rank():
             leading(solver, HISTORIES["impulses, all singular values equal"], 400, torch.Generator())
 
 
+def test_a_rank_that_was_not_counted_is_not_said_to_be_known():
+    history = InMemoryHistory([torch.ones(2100, 1, dtype=torch.float64)])  # refused without a decomposition
+    with pytest.raises(ValueError, match=r"the rank of the history matrix \(at most 2100\), got 2101"):
+        leading(exact, history, 2101, torch.Generator())
+
+
 @pytest.mark.parametrize("memory_size", [0, -1, 1.5, "knee", True, -0.5])
 def test_bad_memory_size(memory_size):
     with pytest.raises(ValueError, match="must be a positive integer, a share of the energy"):

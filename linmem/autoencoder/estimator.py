@@ -213,7 +213,7 @@ class LinearAutoencoder(FittedAutoencoder, BaseEstimator):
         try:
             solution = solve(history, self.memory_size, solver, self.decoder, self.refine, self._generator())
         except RankError as error:
-            raise RankError(error.memory_size, error.rank) from None
+            raise RankError(*error.args) from None
         if not solution.converged:
             warnings.warn(
                 f"the solver must capture all but 1e-7 of the energy, got about {solution.residual:.1e} still missing "

@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from linmem.estimators.predictor import MemoryPredictor
-from linmem.estimators.series import refuse_masked
+from linmem.estimators.series import as_targets
 
 
 class MemoryClassifier(ClassifierMixin, MemoryPredictor):
@@ -106,8 +106,7 @@ class MemoryClassifier(ClassifierMixin, MemoryPredictor):
 
 
 def _labels(y: Any) -> np.ndarray:
-    refuse_masked("y", y)
-    labels: np.ndarray = column_or_1d(np.asarray(y))
+    labels: np.ndarray = column_or_1d(as_targets(y))
     check_classification_targets(labels)
     return labels
 

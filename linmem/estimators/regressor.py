@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from linmem.estimators.predictor import MemoryPredictor
-from linmem.estimators.series import refuse_masked
+from linmem.estimators.series import as_targets
 
 
 class MemoryRegressor(RegressorMixin, MemoryPredictor):
@@ -91,8 +91,7 @@ class MemoryRegressor(RegressorMixin, MemoryPredictor):
 
 def _targets(y: Any) -> np.ndarray:
     """Check `y`; returns (n,) or (n, o) float64."""
-    refuse_masked("y", y)
-    targets = np.asarray(y, np.float64)
+    targets = as_targets(y, np.float64)
     if targets.ndim not in (1, 2):
         raise ValueError(f"y must have shape (n,) or (n, o), got {targets.shape}.")
     if not np.isfinite(targets).all():

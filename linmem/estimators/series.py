@@ -118,6 +118,12 @@ def read_step(x_t: Any, features: int) -> np.ndarray:
     return step
 
 
+def as_targets(y: Any, dtype: Any = None) -> np.ndarray:
+    """Return the targets of a fit as an array, those of a tensor without their gradient."""
+    refuse_masked("y", y)
+    return np.asarray(y.detach().cpu() if isinstance(y, Tensor) else y, dtype)
+
+
 def refuse_masked(name: str, values: Any) -> None:
     """Raise ValueError for a NumPy array with masked values, which `np.asarray` reads as if they were data."""
     if np.ma.is_masked(values):

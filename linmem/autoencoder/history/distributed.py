@@ -163,11 +163,11 @@ def agree(number: int, group: Any, what: str) -> int:
 
 def agree_on_input(opening: Callable[[], Any], group: Any) -> Any:
     """Return `opening()`; if it fails on one worker, every worker raises instead of waiting without end."""
-    problem: ValueError | None = None
+    problem: Exception | None = None
     found = None
     try:
         found = opening()
-    except ValueError as error:
+    except Exception as error:  # raised again below, when the other workers know
         problem = error
     bad = torch.tensor([1 + dist.get_rank(group) if problem else 0], dtype=torch.int64, device=_device(group))
     all_reduce(bad, group, maximum=True)

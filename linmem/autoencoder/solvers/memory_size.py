@@ -49,7 +49,7 @@ def leading(
         return spectrum, knee(spectrum.singular_values, history.energy)
     if memory_size >= 1:
         if memory_size > (most := min(history.rows, history.lags * history.features)) > COUNTED:
-            raise RankError(int(memory_size), most)
+            raise RankError(int(memory_size), most, counted=False)
         spectrum = solver(history, int(memory_size), generator)
         found = len(spectrum.singular_values)
         if memory_size > found:
@@ -68,15 +68,19 @@ def leading(
 
 
 class RankError(ValueError):
-    """The rank of the history matrix is lower than the memory size."""
+    """The rank of the history matrix is lower than the memory size.
 
-    def __init__(self, memory_size: int, rank: int) -> None:
-        super().__init__(memory_size, rank)
-        self.memory_size, self.rank = memory_size, rank
+    `rank` is the number of its rows or columns, whichever is less, where the rank was not `counted`.
+    """
+
+    def __init__(self, memory_size: int, rank: int, counted: bool = True) -> None:
+        super().__init__(memory_size, rank, counted)
+        self.memory_size, self.rank, self.counted = memory_size, rank, counted
 
     def __str__(self) -> str:
+        rank = str(self.rank) if self.counted else f"at most {self.rank}"
         return (
-            f"memory_size must be at most the rank of the history matrix ({self.rank}), got {self.memory_size}. "
+            f"memory_size must be at most the rank of the history matrix ({rank}), got {self.memory_size}. "
             "Lower memory_size."
         )
 

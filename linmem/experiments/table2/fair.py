@@ -80,8 +80,8 @@ def plan_runs(search: Search, seed: int) -> dict[str, list[RunOptions]]:
 def run_options(row: str, values: Mapping[str, Any], search: Search, seed: int) -> RunOptions:
     """Return the run of a model with the values of a trial, on the axes that the model has."""
     if row in LIMITED:
-        options = run_options(LIMITED[row], values, search, seed)
-        return replace(options, model=replace(options.model, limit_norms=True))
+        without = run_options(LIMITED[row], values, search, seed)
+        return replace(without, model=replace(without.model, limit_norms=True))
     shared = {name: values[name] for name in ("input_dropout", "readout_dropout")}
     options = replace(ModelOptions(MODELS[row]), lags=4, **shared)
     if row in ("RNN", "LMN-A", "LMN-B", "pret-LMN-B", "LMN-B, diagonal"):
