@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from linmem.estimators.readouts import POWERS
@@ -100,19 +100,22 @@ SMOKE = Config(
 
 
 def grids(name: str) -> dict[str, Config]:
-    """Return the grids of one set; `small` tries less on smnist than on psmnist."""
+    """Return the grids of one set; `small` tries less on smnist than on psmnist, `memories` has no networks."""
     permuted = name == "psmnist"
+    memories = Config(
+        name,
+        3,
+        10_000,
+        (128, 256, 468) if permuted else (128,),
+        None,
+        DeepSearch((128, 256, 468) if permuted else (128,), (128, 256) if permuted else (128,), (NARROW,), 15),
+        SMALL_READOUTS,
+    )
+    networks = NetworkSearch("psmnist:10000:2000:10000", 2, 128, ROWS, (1e-3, 1e-4), 10)
     return {
         "smoke": SMOKE,
-        "small": Config(
-            name,
-            3,
-            10_000,
-            (128, 256, 468) if permuted else (128,),
-            NetworkSearch("psmnist:10000:2000:10000", 2, 128, ROWS, (1e-3, 1e-4), 10) if permuted else None,
-            DeepSearch((128, 256, 468) if permuted else (128,), (128, 256) if permuted else (128,), (NARROW,), 15),
-            SMALL_READOUTS,
-        ),
+        "memories": memories,
+        "small": replace(memories, networks=networks) if permuted else memories,
         "paper": Config(
             name,
             3,
