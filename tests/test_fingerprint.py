@@ -20,12 +20,27 @@ def test_the_sources_are_those_that_are_imported_and_no_tables():
     assert "training/loop.py" not in names("linmem.experiments.capacity")
 
 
+def test_docstrings_comments_and_blank_lines_are_no_part_of_the_code(tmp_path):
+    first, second, third = (tmp_path / f"{name}.py" for name in "abc")
+    first.write_text(
+        '"""Words."""\n\nX = "#1"  # why\n\n\ndef f():\n    """Say x.\n\n    More.\n    """\n    return X\n'
+    )
+    second.write_text('X = "#1"\ndef f():\n    return X\n')
+    third.write_text('X = "#2"\ndef f():\n    return X\n')
+    assert fingerprint._statements(first) == fingerprint._statements(second) == second.read_text().rstrip()
+    assert fingerprint._statements(first) != fingerprint._statements(third)
+
+
 def test_a_changed_source_changes_the_fingerprint_of_those_that_import_it(tmp_path, monkeypatch):
     copied = tmp_path / "linmem"
     shutil.copytree(ROOT, copied, ignore=shutil.ignore_patterns("__pycache__"))
     before = {name: code_fingerprint(f"linmem.experiments.{name}") for name in ("capacity", "table1")}
     with (copied / "data" / "poly_music.py").open("a") as file:
-        file.write("# another version\n")
+        file.write("ANOTHER_VERSION = True\n")
+    with (copied / "analysis" / "memory_capacity.py").open("a") as file:
+        file.write("\n\n# a comment\n")
+    layer = copied / "experiments" / "capacity.py"
+    layer.write_text(layer.read_text().replace('"""', '"""In other words: ', 1))
     monkeypatch.setattr(fingerprint, "ROOT", copied)
     code_fingerprint.cache_clear()
     after = {name: code_fingerprint(f"linmem.experiments.{name}") for name in before}

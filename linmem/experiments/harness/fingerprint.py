@@ -1,14 +1,16 @@
 """A fingerprint of the code that an experiment's measurements depend on.
 
-It hashes every source file of linmem that the experiment's module imports, directly or through others. Tables, figures
-and targets do not change measurements and are left out: `linmem.reporting`, and modules called `summary`, `targets` and
-`published`.
+It hashes every source file of linmem that the experiment's module imports, directly or through others. What does not
+change measurements is left out: tables, figures and targets (`linmem.reporting`, and modules called `summary`,
+`targets` and `published`), docstrings, comments and blank lines.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import io
+import tokenize
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -16,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]  # the folder of linmem
 EXCLUDED = ("linmem.reporting", "linmem.experiments.harness.catalog")
 EXCLUDED_NAMES = ("summary", "targets", "published")
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 COMPILED = (".c", ".cpp", ".cu", ".h")  # sources that a module may build
 
 
@@ -31,7 +34,7 @@ def code_fingerprint(module: str) -> str:
     digest = hashlib.sha256()
     for path in sources(module):
         digest.update(f"{path.relative_to(ROOT).as_posix()}\n".encode())
-        digest.update(path.read_bytes())
+        digest.update(_statements(path).encode() if path.suffix == ".py" else path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -62,6 +65,23 @@ def _file_of(module: str) -> Path | None:
 
 def _is_excluded(module: str) -> bool:
     return module.startswith(EXCLUDED) or module.rpartition(".")[2] in EXCLUDED_NAMES
+
+
+@cache
+def _statements(path: Path) -> str:
+    """Return a source without docstrings, comments and blank lines."""
+    source = path.read_text(encoding="utf-8")
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
+            docstring = node.body[0]
+            for row in range(docstring.lineno, (docstring.end_lineno or docstring.lineno) + 1):
+                lines[row - 1] = ""
+    return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
 def _imports(path: Path) -> Iterator[str]:
