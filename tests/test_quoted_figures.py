@@ -174,6 +174,19 @@ def test_readme_s_table_of_equal_weights_is_that_of_the_results():
     assert limits == [int(cell) for cell in cells(header)[1:]]
 
 
+def test_readme_s_table_of_limits_on_norms_is_that_of_the_results():
+    rows, page = readme_table("without them, at most 50,000 weights"), (RESULTS / "table2_fair.md").read_text()
+    for name in ("LMN-A", "LMN-B", "pretrained LMN-B", "GRU", "LSTM"):
+        found = []
+        for data in ("jsb_chorales", "piano_midi"):
+            part = page[page.index(f"**{data}, fair, at most 50,000 weights protocol**") :].split("\n\n")[1]
+            columns, *lines = [cells(line) for line in part.splitlines() if line.startswith("| ")]
+            nll = {line[0]: line[columns.index("NLL")] for line in lines}
+            row = ROWS.get(name, name)
+            found += [nll[row], nll.get(f"{row}, limited norms", "–")]
+        assert rows[name] == found, name
+
+
 def test_readme_s_table_is_that_of_the_results():
     rows, results = readme_table("by `linmem reproduce table2`"), measured()
     for name, row in ROWS.items():

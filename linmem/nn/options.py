@@ -83,8 +83,8 @@ class ModelOptions:
         k of CD-k, the Gibbs steps of contrastive divergence in training, for rnn-rbm.
     limit_norms : bool
         Limit the norms of the recurrent weights during training (`linmem.nn.norm_limits`), for lmn-a and lmn-b. Off by
-        default, unlike in `LMN`: under the fair protocol of table 2 limits help on JSB Chorales and harm on
-        Piano-midi.de.
+        default, unlike in `LMN`: under the fair protocol of table 2 limits help LMN-A and pretrained LMN-B on
+        JSB Chorales and harm all on Piano-midi.de.
     weight_init : str
         Initialization of lmn-a and lmn-b: default, that of `LMN`, or uniform, every weight and bias of the layer in
         ±1/√(number of inputs) like those of `torch.nn.Linear`.
