@@ -15,6 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from linmem.validation import check_tensor
+
 
 class Capacity(NamedTuple):
     """Memory capacity of a state."""
@@ -74,8 +76,8 @@ def memory_capacity(states: Tensor, inputs: Tensor, lags: int, *, ridge: float =
             f"lags must be at least 1 and states hold at least {4 * (states.shape[1] + lags)} steps for "
             f"{states.shape[1]} units and {lags} lags, got {len(u)} steps. Use more steps or fewer lags."
         )
-    if not (torch.isfinite(u).all() and torch.isfinite(states).all()):
-        raise ValueError("states and inputs must be finite, got NaN or infinity. Start from steps that are finite.")
+    check_tensor("states", states, 2)
+    check_tensor("inputs", u, 1)
     past = torch.stack([u[lags - k : len(u) - k] for k in range(lags)], 1)  # row t: u_t, u_{t−1}, …
     m = states.detach().double()[lags:]
     half = len(m) // 2
