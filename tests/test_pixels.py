@@ -13,7 +13,8 @@ from linmem.experiments.harness.choose import search_and_evaluate
 from linmem.experiments.harness.summarize import average, spread
 from linmem.experiments.harness.training import train_all
 from linmem.experiments.pixels import experiment as pixels
-from linmem.experiments.pixels.deep import equal_size
+from linmem.experiments.pixels.deep import component_readouts, deep_readouts, equal_size
+from linmem.experiments.pixels.memories import Memories, PrincipalComponents
 from linmem.experiments.pixels.summary import targets
 from linmem.experiments.pixels.through_time import LinearNetwork
 from linmem.experiments.static_memories import last_state
@@ -154,7 +155,7 @@ def test_any_beginning_of_the_lines_is_shown(lines, module, tmp_path):
     for count in (1, 3, len(lines) // 2, len(lines)):
         text = module.show(lines[:count], tmp_path)
         measured = [target.reached is not None for target in module.targets(lines[:count])]
-        networks = {line["row"] for line in lines[:count] if line["part"] == "network"}
+        networks = {line["row"] for line in lines[:count] if line["part"] == "network"}  # digits has no other targets
         assert measured == [{"LSTM", name} <= networks for name in ("LMN-B, LAES", "LMN-B, LAES, detach")]
     assert "LMN-B, LAES, detach" in text
     assert (tmp_path / f"{module.__name__.split('.')[-1]}.png").exists()
@@ -167,7 +168,7 @@ def test_targets_are_computed():
     assert {one.reached for one in targets([])} == {None}
     lstm, ours = network("LSTM", 0.80), network("LMN-B, LAES", 0.81)
     first, *others = targets([lstm, ours])
-    assert [one.reached for one in (first, *others)] == [True, *[None] * 7]
+    assert [one.reached for one in (first, *others)] == [True, *[None] * 8]
     assert first.found == "81.00, 80.00"
     assert targets([lstm, ours | {"test": {"accuracy": 0.8}}])[0].reached is False
     deep = {"part": "deep", "set": "psmnist", "valid_accuracy": 97.0, "seed": 0, "p": 128}
@@ -176,13 +177,15 @@ def test_targets_are_computed():
     assert targets([deep | {"test_accuracy": 97.2}, good])[-1].reached is True
     assert targets([deep | {"test_accuracy": 97.2}, good])[-1].statement.startswith("psmnist: an MLP on a solved")
 
-    control = deep | {"part": "pixels", "p": 128}
-    ahead, behind = ([deep | {"test_accuracy": 97.1}, control | {"test_accuracy": x}] for x in (97.0, 97.2))
-    assert [control_of(one).reached for one in (ahead, behind)] == [True, False]
 
-
-def control_of(results):
-    return next(one for one in targets(results) if "an MLP on the pixels with" in one.statement)
+@pytest.mark.parametrize("name", ["smnist", "psmnist"])
+@pytest.mark.parametrize(("part", "words"), [("pixels", "an MLP on the pixels with"), ("components", "principal")])
+def test_a_solved_projection_is_compared_with_its_controls(name, part, words):
+    deep = {"part": "deep", "set": name, "valid_accuracy": 97.0, "test_accuracy": 97.1, "seed": 0, "p": 128}
+    for score, expected in ((97.0, True), (97.2, False)):
+        found = {one.statement: one.reached for one in targets([deep, deep | {"part": part, "test_accuracy": score}])}
+        (reached,) = (reached for statement, reached in found.items() if words in statement)
+        assert reached is expected
 
 
 def test_targets_of_trained_memories_compare_the_size_that_valid_chooses():
@@ -212,6 +215,26 @@ def test_the_control_has_as_many_layers_and_weights_as_the_deep_readout(lines):
     trained = {line["part"]: line["trained_parameters"] for line in lines if line["part"] in ("deep", "pixels")}
     assert 0.9 * trained["deep"] < trained["pixels"] <= trained["deep"]
     assert {line["solved_parameters"] for line in lines if line["part"] == "pixels"} == {0}
+
+
+def test_principal_components_are_those_of_the_images_that_the_memory_is_fitted_to(tmp_path):
+    """The oracle is the SVD of the centred pixels; the sign of a component is free."""
+    memories = Memories("digits", 60, tmp_path, cached=1)
+    states = PrincipalComponents(memories, cached=1).states(6, 3)
+    fitted = torch.stack(memories.drawn(3)).flatten(1).double()
+    axes = torch.linalg.svd(fitted - fitted.mean(0), full_matrices=False).Vh[:6].float()
+    expected = torch.stack(memories.splits.valid).flatten(1) @ axes.T
+    torch.testing.assert_close(states.states["valid"].abs(), expected.abs(), rtol=1e-4, atol=1e-4)
+    assert PrincipalComponents(memories, cached=1).solved_parameters(6) == 6 * 64
+
+
+def test_components_try_every_variant_of_the_memory_at_two_smallest_scales(tmp_path):
+    config = replace(psmnist.GRIDS["smoke"].deep, max_epochs=1)
+    memories = Memories("digits", 60, tmp_path / "memories", cached=1)
+    (memory,) = deep_readouts(memories, config, 6, [0], tmp_path / "deep")
+    (line,) = component_readouts(memories, config, 6, [0], tmp_path / "components")
+    assert line["trained_parameters"] == memory["trained_parameters"]
+    assert [len(list((tmp_path / name).glob("deep-6-0-*.safetensors"))) for name in ("deep", "components")] == [1, 2]
 
 
 def test_a_network_that_diverges_is_no_choice(tmp_path):

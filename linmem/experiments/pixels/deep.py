@@ -1,6 +1,7 @@
-"""MLPs on the last states of solved memories, on the pixels as a control, and on memories that are trained as well.
+"""MLPs on the last states of solved memories, on controls in their place, and on memories that are trained as well.
 
-The control has the same number of trained weights. Valid chooses the variant, test is evaluated for the chosen one.
+Controls are the pixels, with the same number of trained weights, and as many principal components. Valid chooses the
+variant, test is evaluated for the chosen one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from linmem.experiments.harness.jobs import run_job
 from linmem.experiments.harness.summarize import Result
 from linmem.experiments.pixels.grids import DeepSearch
-from linmem.experiments.pixels.memories import Memories, Pixels, load_images
+from linmem.experiments.pixels.memories import Memories, Pixels, PrincipalComponents, load_images
 from linmem.experiments.pixels.through_time import LinearNetwork
 from linmem.experiments.static_memories import last_state
 from linmem.experiments.static_memories.last_state import DeepReadout, DeepVariant
@@ -25,6 +26,7 @@ from linmem.runs.queue import run_jobs
 from linmem.training.options import TrainingOptions
 
 Build = Callable[[int, Tensor, DeepVariant], nn.Module]
+SMALLEST_SCALE = 0.1  # of inputs that are nearly constant, relative to the deviation of all numbers
 
 
 def pixel_readouts(
@@ -36,8 +38,22 @@ def pixel_readouts(
     """
     pixels, classes = Pixels(memories.name), memories.splits.classes
     inputs = pixels.states(p, seeds[0]).states["train"].shape[1]
-    variants = tuple(replace(equal_size(one, p, inputs, classes), smallest_scale=0.1) for one in config.variants)
+    equal = (equal_size(one, p, inputs, classes) for one in config.variants)
+    variants = tuple(replace(one, smallest_scale=SMALLEST_SCALE) for one in equal)
     yield from deep_readouts(pixels, replace(config, variants=variants), p, seeds, work)
+
+
+def component_readouts(
+    memories: Memories, config: DeepSearch, p: int, seeds: Sequence[int], work: Path
+) -> Iterator[Result]:
+    """Yield MLPs on p principal components; see `deep_readouts`.
+
+    Every variant is tried as it is and with the pixels' smallest deviation: twice as many trials as the memory has.
+    """
+    scales = (0.0, SMALLEST_SCALE)
+    variants = tuple(replace(one, smallest_scale=scale) for one in config.variants for scale in scales)
+    components = PrincipalComponents(memories, len(seeds))
+    yield from deep_readouts(components, replace(config, variants=variants), p, seeds, work)
 
 
 def networks_through_time(
@@ -69,7 +85,7 @@ def equal_size(variant: DeepVariant, p: int, inputs: int, outputs: int) -> DeepV
 
 
 def deep_readouts(
-    memories: Memories | Pixels,
+    memories: Memories | Pixels | PrincipalComponents,
     config: DeepSearch,
     p: int,
     seeds: Sequence[int],

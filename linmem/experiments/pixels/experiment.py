@@ -4,11 +4,11 @@
 regression, SVM or a small MLP; the LAES is fitted to other training images with every seed. *Deep readouts*: the same
 memory, its last state classified by ReLU layers with dropout, which alone are trained; also the mean probability of the
 readouts of all seeds. Both are a linear projection of all pixels followed by a classifier, not recurrent networks
-trained through time. Their control is an MLP on the pixels themselves, with the same training, of as many layers and
-trained weights. *Memories trained through time*: the same readouts and training, with a memory that is trained,
-too, from the LAES or, as a control, from a random orthogonal one. *Networks trained through time*, at equal units (f =
-p) and equal epochs: LSTM with forget bias 1, LMN-B with its default initialisation, with orthogonal or diagonal memory,
-and from the LAES, with and without stochastic detach.
+trained through time. Their controls, with the same training, are an MLP on the pixels themselves, of as many layers and
+trained weights, and the same MLP on as many principal components of the pixels. *Memories trained through time*: the
+same readouts and training, with a memory that is trained, too, from the LAES or, as a control, from a random orthogonal
+one. *Networks trained through time*, at equal units (f = p) and equal epochs: LSTM with forget bias 1, LMN-B with its
+default initialisation, with orthogonal or diagonal memory, and from the LAES, with and without stochastic detach.
 
 Valid chooses: a learning rate or a deep readout's variant with the first seed, a classifier's hyperparameters with
 each. Test is evaluated for the chosen alone. S20's protocol: 128 units, all images, Adam at 1e-4 or 1e-3, clip 10, L2
@@ -29,7 +29,7 @@ from typing import NamedTuple
 from linmem.experiments.harness.choose import search_and_evaluate
 from linmem.experiments.harness.summarize import Result
 from linmem.experiments.harness.training import shared_runs
-from linmem.experiments.pixels.deep import deep_readouts, networks_through_time, pixel_readouts
+from linmem.experiments.pixels.deep import component_readouts, deep_readouts, networks_through_time, pixel_readouts
 from linmem.experiments.pixels.grids import Config, NetworkSearch, ReadoutSearch
 from linmem.experiments.pixels.memories import Memories, load_images
 from linmem.experiments.static_memories import last_state
@@ -75,6 +75,8 @@ def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
                 yield {"part": "deep"} | head | found
             for found in pixel_readouts(memories, config.deep, p, seeds, work / "pixels"):
                 yield {"part": "pixels"} | head | found
+            for found in component_readouts(memories, config.deep, p, seeds, work / "components"):
+                yield {"part": "components"} | head | found
         if p in config.deep.trained_sizes:
             for found in networks_through_time(memories, config.deep, p, seeds, work / "through time"):
                 yield {"part": "through time"} | head | found

@@ -1,4 +1,7 @@
-"""Solved memories of images: fitted once, kept in a folder, their last states cached. Symbol: p memory units."""
+"""Solved memories of images, fitted once and kept in a folder, and what their states are compared with.
+
+Symbol: p memory units, or principal components.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from sklearn.decomposition import PCA
 from torch import Tensor
 
 from linmem import data
@@ -74,10 +78,14 @@ class Memories:
         """Fit the memory of p units, unless it is kept already; return its reconstruction errors."""
         return cast(Result, run_job(self.folder, f"memory-{p}-{seed}", partial(self._fit, p, seed)))
 
+    def drawn(self, seed: int) -> list[Tensor]:
+        """Return the training sequences that the memories of a seed are fitted to."""
+        training = self.splits.train
+        order = torch.randperm(len(training), generator=torch.Generator().manual_seed(seed))
+        return [training[i] for i in order[: self.fitted].tolist()]
+
     def _fit(self, p: int, seed: int) -> Result:
-        began, splits = time.process_time(), self.splits
-        order = torch.randperm(len(splits.train), generator=torch.Generator().manual_seed(seed))
-        sequences = [splits.train[i] for i in order[: self.fitted].tolist()]
+        began, sequences = time.process_time(), self.drawn(seed)
         solved = LinearAutoencoder(p, decoder="tied", random_state=seed).fit(sequences)
         solved.save(self._path(p, seed))
         errors = {"bound": float(solved.optimal_error_), "error": float(solved.training_error_)}
@@ -115,8 +123,42 @@ class Pixels:
 
     def states(self, p: int, seed: int) -> States:
         """Return the pixels of all splits that can be read."""
-        return last_state.pixels(load_images(self.name))
+        return last_state.project(load_images(self.name))
 
     def states_with_test(self, p: int, seed: int, model: str) -> States:
         """Read the test split for a model, and return the pixels of all splits."""
         return read_test(partial(self.states, p, seed), model=model, data=self.name)
+
+
+class PrincipalComponents:
+    """The p principal components of the pixels in the place of a memory's states, as a control of its projection.
+
+    No other linear map to p numbers keeps more of the variance of the images that it is fitted to.
+
+    Parameters
+    ----------
+    memories : Memories
+        The memories that are controlled: PCA is fitted to the images that they are fitted to.
+    cached : int
+        Number of projections whose states stay in memory.
+    """
+
+    title = "MLP on principal components"
+
+    def __init__(self, memories: Memories, cached: int) -> None:
+        self.name, self.memories = memories.name, memories
+        self.states: Callable[[int, int], States] = lru_cache(cached)(self._project)
+
+    def solved_parameters(self, p: int) -> int:
+        """Return the numbers in p components."""
+        splits = self.memories.splits
+        return p * splits.train[0].numel()
+
+    def states_with_test(self, p: int, seed: int, model: str) -> States:
+        """Read the test split for a model, and return the components of all splits."""
+        return read_test(partial(self._project, p, seed), model=model, data=self.name)
+
+    def _project(self, p: int, seed: int) -> States:
+        fitted = torch.stack(self.memories.drawn(seed)).flatten(1).double()
+        axes = torch.from_numpy(PCA(p, svd_solver="full").fit(fitted.numpy()).components_).float()
+        return last_state.project(self.memories.splits, axes.T)

@@ -53,9 +53,15 @@ CAPTIONS = {
     "readout": "Test accuracy % of readouts of the LAES's last state, without backpropagation",
     "deep": "Deep readouts: an MLP trained on the LAES's last state, a linear projection of all pixels",
     "pixels": "Control: an MLP on the pixels, of as many layers and trained weights as the deep readout of p units",
+    "components": "Control: the same MLP on the first p principal components of the pixels",
     "through time": "Linear memory and MLP, both trained through time from the start that is named",
     "memory": "The memories: relative reconstruction error on the sequences they were fitted to, and the bound",
 }
+CONTROLS = {
+    "pixels": "an MLP on the pixels with as many trained weights",
+    "components": "one on as many principal components of the pixels",
+}
+PROJECTIONS = ("deep", *CONTROLS)
 SPREAD = "mean ± standard deviation over seeds"
 
 
@@ -68,7 +74,7 @@ def show(results: Results, folder: Path, name: str) -> str:
         "readout": _readout_rows(parts["readout"]),
         **{
             part: [_deep_row(group) for group in group_by(parts[part], "p", "ensemble").values()]
-            for part in ("deep", "pixels")
+            for part in PROJECTIONS
         },
         "through time": [
             _deep_row(group) for group in group_by(parts["through time"], "start", "p", "ensemble").values()
@@ -83,7 +89,7 @@ def show(results: Results, folder: Path, name: str) -> str:
         ]
         texts.append(f"Published:\n\n{tables.markdown(known)}")
     readouts = group_by(parts["readout"], "readout")
-    readouts |= {part: own for part in ("deep", "pixels") if (own := _single(parts[part]))}
+    readouts |= {part: own for part in PROJECTIONS if (own := _single(parts[part]))}
     readouts |= {f"{start}, trained": _single(own) for start, own in group_by(parts["through time"], "start").items()}
     if readouts:
         curves = {label: averages(own, "p", "test_accuracy") for label, own in readouts.items()}
@@ -106,12 +112,14 @@ def targets(results: Results) -> list[Target]:
         )
         for name in ("LMN-B, LAES", "LMN-B, LAES, detach")
     ]
-    if any(one["set"] == "psmnist" for one in results):
+    name = results[0]["set"] if results else ""
+    by_size = group_by(_single(select(results, part="deep")), "p").values()
+    best = max(by_size, key=lambda group: average(group, "valid_accuracy") or 0.0, default=[])  # chosen on valid
+    if name in ("smnist", "psmnist"):
+        found += [_control_target(results, best, name, part) for part in CONTROLS]
+    if name == "psmnist":
         published = PUBLISHED["LMU"].psmnist
         assert published is not None
-        by_size = group_by(_single(select(results, part="deep")), "p").values()
-        best = max(by_size, key=lambda group: average(group, "valid_accuracy") or 0.0, default=[])  # chosen on valid
-        found.append(_control_target(results, best))
         found += _through_time_targets(results)
         found.append(
             Target(
@@ -124,10 +132,10 @@ def targets(results: Results) -> list[Target]:
     return found
 
 
-def _control_target(results: Results, best: Group) -> Target:
-    """Compare the deep readouts of a size with the MLPs on the pixels."""
-    control = _single(select(results, part="pixels", p=best[0]["p"])) if best else []
-    statement = "psmnist: an MLP on a solved linear projection above an MLP on the pixels with as many trained weights"
+def _control_target(results: Results, best: Group, name: str, part: str) -> Target:
+    """Compare the deep readouts of a size with a control."""
+    control = _single(select(results, part=part, p=best[0]["p"])) if best else []
+    statement = f"{name}: an MLP on a solved linear projection above {CONTROLS[part]}"
     scores = [average(own, "test_accuracy") for own in (best, control)]
     return Target.compare(statement, "test accuracy above", scores, operator.gt)
 

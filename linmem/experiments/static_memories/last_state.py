@@ -53,14 +53,13 @@ def kernel(A: Tensor, B: Tensor, steps: int) -> Tensor:
 def encode(autoencoder: LinearAutoencoder, splits: LabelledSplits) -> States:
     """Return the last states of sequences of one length, by the kernel of an uncentred autoencoder."""
     A, B = (torch.as_tensor(matrix, dtype=torch.float64) for matrix in (autoencoder.A_, autoencoder.B_))
-    weights = kernel(A, B, len(splits.train[0])).float()
-    states = {name: torch.stack(getattr(splits, name)).flatten(1) @ weights for name in readable_splits()}
-    return States(states if "test" in states else SealedMapping(states), splits.labels)
+    return project(splits, kernel(A, B, len(splits.train[0])).float())
 
 
-def pixels(splits: LabelledSplits) -> States:
-    """Return all steps of sequences of one length in the place of states."""
-    states = {name: torch.stack(getattr(splits, name)).flatten(1) for name in readable_splits()}
+def project(splits: LabelledSplits, weights: Tensor | None = None) -> States:
+    """Return sequences of one length times `weights` (T·a, p) in the place of states; without them, all their steps."""
+    steps = {name: torch.stack(getattr(splits, name)).flatten(1) for name in readable_splits()}
+    states = steps if weights is None else {name: x @ weights for name, x in steps.items()}
     return States(states if "test" in states else SealedMapping(states), splits.labels)
 
 
