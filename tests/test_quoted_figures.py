@@ -1,8 +1,8 @@
 """Every figure of an experiment that README and docs/reproduction.md quote is found in results/.
 
 The findings of docs/reproduction.md name their experiment; numbers with decimals must be numbers of that experiment's
-tables, to the decimals quoted. README's table is compared cell by cell. README's tables of the demo and of speed come
-from `make demo` and the benchmarks, which keep no records here.
+tables, to the decimals quoted. README's tables are compared cell by cell, but not that of joint models and the
+figures of speed, which come from benchmarks that keep no records here.
 """
 
 import re

@@ -1,11 +1,11 @@
 """The demo: an LSTM, LMN-Bs and a solved memory with a NADE learn to predict the next frame of Bach's chorales.
 
-The data, batch size, patience, limit of epochs and running average of the weights are the same for all three models.
-Their sizes, dropout and initial readout bias were chosen by twelve trials per model on the validation split, and their
-learning rate by three more (`benchmarks/demo_search.py`). The validation split chooses the epoch and the threshold; one
-run of the demo evaluates each model on test once, for the table, and draws and continues one piece of it: all readings
-are recorded in `test_reads.jsonl`. The solved memory with a NADE predicts the notes of a
-frame jointly; its options were not searched. The continuation is sampled from it.
+The data, batch size, patience, limit of epochs and running average of the weights are the same for the three trained
+networks. Units of the LSTM, nonlinearity of the LMN-B, memory decay of the pretrained LMN-B, and dropout were chosen by
+twelve trials per model on the validation split, and learning rates by three more (`benchmarks/demo_search.py`). The
+validation split chooses the epoch and the threshold; one run of the demo evaluates each model on test once, for the
+table, and draws and continues one piece of it: all readings are recorded in `test_reads.jsonl`. The solved memory with
+a NADE predicts the notes of a frame jointly; its options were not searched. The continuation is sampled from it.
 """
 
 from __future__ import annotations
