@@ -4,8 +4,9 @@ import mir_eval
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import r2_score
 
-from linmem.training.metrics import HALF, THRESHOLDS, count_frames
+from linmem.training.metrics import HALF, THRESHOLDS, ValueScores, count_frames, count_values
 
 
 def random_frames(frames=40, notes=88, seed=0, density=0.05):
@@ -79,3 +80,31 @@ def test_best_threshold_is_the_best_and_among_equals_the_middle_one():
     counts = count_frames(certain, targets)
     assert counts.choice() == HALF
     assert counts.scores(HALF).accuracy == 1.0
+
+
+@pytest.mark.parametrize(("scale", "mean"), [(1.0, 0.0), (1e-7, 0.0), (1.0, 1e6), (1e100, 0.0)])
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_r2_is_that_of_scikit_learn_over_any_cut(scale, mean, outputs):
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.randn(50, outputs, generator=generator).double() * torch.arange(1, outputs + 1)
+    predicted = targets + 0.5 * torch.randn(50, outputs, generator=generator).double()
+    targets, predicted = (mean + scale * x + 100 * scale * torch.arange(outputs).double() for x in (targets, predicted))
+    oracle = r2_score(targets, predicted, multioutput="variance_weighted")
+    cuts = [
+        count_values(predicted[part], targets[part]) for part in (slice(0, 1), slice(1, 1), slice(1, 17), slice(17, 50))
+    ]
+    whole = count_values(predicted, targets).scores(None)
+    assert whole.accuracy == pytest.approx(oracle, rel=1e-6)
+    assert whole.mse == pytest.approx(float((predicted - targets).square().mean()))
+    assert sum(cuts[1:], cuts[0]).scores(None).accuracy == pytest.approx(whole.accuracy, rel=1e-9)
+
+
+def test_the_means_of_the_outputs_explain_nothing_and_a_constant_has_no_r2():
+    targets = torch.tensor([0.0, 100.0]) + torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
+    assert count_values(targets.mean(0).expand(40, 2), targets).scores(None).accuracy == pytest.approx(0, abs=1e-6)
+    assert count_values(targets, targets).scores(None).accuracy == 1
+    constant = torch.full((40, 2), 21.3)
+    assert count_values(constant + 1, constant).scores(None).accuracy == 0
+    mixed = torch.stack([constant[:, 0], targets[:, 1]], 1)
+    assert count_values(mixed, mixed).scores(None).accuracy == 1
+    assert count_values(targets[:0], targets[:0]).scores(None) == ValueScores(0.0, 0.0, 0)

@@ -6,8 +6,9 @@ With TP, FP, FN counted at one threshold over all notes of all frames of a split
     expected accuracy  = the same ratio of the expected counts when every note is drawn with its own probability [B12]
     NLL                = −Σ_t Σ_j log p(x_tj) / frames                  nats per frame, summed over the notes
 
-For classes: the proportion of correct predictions, and NLL in nats per target; for real numbers: mean squared error
-and R². Counts of two batches are added, so that a split is measured batch by batch.
+For classes: the proportion of correct predictions, and NLL in nats per target. For real numbers: mean squared error and
+R² = 1 − Σ (y − x)² / Σ (x − x̄)², with the mean x̄ of each output. Counts of two batches are added, so that a split is
+measured batch by batch.
 
 Symbols: M frames or targets, a notes, K thresholds, o outputs.
 """
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from linmem.scales import is_constant
 from linmem.validation import check_tensor
 
 THRESHOLDS = (
@@ -139,25 +141,37 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class ValueCounts:
-    """Counts of predicted real numbers; `+` adds two parts."""
+    """Sums over predicted real numbers; `+` adds two parts. Tensors are (o,) float64, one entry per output."""
 
     squared_error: float
-    total: float
-    squared_total: float
-    num_targets: int
+    mean: Tensor
+    squares: Tensor  # Σ (x − mean)²
+    largest: Tensor  # max |x|
+    num_targets: int  # M · o
 
     def __add__(self, other: ValueCounts) -> ValueCounts:
-        return ValueCounts(**{name: value + getattr(other, name) for name, value in vars(self).items()})
+        """Merge means and squares without cancellation [Chan, Golub & LeVeque 1983]."""
+        together = self.num_targets + other.num_targets
+        share, between = other.num_targets / max(together, 1), other.mean - self.mean
+        rows = self.num_targets // len(self.mean)
+        return ValueCounts(
+            self.squared_error + other.squared_error,
+            self.mean + share * between,
+            self.squares + other.squares + rows * share * between.square(),
+            torch.maximum(self.largest, other.largest),
+            together,
+        )
 
     def choice(self) -> None:
         """No threshold to choose."""
 
     def scores(self, choice: None) -> ValueScores:
         """Compute the metrics."""
-        targets = max(self.num_targets, 1)
-        variance = self.squared_total / targets - (self.total / targets) ** 2
-        error = self.squared_error / targets
-        return ValueScores(error, 1 - error / variance if variance > 1e-12 else 0.0, self.num_targets)
+        rows = max(self.num_targets // len(self.mean), 1)
+        varies = ~is_constant((self.squares / rows).sqrt(), self.largest)
+        squares = float(self.squares[varies].sum())
+        explained = 1 - self.squared_error / squares if squares else 0.0
+        return ValueScores(self.squared_error / max(self.num_targets, 1), explained, self.num_targets)
 
 
 @dataclass(frozen=True)
@@ -165,7 +179,7 @@ class ValueScores:
     """The metrics of one model on one split of a regression."""
 
     mse: float  # mean squared error per number
-    accuracy: float  # R², the proportion of explained variance; 0 if the variance is 0
+    accuracy: float  # R² of all outputs together, each about its own mean; 0 if every output is constant
     num_targets: int
 
     @property
@@ -263,8 +277,15 @@ def count_values(outputs: Tensor, targets: Tensor) -> ValueCounts:
     """
     _check_pair(outputs, targets)
     outputs, targets = outputs.double(), targets.double()
-    squared_error = float((outputs - targets).square().sum())
-    return ValueCounts(squared_error, float(targets.sum()), float(targets.square().sum()), targets.numel())
+    empty = targets.new_zeros(1, targets.shape[1])
+    mean = (targets if len(targets) else empty).mean(0)
+    return ValueCounts(
+        squared_error=float((outputs - targets).square().sum()),
+        mean=mean.cpu(),
+        squares=(targets - mean).square().sum(0).cpu(),
+        largest=torch.cat([targets, empty]).abs().amax(0).cpu(),
+        num_targets=targets.numel(),
+    )
 
 
 def _check_pair(outputs: Tensor, targets: Tensor) -> None:
