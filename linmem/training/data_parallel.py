@@ -10,6 +10,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import reduce
+from operator import add
 from typing import TypeVar
 
 import torch
@@ -44,20 +46,25 @@ def average_gradients(model: nn.Module) -> nn.Module:
 
 
 def sum_over_workers(counts: Counts, device: torch.device | str = "cpu") -> Counts:
-    """Sum a dataclass of tensors and numbers over the workers, in float64."""
+    """Add the workers' `counts`, a dataclass of tensors and numbers with `+`, in the order of their ranks."""
     if size() == 1:
         return counts
     values = {f.name: getattr(counts, f.name) for f in fields(counts)}  # type: ignore[arg-type]
     tensors = [torch.as_tensor(value) for value in values.values()]
     packed = torch.cat([tensor.to(device, torch.float64).reshape(-1) for tensor in tensors])
-    dist.all_reduce(packed)
-    sums = packed.split([tensor.numel() for tensor in tensors])
-    return type(counts)(
-        **{
-            name: summed.reshape(value.shape).to(value) if isinstance(value, Tensor) else type(value)(summed.item())
-            for (name, value), summed in zip(values.items(), sums, strict=True)
-        }
-    )
+    gathered = [torch.empty_like(packed) for _ in range(size())]
+    dist.all_gather(gathered, packed)
+
+    def unpacked(worker: Tensor) -> Counts:
+        parts = zip(values.items(), worker.split([tensor.numel() for tensor in tensors]), strict=True)
+        return type(counts)(
+            **{
+                name: part.reshape(value.shape).to(value) if isinstance(value, Tensor) else type(value)(part.item())
+                for (name, value), part in parts
+            }
+        )
+
+    return reduce(add, map(unpacked, gathered))
 
 
 @contextmanager

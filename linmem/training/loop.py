@@ -269,7 +269,7 @@ def _train_epoch(
                 state.optimizer.step()
                 if state.average is not None:
                     state.average.update_parameters(state.model)
-                total = _Loss(total.value + loss.item(), total.targets + len(chunk.targets))
+                total += _Loss(loss.item(), len(chunk.targets))
     total = data_parallel.sum_over_workers(total, device)
     return total.value / total.targets
 
@@ -285,6 +285,9 @@ def _set_rate(optimizer: torch.optim.Optimizer, options: TrainingOptions, batch:
 class _Loss:
     value: float
     targets: int
+
+    def __add__(self, other: _Loss) -> _Loss:
+        return _Loss(self.value + other.value, self.targets + other.targets)
 
 
 def _penalty(model: nn.Module, options: TrainingOptions) -> Tensor | float:
