@@ -73,11 +73,26 @@ def test_each_stage_starts_from_the_best_weights_of_the_previous_one(output, mon
         (lambda: SequenceModel(LMN(3, 4, 5), nn.Linear(5, 3)), {"scales": 2, "epochs": 1}, "must be a MultiScaleLMN"),
         (lambda: model_of(2), {"scales": 2, "epochs": 1}, "scales must be above the layer's 2, got 2"),
         (lambda: model_of(), {"scales": 2, "epochs": 0}, "epochs must be at least 1, got 0"),
+        (
+            lambda: build_model(ModelOptions("lmn-multiscale", 4, 4, scales=1, readout="nade"), 88, 88),
+            {"scales": 2, "epochs": 1},
+            "readout must be a torch.nn.Linear, got NADE",
+        ),
     ],
 )
 def test_models_that_cannot_grow_raise(model, arguments, message):
     with pytest.raises(ValueError, match=message):
         train_growing(model(), None, NextFrame(), **arguments)
+
+
+def test_a_model_that_grew_is_saved_and_restored(tmp_path):
+    splits = Splits("made", slow_and_fast(4, 0), slow_and_fast(2, 1), slow_and_fast(2, 2))
+    model = build_model(ModelOptions("lmn-multiscale", 8, 6, scales=1), 3, 3)
+    train_growing(model, splits, NextFrame(), TrainingOptions(max_epochs=1), scales=2, epochs=1)
+    model.eval().save_pretrained(tmp_path)
+    loaded, x = SequenceModel.from_pretrained(tmp_path), splits.test[0][None]
+    assert loaded.recurrent.scales == 2
+    assert torch.equal(loaded(x)[0], model(x)[0])
 
 
 GROWING = RunOptions(

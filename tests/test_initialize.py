@@ -195,6 +195,10 @@ def test_a_layer_that_cannot_be_filled_stays_as_it_was():
     x = sequences()
     with pytest.raises(ValueError, match="layer must have memory='dense'"):
         pretrain_on_inputs(LMN(3, 4, 4, memory="diagonal"), nn.Linear(4, 3), x, x)
+    with pytest.raises(ValueError, match="output must be 'memory', got 'functional'"):
+        pretrain_on_inputs(LMN(3, 4, 4, output="functional"), nn.Linear(4, 3), x, x)
+    with pytest.raises(ValueError, match="readout.in_features must be 4, got 5"):
+        pretrain_on_inputs(LMN(3, 4, 4), nn.Linear(5, 3), x, x)
 
 
 def test_wrong_sizes_raise():

@@ -26,6 +26,12 @@ def test_a_layer_is_restored(arguments, tmp_path):
     assert not loaded.training
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_layer_keeps_its_dtype(dtype, tmp_path):
+    LMN(3, 4, 5, dtype=dtype).save_pretrained(tmp_path)
+    assert {weight.dtype for weight in LMN.from_pretrained(tmp_path).parameters()} == {dtype}
+
+
 @pytest.mark.parametrize("name", ["lmn-b", "lmn-orthogonal", "lstm", "solved"])
 def test_a_model_of_a_run_is_restored(name, tmp_path):
     model = build_model(ModelOptions(name, hidden_size=4, memory_size=5), 3, 2, seed=1).eval()

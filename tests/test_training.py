@@ -185,6 +185,30 @@ def test_the_penalty_makes_the_memory_more_orthogonal():
     assert distance(drawn.recurrent.weight_mm_l0.detach()) < distance(free.recurrent.weight_mm_l0.detach())
 
 
+def test_the_penalty_of_a_parametrized_memory_is_that_of_its_matrix():
+    """Of an orthogonal W_mm the penalty is zero and changes nothing."""
+    runs = []
+    for orthogonality in (0.0, 1.0):
+        network = build_model(ModelOptions("lmn-orthogonal", 5, 7), 6, 6, seed=3)
+        runs.append(train(network, splits(), NextFrame(), replace(OPTIONS, orthogonality=orthogonality)))
+    free, penalized = ([epoch.train_loss for epoch in run.epochs] for run in runs)
+    assert penalized == pytest.approx(free, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["lstm", "lmn-diagonal"])
+def test_a_penalty_without_a_memory_matrix_is_refused(name):
+    network = build_model(ModelOptions(name, 5, 8), 6, 6)
+    with pytest.raises(ValueError, match="orthogonality must be 0 for a model without a matrix W_mm, got 1.0"):
+        train(network, splits(), NextFrame(), replace(OPTIONS, orthogonality=1.0))
+
+
+def test_a_cosine_schedule_is_not_resumed_with_another_length(tmp_path):
+    short = replace(OPTIONS, max_epochs=2, schedule="cosine")
+    train(model(), splits(), NextFrame(), short, checkpoint=tmp_path / "state")
+    with pytest.raises(ValueError, match="max_epochs must be 2 as in"):
+        train(model(), splits(), NextFrame(), replace(short, max_epochs=4), checkpoint=tmp_path / "state")
+
+
 def test_an_epoch_records_its_cpu_time():
     started = time.process_time()
     history = train(model(), splits(), NextFrame(), OPTIONS)

@@ -10,9 +10,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import nn
+from torch import Tensor, nn
 
 from linmem.storage.atomic import write_bytes, write_json
 from linmem.storage.documents import Schema, read_json_object
@@ -53,7 +54,7 @@ class Pretrained:
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str]) -> Any:
-        """Build the model that `save_pretrained` wrote, in evaluation mode.
+        """Build the model that `save_pretrained` wrote, in evaluation mode and with the dtype of its weights.
 
         Parameters
         ----------
@@ -76,13 +77,19 @@ class Pretrained:
         with parsing(folder / WEIGHTS, "a whole safetensors file", remedy):
             tensors = load_tensors((folder / WEIGHTS).read_bytes())
         with parsing(folder / CONFIG, f"the configuration of a {cls.__name__}", remedy):
-            model = cls.from_configuration(configuration)
+            model = cls.from_configuration(configuration).to(_dtype(tensors))
         try:
             model.load_state_dict(tensors)
         except RuntimeError as error:
             reason = reason_of(error)
             raise ValueError(f"{folder} must hold a {cls.__name__}, got another model: {reason}. {remedy}") from None
         return model.eval()
+
+
+def _dtype(tensors: dict[str, Tensor]) -> torch.dtype | None:
+    """The floating dtype of all weights; None if there is none, or several."""
+    dtypes = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
+    return dtypes.pop() if len(dtypes) == 1 else None
 
 
 def _folder(name: str | PathLike[str]) -> Path:

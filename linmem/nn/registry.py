@@ -246,7 +246,7 @@ def build_model(options: ModelOptions, input_size: int, output_size: int, seed: 
         raise ValueError(f"model must be one of {', '.join(MODELS)}, got {options.model!r}.")
     options.check_memory(check_count("input_size", input_size), check_count("output_size", output_size))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(check_count("seed", seed, least=0))
+        torch.default_generator.manual_seed(check_count("seed", seed, least=0))  # that of CUDA devices does not change
         model = MODELS[options.model][0](options, input_size, output_size)
     if isinstance(model, SequenceModel):
         model.recipe = asdict(options) | {"input_size": input_size, "output_size": output_size}

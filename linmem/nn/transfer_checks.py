@@ -29,10 +29,15 @@ def check_transfer(layer: LMN, readout: nn.Linear, outputs: int, memory_decay: f
     single_size(layer.hidden_size)
     check_size("readout.in_features", readout.in_features, layer.memory_size)
     check_size("readout.out_features", readout.out_features, outputs)
-    if layer.output != "memory":
-        raise ValueError(f"output must be 'memory', got {layer.output!r}. The readout is solved for the memory.")
+    check_memory_output(layer)
     if not 0 < memory_decay <= 1:
         raise ValueError(f"memory_decay must be greater than 0 and at most 1, got {memory_decay}.")
+
+
+def check_memory_output(layer: nn.Module) -> None:
+    """Raise ValueError for an LMN whose readout does not read the memory."""
+    if isinstance(layer, LMN) and layer.output != "memory":
+        raise ValueError(f"output must be 'memory', got {layer.output!r}. The readout is solved for the memory.")
 
 
 def check_trainable_transfer(layer: LMN, readout: nn.Linear, autoencoder: LinearAutoencoder | None) -> None:

@@ -32,7 +32,7 @@ from linmem.runs.locks import sole_writer
 from linmem.runs.options import ESTIMATOR, EstimatorOptions, PretrainingOptions, RunOptions, flatten
 from linmem.storage.atomic import require_no_dangling_link, write_json
 from linmem.storage.documents import check_object, read_json_object
-from linmem.training.checkpoint import MAY_CHANGE, best_weights
+from linmem.training.checkpoint import best_weights, may_change
 from linmem.training.options import TrainingOptions
 from linmem.validation import check_number, shown
 
@@ -81,7 +81,7 @@ def check_resumable(folder: Path, options: RunOptions) -> None:
         return
     before = flatten(read_options(folder))
     for name, value in flatten(options).items():
-        if name not in MAY_CHANGE and value != before[name]:
+        if not may_change(name, options.training.schedule) and value != before[name]:
             raise ValueError(
                 f"{name} must be {before[name]} as in {folder}, got {value}. Resume with the same options."
             )

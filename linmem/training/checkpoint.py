@@ -23,7 +23,6 @@ from linmem.storage.documents import check_object
 from linmem.storage.parsing import parsing
 
 _REMEDY = "Train again with --force."
-MAY_CHANGE = ("max_epochs", "patience")  # options that may change when a run resumes
 
 
 @dataclass(frozen=True)
@@ -102,6 +101,11 @@ def save(state: TrainingState, options: dict[str, Any], path: Path) -> None:
     tensor_file.write(path, tensors, description)
 
 
+def may_change(name: str, schedule: str) -> bool:
+    """Whether an option may change when a run resumes; learning rates of other schedules depend on `max_epochs`."""
+    return name == "patience" or (name == "max_epochs" and schedule == "constant")
+
+
 def resume(state: TrainingState, options: dict[str, Any], path: Path) -> None:
     """Load the run in `path` into a new `state` and its model.
 
@@ -113,7 +117,7 @@ def resume(state: TrainingState, options: dict[str, Any], path: Path) -> None:
     tensors, description = tensor_file.read(path)
     before = check_object(description.get("options", {}), f"the options in {path}", _REMEDY)
     for name, value in options.items():
-        if name not in MAY_CHANGE and before.get(name, value) != value:
+        if not may_change(name, options["schedule"]) and before.get(name, value) != value:
             raise ValueError(f"{name} must be {before[name]} as in {path}, got {value}. Resume with the same options.")
     try:
         state.model.load_state_dict(_select("model/", tensors))

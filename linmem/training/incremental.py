@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from torch import nn
+
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.nn.multiscale import MultiScaleLMN, grow_, sampled_hidden_states
 from linmem.nn.sequence_model import SequenceModel
@@ -35,6 +37,8 @@ def add_modules(
     layer = model.recurrent
     if not isinstance(layer, MultiScaleLMN):
         raise ValueError(f"model.recurrent must be a MultiScaleLMN, got {type(layer).__name__}.")
+    if not isinstance(model.readout, nn.Linear):
+        raise ValueError(f"model.readout must be a torch.nn.Linear, got {type(model.readout).__name__}.")
     if scales <= layer.scales:
         raise ValueError(f"scales must be above the layer's {layer.scales}, got {scales}. Raise scales.")
     inputs = [x.to(layer.bias_h) for x in task.examples(splits, "train").inputs]
@@ -44,6 +48,8 @@ def add_modules(
         autoencoder = LinearAutoencoder(layer.memory_size, decoder="tied", random_state=options.seed)
         autoencoder.fit(sampled_hidden_states(layer, inputs))
         grow_(layer, autoencoder, model.readout)
+        if model.recipe is not None:
+            model.recipe["scales"] = layer.scales
     return histories
 
 
@@ -84,8 +90,8 @@ def train_growing(
     Raises
     ------
     ValueError
-        The layer is no `MultiScaleLMN` or has that many modules already, or the training sequences are so short that
-        the hidden states at a slow module's steps have fewer than p independent directions.
+        The layer is no `MultiScaleLMN` or has that many modules already, the readout is not linear, or the training
+        sequences are so short that the hidden states at a slow module's steps have fewer than p independent directions.
 
     Examples
     --------

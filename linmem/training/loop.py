@@ -26,7 +26,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from linmem.nn.baselines import RNNRBM, orthogonality_penalty
-from linmem.nn.sequence_model import SequenceModel, own_name, parameter_groups
+from linmem.nn.sequence_model import SequenceModel, parameter_groups
 from linmem.storage.tensor_file import checked_path
 from linmem.training import data_parallel
 from linmem.training.batching import BatchChunk, chunks, on_device, ordered_buckets, shuffled_buckets
@@ -182,6 +182,10 @@ def _check_compatible(model: nn.Module, options: TrainingOptions) -> None:
         raise ValueError(
             f"truncate must be 0 for {type(model).__name__}, which has no state to carry on, got {options.truncate}."
         )
+    if options.orthogonality and not _memory_matrices(model):
+        raise ValueError(
+            f"orthogonality must be 0 for a model without a matrix W_mm, got {options.orthogonality}. Set it to 0."
+        )
 
 
 def _for_evaluation(task: Task, model: nn.Module) -> Task:
@@ -293,8 +297,16 @@ class _Loss:
 def _penalty(model: nn.Module, options: TrainingOptions) -> Tensor | float:
     if options.orthogonality == 0:
         return 0.0
-    memories = [weight for name, weight in model.named_parameters() if own_name(name).startswith("weight_mm")]
-    return options.orthogonality * sum(orthogonality_penalty(weight) for weight in memories)
+    return options.orthogonality * sum(map(orthogonality_penalty, _memory_matrices(model)))
+
+
+def _memory_matrices(model: nn.Module) -> list[Tensor]:
+    """W_mm of every linear memory; of one that is parametrized its value."""
+    names = {
+        module: (*dict(module.named_parameters(recurse=False)), *getattr(module, "parametrizations", ()))
+        for module in model.modules()
+    }
+    return [getattr(module, name) for module, own in names.items() for name in own if name.startswith("weight_mm")]
 
 
 def _precision(device: torch.device, options: TrainingOptions) -> torch.autocast:

@@ -27,7 +27,7 @@ from linmem.nn.initialize import (
 )
 from linmem.nn.lmn import LMN
 from linmem.nn.scan.checks import check_dense_memory
-from linmem.nn.transfer_checks import check_trainable_transfer, check_transfer
+from linmem.nn.transfer_checks import check_memory_output, check_size, check_trainable_transfer, check_transfer
 from linmem.nn.unfolded import UnfoldedNetwork
 from linmem.sequences import check_sequences
 from linmem.training.loop import (
@@ -140,6 +140,7 @@ def pretrain(
     steps = options.truncate
     if steps:  # the unfolded network has no state to carry across pieces
         splits, options = _cut(splits, steps), replace(options, truncate=0)
+    options = replace(options, orthogonality=0.0)  # it has no W_mm either
     model = _UnfoldedWithDropout(unfolded, *dropout)
     history = train(
         model, splits, cast(Task, _PreparedExamples(task)), options, checkpoint=checkpoint, progress=progress
@@ -187,10 +188,17 @@ def pretrain_on_inputs(
     -------
     LinearAutoencoder
         Fitted to `sequences`.
+
+    Raises
+    ------
+    ValueError
+        The layer has a diagonal memory, or its output is not the memory; or the readout reads another number of units.
     """
     check_dense_memory(layer)
-    sequences, targets = for_fits(Examples(sequences, targets), transpose, seed)
+    check_memory_output(layer)
     size = layer.memory_size if isinstance(layer, LMN) else layer.hidden_size
+    check_size("readout.in_features", readout.in_features, size)
+    sequences, targets = for_fits(Examples(sequences, targets), transpose, seed)
     autoencoder = LinearAutoencoder(size, center=center, decoder="tied", random_state=seed).fit(sequences)
     from_autoencoder_(layer, autoencoder)
     states = []
@@ -221,7 +229,7 @@ def build_unfolded(lmn: LMN, readout: nn.Linear, lags: int, nonlinearity: str, s
     f = lmn.hidden_size
     assert isinstance(f, int)  # `check_transfer` has raised otherwise
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # that of CUDA devices does not change
         unfolded = UnfoldedNetwork(lmn.input_size, f, readout.out_features, lags=lags, nonlinearity=nonlinearity)
     return unfolded.to(readout.weight)
 
