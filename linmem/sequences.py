@@ -92,6 +92,8 @@ def _to_floating(sequence: Any, index: int) -> Tensor:
     if not isinstance(sequence, Tensor):
         try:
             array = np.asarray(sequence)
+            if array.dtype.kind in "mM":
+                raise TypeError("dates and durations are no numbers")
             if np.iscomplexobj(array):
                 return _to_floating(torch.from_numpy(array), index)
             array = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))

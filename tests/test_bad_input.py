@@ -281,6 +281,27 @@ def test_files_are_saved_to_paths_only(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_dates_are_no_numbers():
+    dates = np.array([["2020-01-01"], ["NaT"], ["2020-01-03"]], "M8[s]")
+    for values in (dates, dates - dates[0]):
+        with pytest.raises(ValueError, match="sequence 0 must be a matrix of numbers.*dates and durations"):
+            linmem.LinearAutoencoder(1).fit([values])
+
+
+def test_series_come_in_arrays_of_objects_and_in_tensors_with_gradients():
+    waves = [np.sin(0.3 * np.arange(length)) for length in (40, 50)]
+    several = np.empty(2, object)
+    several[:] = waves
+    expected = linmem.MemoryForecaster(horizon=3).fit(waves)
+    found = linmem.MemoryForecaster(horizon=3).fit(several)
+    np.testing.assert_array_equal(found.predict(3)[0], expected.predict(3)[0])
+    with pytest.raises(TypeError, match="series must be an array or a list of arrays, got a generator. Pass a list."):
+        linmem.MemoryForecaster().fit(x for x in waves)
+    stream = linmem.MemoryForecaster(horizon=3).fit(waves[0])
+    for one in (torch.tensor([1.0], requires_grad=True), torch.ones(1, dtype=torch.bfloat16), 1.0):
+        stream.update(one)
+
+
 def test_masked_values_are_refused_and_masks_without_any_are_not():
     masked = np.ma.masked_array(SERIES, mask=np.arange(SERIES.size).reshape(SERIES.shape) == 7)
     with pytest.raises(ValueError, match="sequence 0 must have no masked values, got 1"):

@@ -84,6 +84,15 @@ def test_validation_scores_are_those_of_the_fit_to_train_alone(tmp_path):
     assert runner.run(options, folder, resume=True).scores == summary.scores
 
 
+@pytest.mark.parametrize("scale", [1e-7, 1.0, 1e6])
+def test_r2_does_not_depend_on_the_unit(scale, tmp_path, capsys):
+    steps = np.arange(90)
+    np.savetxt(tmp_path / "waves.csv", scale * (np.sin(0.3 * steps) + 0.01 * np.cos(7 * steps**2)), delimiter=",")
+    assert run(capsys, "train", tmp_path / "waves.csv", "--model=estimator", "--out", tmp_path / "run")[0] == 0
+    scores = runner.evaluate_run(tmp_path / "run", "valid")
+    assert scores["MemoryForecaster"].accuracy > 0.95 > scores["persistence"].accuracy > 0.5
+
+
 def test_a_network_feeds_its_predictions_back_in_the_units_of_the_data(series, tmp_path, capsys):
     folder = tmp_path / "run"
     assert run(capsys, "train", series, "--standardize", "--out", folder, *SMALL)[0] == 0
@@ -102,9 +111,10 @@ def test_a_network_feeds_its_predictions_back_in_the_units_of_the_data(series, t
     assert table[24]["level_upper"] == ""  # the validation split has 24 steps
 
 
-def test_errors_of_a_network_are_targets_minus_forecasts(series, tmp_path, capsys):
+@pytest.mark.parametrize("model", ["gru", "unfolded", "explicit"])  # the last two have no state
+def test_errors_of_a_network_are_targets_minus_forecasts(model, series, tmp_path, capsys):
     folder = tmp_path / "run"
-    assert run(capsys, "train", series, "--out", folder, *SMALL, "--model=gru")[0] == 0
+    assert run(capsys, "train", series, "--out", folder, *SMALL, f"--model={model}")[0] == 0
     splits, model = data.load(str(series)), linmem.load(folder)
     errors = network_errors(model, splits, 3)
     known = torch.cat([*splits.train, *splits.valid])

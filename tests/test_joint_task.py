@@ -142,9 +142,13 @@ def test_unknown_readouts_orders_and_sizes_are_refused():
         ModelOptions(nade_size=0)
 
 
-def test_it_is_refused_for_data_that_are_not_piano_rolls(tmp_path):
-    options = RunOptions("digits", ModelOptions("lstm", 4, readout="nade"), TrainingOptions(max_epochs=1))
-    with pytest.raises(ValueError, match="readout must be linear unless the data set has piano rolls"):
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [(ModelOptions("lstm", 4, readout="nade"), "readout must not be nade"), (ModelOptions("rnn-rbm", 4), "model must")],
+)
+def test_it_is_refused_for_data_that_are_not_piano_rolls(model, words, tmp_path):
+    options = RunOptions("digits", model, TrainingOptions(max_epochs=1))
+    with pytest.raises(ValueError, match=f"{words}.* unless the data set has piano rolls"):
         runner.run(options, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -6,6 +6,7 @@ Symbols: n series, T_i steps of series i, a features (channels).
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,10 @@ def read_one_or_several(
     series: Any, layout: str, features: int | None = None, min_length: int = 1
 ) -> tuple[list[np.ndarray], bool]:
     """Check one series, (T,) or (T, a), or a list of them; returns the list and whether it was one."""
+    if isinstance(series, Iterator):
+        raise TypeError(f"series must be an array or a list of arrays, got a {type(series).__name__}. Pass a list.")
+    if getattr(getattr(series, "dtype", None), "kind", "") == "O" and series.ndim == 1:
+        series = list(series)  # of arrays, or of numbers
     single = getattr(series, "ndim", 3) <= 2 or (
         isinstance(series, list | tuple) and len(series) > 0 and all(np.ndim(x) == 0 for x in series)
     )
@@ -110,7 +115,7 @@ def read_one_or_several(
 def read_step(x_t: Any, features: int) -> np.ndarray:
     """Check one step (a,) of a stream; a number where there is one feature."""
     refuse_masked("x_t", x_t)
-    step = np.atleast_1d(np.asarray(x_t, np.float64))
+    step = np.atleast_1d(np.asarray(x_t.detach().cpu().double() if isinstance(x_t, Tensor) else x_t, np.float64))
     if step.shape != (features,):
         raise ValueError(f"x_t must have shape ({features},), got {step.shape}.")
     if not np.isfinite(step).all():

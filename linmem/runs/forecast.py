@@ -21,6 +21,7 @@ from linmem.data import Splits, Standardization
 from linmem.estimators.forecaster import MemoryForecaster
 from linmem.estimators.intervals import conformal_widths
 from linmem.estimators.saving import load_any
+from linmem.nn.sequence_model import SequenceModel
 from linmem.runs.directory import load_run, read_options
 from linmem.runs.fitted_estimator import load_estimator
 from linmem.runs.options import ESTIMATOR
@@ -126,7 +127,10 @@ def network_errors(model: nn.Module, splits: Splits, steps: int) -> np.ndarray:
 
 
 def _advance(model: nn.Module, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-    """Outputs (T, a) of known steps (T, a), and the state after them."""
+    """Outputs (T, a) of known steps (T, a), and the state after them: all steps, for a network that has no state."""
+    if not isinstance(model, SequenceModel):
+        known = x if state is None else torch.cat([state, x])
+        return model(known[None])[0][0, -len(x) :], known
     outputs, state = model(x[None]) if state is None else model(x[None], state)
     return outputs[0], state
 

@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -295,10 +296,17 @@ def _baseline(prepared: PreparedTask, split: str) -> tuple[str, Scores]:
 
 def scores_table(scores: dict[str, Scores]) -> str:
     """Return a Markdown table, one row per model; accuracies in per cent, NLL in nats per target (for music, frame)."""
-    rows = [{"model": name} | score.row() for name, score in scores.items()]
+    rows: list[dict[str, Any]] = [
+        {"model": name} | _in_the_unit_of_the_data(score.row()) for name, score in scores.items()
+    ]
     columns = dict.fromkeys(column for row in rows for column in row)  # a column that a model does not have: –
-    digits = {"NLL": 3, "joint NLL": 3, "marginal error": 4, "AIS error": 3, "MSE": 5}
+    digits = {"NLL": 3, "joint NLL": 3, "marginal error": 4, "AIS error": 3}
     return tables.markdown([{column: row.get(column) for column in columns} for row in rows], digits)
+
+
+def _in_the_unit_of_the_data(row: dict[str, Any]) -> dict[str, Any]:
+    """Show an MSE by its first digits: the unit may be large or small."""
+    return row | ({"MSE": f"{row['MSE']:.4g}"} if "MSE" in row else {})
 
 
 def _task_for(model: nn.Module, task: Task) -> Task:
@@ -307,15 +315,17 @@ def _task_for(model: nn.Module, task: Task) -> Task:
     Raises
     ------
     ValueError
-        The targets of a model with a joint readout are not the next frames of piano rolls.
+        The targets of a joint model are not the next frames of piano rolls.
     """
     if isinstance(model, RNNRBM):
-        return NextFrameRBM(model)
-    if isinstance(model, SequenceModel) and model.is_joint:
-        if type(task) is not NextFrame:
-            raise ValueError("readout must be linear unless the data set has piano rolls, got 'nade'. Omit the option.")
-        return JointNextFrame()
-    return task
+        option, given, joint = "model", "rnn-rbm", cast(Task, NextFrameRBM(model))
+    elif isinstance(model, SequenceModel) and model.is_joint:
+        option, given, joint = "readout", "nade", JointNextFrame()
+    else:
+        return task
+    if type(task) is not NextFrame:
+        raise ValueError(f"{option} must not be {given} unless the data set has piano rolls. Choose another {option}.")
+    return joint
 
 
 def _fast(task: Task) -> Task:
