@@ -1,5 +1,6 @@
 """Lag decay: the identities of the weighted closed form, a dense oracle, and sources that must not matter."""
 
+import pickle
 import warnings
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from sklearn.metrics import roc_auc_score
 
+from linmem.autoencoder import coding
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.autoencoder.history.in_memory import InMemoryHistory
 from linmem.autoencoder.history.survey import LagWeights
@@ -250,6 +252,24 @@ def test_scores_of_single_steps_are_those_of_whole_sequences(decay, center):
         scores, state = ae.score_step(both, state)
         found.append(scores)
     np.testing.assert_allclose(found, whole, rtol=1e-9, atol=1e-9 * whole.max())
+
+
+def test_the_scorer_is_built_once_for_each_solution(monkeypatch):
+    sequences, built = walks([30, 30]), []
+    ae = LinearAutoencoder(5, lag_decay=0.9).fit(sequences)
+    build = coding.Scorer.__init__
+    monkeypatch.setattr(coding.Scorer, "__init__", lambda self, *rest: (built.append(1), build(self, *rest))[1])
+    state = None
+    for x_t in sequences[0]:
+        _, state = ae.score_step(x_t, state)
+    ae.score_samples(sequences)
+    assert len(built) == 1
+    assert "_scorer_of" not in pickle.loads(pickle.dumps(ae)).__dict__
+    expected = ae.score_samples(sequences)[0]
+    ae.fit([2 * one for one in sequences])
+    assert ae.score_samples([2 * sequences[0]])[0] == pytest.approx(4 * expected, rel=1e-6, abs=1e-6)
+    ae.partial_fit(sequences).score_samples(sequences)
+    assert len(built) == 3
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -48,6 +48,7 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
     _mean: Tensor
     _input_type: InputType
     _warned_of_length = False
+    _scorer_of: tuple[ClosedForm, coding.Scorer] | None = None  # the scorer, and the solution it was built from
 
     @abstractmethod
     def _solved(self) -> ClosedForm:
@@ -208,7 +209,11 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
         x_t : (a,) or (n, a) array or tensor
             The next step of one sequence, or of n sequences.
         state : ScoreState, optional
-            As returned for the step before; None begins a sequence.
+            As returned for the step before; None begins a sequence. It is not changed.
+
+        Notes
+        -----
+        O(p (a + p)) per step; the first one after a fit costs O(p³ log K) more.
         """
         scorer = self._scorer()
         inputs, input_type = self._check_step(x_t)
@@ -220,7 +225,10 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
 
     def _scorer(self) -> coding.Scorer:
         solution = self._solved()
-        return coding.Scorer(solution.A, solution.B, solution.decoder, solution.decay, solution.lags)
+        if self._scorer_of is None or self._scorer_of[0] is not solution:
+            scorer = coding.Scorer(solution.A, solution.B, solution.decoder, solution.decay, solution.lags)
+            self._scorer_of = solution, scorer
+        return self._scorer_of[1]
 
     def _encode(self, checked: list[Tensor]) -> list[Tensor]:
         solution = self._solved()
@@ -273,6 +281,11 @@ def _check_score_state(state: Any, begin: coding.ScoreState) -> coding.ScoreStat
     if not isinstance(state, coding.ScoreState):
         raise ValueError(f"state must be a ScoreState, got {type(state).__name__}. Pass what score_step returned.")
     for name, part, expected in zip(state._fields, state, begin, strict=True):
+        if not isinstance(part, type(expected)):
+            raise ValueError(
+                f"state.{name} must be a {type(expected).__name__}, got {type(part).__name__}. Pass what score_step "
+                "returned."
+            )
         if part.shape != expected.shape:
             raise ValueError(
                 f"state.{name} must have shape {tuple(expected.shape)}, got {tuple(part.shape)}. Pass what score_step "
