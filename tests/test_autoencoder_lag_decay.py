@@ -254,6 +254,37 @@ def test_scores_of_single_steps_are_those_of_whole_sequences(decay, center):
     np.testing.assert_allclose(found, whole, rtol=1e-9, atol=1e-9 * whole.max())
 
 
+@pytest.mark.parametrize("decay", [0.9, 1.0])
+def test_scores_do_not_depend_on_how_a_stream_is_cut_or_branched(decay):
+    """Beyond the window, from states that were used before."""
+    ae = LinearAutoencoder(5, lag_decay=decay).fit(walks([30, 30]))
+    stream = walks([400], seed=8)[0]
+    expected = ae.score_samples([stream])[0]
+    state = None
+    for t, x_t in enumerate(stream):
+        if t % 7 == 0:
+            ae.score_step(1e3 + x_t, state)  # a branch that is not followed
+        score, state = ae.score_step(x_t, state)
+        assert score == pytest.approx(expected[t], rel=1e-7, abs=1e-9 * expected[: t + 1].max())
+        if t % 11 == 0:
+            ae.score_step(1e3 - x_t, state)
+
+
+def test_scores_are_those_of_the_window_alone_after_a_large_value():
+    """Rounding of 1e7² in a running sum was 0.02 of every later score."""
+    random = np.random.default_rng(0)
+    ae = LinearAutoencoder(4, refine=None, decoder="tied").fit([random.standard_normal((50, 2)) for _ in range(20)])
+    stream = random.standard_normal((400, 2))
+    spiked = stream.copy()
+    spiked[20] = 1e7
+    scorer, state = ae._scorer(), None
+    for t, x_t in enumerate(spiked):
+        _, state = ae.score_step(x_t, state)
+        window = spiked[max(0, t - scorer.lags + 1) : t + 1]
+        _, energy, _ = state.recent.extend(torch.zeros(1, 1, 2, dtype=torch.float64))
+        assert float(energy) == pytest.approx((window[-scorer.lags + 1 :] ** 2).sum(), rel=1e-12)
+
+
 def test_the_scorer_is_built_once_for_each_solution(monkeypatch):
     sequences, built = walks([30, 30]), []
     ae = LinearAutoencoder(5, lag_decay=0.9).fit(sequences)
