@@ -84,6 +84,8 @@ class LinearAutoencoder(FittedAutoencoder, BaseEstimator):
         passes over the data as the fit.
     memory_size_, lags_, n_features_in_ : int
         `lags_` is L: the longest length seen in `fit`, or K if that is less.
+    lag_decay_ : float
+        The `lag_decay` of the fit.
     solver_ : str
         The solver that "auto" has selected.
 
