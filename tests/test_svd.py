@@ -193,6 +193,11 @@ def test_unknown_solver_lists_the_known():
     assert {choose_solver(name, HISTORIES["noise"])[0] for name in SOLVERS} == set(SOLVERS)
 
 
+def test_a_solver_that_was_given_has_its_own_name():
+    for solver, name in ((exact, "exact"), (correlated, "correlated"), (Randomized(block=2), "randomized")):
+        assert choose_solver(solver, HISTORIES["noise"]) == (name, solver)
+
+
 def test_slices_lose_what_they_say_and_spare_directions_win_it_back():
     """The energy cut off at each slice is what the result can lack; every component asked for comes back."""
     history = HISTORIES["smooth"]
