@@ -1,5 +1,6 @@
 """Lag decay: the identities of the weighted closed form, a dense oracle, and sources that must not matter."""
 
+import pickle
 import warnings
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from sklearn.metrics import roc_auc_score
 
+from linmem.autoencoder import coding
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.autoencoder.history.in_memory import InMemoryHistory
 from linmem.autoencoder.history.survey import LagWeights
@@ -250,6 +252,55 @@ def test_scores_of_single_steps_are_those_of_whole_sequences(decay, center):
         scores, state = ae.score_step(both, state)
         found.append(scores)
     np.testing.assert_allclose(found, whole, rtol=1e-9, atol=1e-9 * whole.max())
+
+
+@pytest.mark.parametrize("decay", [0.9, 1.0])
+def test_scores_do_not_depend_on_how_a_stream_is_cut_or_branched(decay):
+    """Beyond the window, from states that were used before."""
+    ae = LinearAutoencoder(5, lag_decay=decay).fit(walks([30, 30]))
+    stream = walks([400], seed=8)[0]
+    expected = ae.score_samples([stream])[0]
+    state = None
+    for t, x_t in enumerate(stream):
+        if t % 7 == 0:
+            ae.score_step(1e3 + x_t, state)  # a branch that is not followed
+        score, state = ae.score_step(x_t, state)
+        assert score == pytest.approx(expected[t], rel=1e-7, abs=1e-9 * expected[: t + 1].max())
+        if t % 11 == 0:
+            ae.score_step(1e3 - x_t, state)
+
+
+def test_scores_are_those_of_the_window_alone_after_a_large_value():
+    """Rounding of 1e7² in a running sum was 0.02 of every later score."""
+    random = np.random.default_rng(0)
+    ae = LinearAutoencoder(4, refine=None, decoder="tied").fit([random.standard_normal((50, 2)) for _ in range(20)])
+    stream = random.standard_normal((400, 2))
+    spiked = stream.copy()
+    spiked[20] = 1e7
+    scorer, state = ae._scorer(), None
+    for t, x_t in enumerate(spiked):
+        _, state = ae.score_step(x_t, state)
+        window = spiked[max(0, t - scorer.lags + 1) : t + 1]
+        _, energy, _ = state.recent.extend(torch.zeros(1, 1, 2, dtype=torch.float64))
+        assert float(energy) == pytest.approx((window[-scorer.lags + 1 :] ** 2).sum(), rel=1e-12)
+
+
+def test_the_scorer_is_built_once_for_each_solution(monkeypatch):
+    sequences, built = walks([30, 30]), []
+    ae = LinearAutoencoder(5, lag_decay=0.9).fit(sequences)
+    build = coding.Scorer.__init__
+    monkeypatch.setattr(coding.Scorer, "__init__", lambda self, *rest: (built.append(1), build(self, *rest))[1])
+    state = None
+    for x_t in sequences[0]:
+        _, state = ae.score_step(x_t, state)
+    ae.score_samples(sequences)
+    assert len(built) == 1
+    assert "_scorer_of" not in pickle.loads(pickle.dumps(ae)).__dict__
+    expected = ae.score_samples(sequences)[0]
+    ae.fit([2 * one for one in sequences])
+    assert ae.score_samples([2 * sequences[0]])[0] == pytest.approx(4 * expected, rel=1e-6, abs=1e-6)
+    ae.partial_fit(sequences).score_samples(sequences)
+    assert len(built) == 3
 
 
 @pytest.mark.parametrize("seed", range(5))

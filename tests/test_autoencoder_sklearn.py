@@ -87,6 +87,35 @@ def test_parameters_are_kept_as_given_and_clones_are_fresh(waves):
     assert ae.set_params(memory_size=2).fit(waves[0]).memory_size_ == 2
 
 
+def test_parameters_set_after_a_fit_do_not_change_it(tmp_path):
+    """They are those of the next fit: set_params(center=False) changed the states of a centred one."""
+    random = np.random.default_rng(0)
+    sequences = [3 + random.standard_normal((20, 2)).cumsum(0) for _ in range(5)]
+    long = [3 + random.standard_normal((200, 2)).cumsum(0)]
+    ae = LinearAutoencoder(4, center=True, lag_decay=0.8).fit(sequences)
+
+    def uses(fitted):
+        return [
+            *fitted.encode(sequences),
+            fitted.step(sequences[0][0]),
+            fitted.decode(fitted.transform(sequences), 5),
+            *fitted.score_samples(sequences),
+            fitted.score_step(sequences[0][0])[0],
+            fitted.reconstruction_error(sequences),
+        ]
+
+    expected = uses(ae)
+    ae.set_params(center=False, lag_decay=1.0)
+    assert ae.lag_decay_ == 0.8
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # states of a fit with lag decay do not degrade
+        ae.encode(long)
+    ae.save(tmp_path / "ae")
+    for fitted in (ae, LinearAutoencoder.load(tmp_path / "ae")):
+        for found, number in zip(uses(fitted), expected, strict=True):
+            np.testing.assert_array_equal(found, number)
+
+
 def test_joblib_keeps_a_fit_and_its_chunks(tmp_path, waves):
     sequences, _ = waves
     fitted = LinearAutoencoder(5).fit(sequences)

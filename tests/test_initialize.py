@@ -77,6 +77,7 @@ def test_at_full_rank_the_lmn_is_the_unfolded_network_for_every_lag_decay(nonlin
     hidden = hidden_states(unfolded, sequences())
     rank = int(torch.linalg.matrix_rank(InMemoryHistory(hidden).dense()))
     autoencoder = LinearAutoencoder(rank, solver="exact", lag_decay=lag_decay).fit(hidden)
+    autoencoder.set_params(lag_decay=0.95)  # of the next fit
     lmn = LMN(3, 4, rank, nonlinearity=nonlinearity, dtype=torch.float64)
     readout = nn.Linear(rank, 2, dtype=torch.float64)
     from_unfolded_(lmn, readout, unfolded, autoencoder)

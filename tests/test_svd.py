@@ -113,6 +113,34 @@ def test_same_seed_same_bits_and_signs_fixed(solver):
     assert (flat.gather(0, flat.abs().argmax(0, keepdim=True)) > 0).all()
 
 
+def one_channel_each(series, channels):
+    """The same series in each of `channels` sequences, every one in a channel of its own: each σ is repeated."""
+    return [series[:, None] * (torch.arange(channels) == channel) for channel in range(channels)]
+
+
+@pytest.mark.parametrize(
+    ("solver", "channels", "size"),
+    [(Randomized(), 24, 48), (Randomized(basis_limit=80), 24, 48), (Randomized(block=1), 3, 6), (Randomized(), 40, 60)],
+)
+def test_singular_values_repeated_more_often_than_a_block_are_all_found(solver, channels, size):
+    """A Krylov space of 16 vectors holds 16 copies of each: it looked converged at twice the error."""
+    walk = torch.randn(60, generator=torch.Generator().manual_seed(0), dtype=torch.float64).cumsum(0)
+    history = InMemoryHistory(one_channel_each(walk, channels))
+    single = torch.linalg.svdvals(InMemoryHistory([walk[:, None]]).dense())
+    expected = single.repeat_interleave(channels)[:size].square().sum()
+    found = run(solver, history, size)
+    assert found.converged
+    assert float(expected - found.singular_values[:size].square().sum()) < 1e-6 * history.energy
+
+
+def test_impulses_of_a_few_amplitudes_are_all_found():
+    """A singular value repeated four times, of which a block of three directions sees three."""
+    history = InMemoryHistory([torch.eye(81, 4, dtype=torch.float64) * amplitude for amplitude in (1, 2, 3)])
+    expected = torch.linalg.svdvals(history.dense())[:4].square().sum()
+    found = run(Randomized(block=3), history, 4).singular_values.square().sum()
+    assert float(expected - found) < 1e-6 * history.energy
+
+
 def test_fix_signs_turns_whole_columns():
     vectors = torch.tensor([[[1.0, -3.0], [-2.0, 1.0]]])
     assert torch.equal(fix_signs(vectors), torch.tensor([[[-1.0, 3.0], [2.0, -1.0]]]))
@@ -163,6 +191,11 @@ def test_unknown_solver_lists_the_known():
         choose_solver("magic", HISTORIES["noise"])
     assert choose_solver("auto", HISTORIES["noise"])[0] == "exact"
     assert {choose_solver(name, HISTORIES["noise"])[0] for name in SOLVERS} == set(SOLVERS)
+
+
+def test_a_solver_that_was_given_has_its_own_name():
+    for solver, name in ((exact, "exact"), (correlated, "correlated"), (Randomized(block=2), "randomized")):
+        assert choose_solver(solver, HISTORIES["noise"]) == (name, solver)
 
 
 def test_slices_lose_what_they_say_and_spare_directions_win_it_back():

@@ -13,10 +13,11 @@ from torch import Tensor
 from linmem.autoencoder.decoders.least_squares import Decoder
 from linmem.autoencoder.decoders.refine_decoder import lag_sum
 from linmem.autoencoder.linear_recurrence import encode_long, is_preferred
+from linmem.autoencoder.window import Window
 from linmem.sequences import length_buckets, pad
 
 BATCH = 256
-WINDOW_NUMBERS = 4_000_000  # numbers of the last K inputs of a batch: 32 MB
+WINDOW_NUMBERS = 4_000_000  # numbers of a batch's window, two blocks of K inputs: 32 MB
 
 
 def encode(sequences: Sequence[Tensor], A: Tensor, B: Tensor, mean: Tensor | None) -> list[Tensor]:
@@ -49,15 +50,14 @@ class ScoreState(NamedTuple):
 
     y: Tensor  # (B, p) state
     z: Tensor  # (B, p) Ωᵀ ξ_t
-    energy: Tensor  # (B,) ‖ξ_t‖²
-    recent: Tensor  # (K, B, a) last K inputs, oldest first
+    recent: Window  # (K, B, a) last K inputs and ‖ξ_t‖²
 
 
 class Scorer:
     """The error ‖ξ_t − Ω y_t‖² at every step, from two recurrences, O(p (a + p)) per step.
 
-    With Ω_i = C_x (γ C_y)ⁱ, the error is ‖ξ_t‖² − 2 ⟨z_t, y_t⟩ + ⟨y_t, ΩᵀΩ y_t⟩, where z_t = Ωᵀ ξ_t and ‖ξ_t‖² follow
-    from their values one step before, less the input that leaves the window of K lags.
+    With Ω_i = C_x (γ C_y)ⁱ, the error is ‖ξ_t‖² − 2 ⟨z_t, y_t⟩ + ⟨y_t, ΩᵀΩ y_t⟩, where z_t = Ωᵀ ξ_t follows from its
+    value one step before, less the input that leaves the window of K lags. The weight ΩᵀΩ costs O(p³ log K), once.
     """
 
     def __init__(self, A: Tensor, B: Tensor, decoder: Decoder, decay: float, lags: int) -> None:
@@ -70,28 +70,25 @@ class Scorer:
     def start(self, count: int) -> ScoreState:
         """Return the state before the first step of `count` sequences."""
         p, a = self.A.shape
-        zero = self.A.new_zeros
-        return ScoreState(zero(count, p), zero(count, p), zero(count), zero(self.lags, count, a))
+        zero = self.A.new_zeros(count, p)
+        return ScoreState(zero, zero, Window.empty(zero, self.lags, count, a, self.decay))
 
     def __call__(self, values: Tensor, state: ScoreState) -> tuple[Tensor, ScoreState]:
         """Return the (T, B) errors of (T, B, a) steps, centred, and the state after them."""
-        together = torch.cat([state.recent, values])
-        leaving = together[: len(values)]
+        leaving, energy, recent = state.recent.extend(values)
         y, z = values @ self.A.T, values @ self.first - leaving @ self.last
-        energy = values.square().sum(2) - self.decay ** (2 * self.lags) * leaving.square().sum(2)
-        before = state.y, state.z, state.energy
+        before = state.y, state.z
         for t in range(len(values)):
             y[t] += before[0] @ self.B.T
             z[t] += before[1] @ self.step
-            energy[t] += self.decay**2 * before[2]
-            before = y[t], z[t], energy[t]
+            before = y[t], z[t]
         errors = energy - 2 * (z * y).sum(2) + ((y @ self.weight) * y).sum(2)
-        return errors.clamp_min(0), ScoreState(*before, together[len(values) :])
+        return errors.clamp_min(0), ScoreState(*before, recent)
 
     def score(self, sequences: Sequence[Tensor]) -> list[Tensor]:
         """(T_i,) errors, one tensor per sequence."""
         out: list[Tensor] = [sequences[0]] * len(sequences)
-        batch = max(1, min(BATCH, WINDOW_NUMBERS // (self.lags * self.A.shape[1])))
+        batch = max(1, min(BATCH, WINDOW_NUMBERS // (2 * self.lags * self.A.shape[1])))
         for members in length_buckets([len(sequence) for sequence in sequences], batch):
             padded = pad([sequences[index] for index in members]).values.transpose(0, 1)
             errors, _ = self(padded, self.start(len(members)))

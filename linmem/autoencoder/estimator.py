@@ -84,6 +84,8 @@ class LinearAutoencoder(FittedAutoencoder, BaseEstimator):
         passes over the data as the fit.
     memory_size_, lags_, n_features_in_ : int
         `lags_` is L: the longest length seen in `fit`, or K if that is less.
+    lag_decay_ : float
+        The `lag_decay` of the fit.
     solver_ : str
         The solver that "auto" has selected.
 
@@ -196,7 +198,7 @@ class LinearAutoencoder(FittedAutoencoder, BaseEstimator):
                 self._directions_kept(),
             )
         self._chunks.update(checked, self._generator())
-        self._solution = None
+        self._solution, self._scorer_of = None, None
         for name in FITTED:
             self.__dict__.pop(name, None)
         return self
@@ -246,8 +248,12 @@ class LinearAutoencoder(FittedAutoencoder, BaseEstimator):
             )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_scorer_of"}  # built again on first use
+
     def _clear(self) -> None:
-        self._solution, self._chunks = None, None
+        self._solution, self._chunks, self._scorer_of = None, None, None
         for name in (*FITTED, "n_features_in_"):
             self.__dict__.pop(name, None)
 

@@ -25,9 +25,6 @@ from linmem.validation import check_count
 class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
     """The part of `LinearAutoencoder` that comes after fitting."""
 
-    center: bool
-    lag_decay: float
-
     A_: Any
     B_: Any
     C_: Any
@@ -40,6 +37,7 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
     unweighted_error_: float
     memory_size_: int
     lags_: int
+    lag_decay_: float
     solver_: str
     n_features_in_: int
 
@@ -48,6 +46,7 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
     _mean: Tensor
     _input_type: InputType
     _warned_of_length = False
+    _scorer_of: tuple[ClosedForm, coding.Scorer] | None = None  # the scorer, and the solution it was built from
 
     @abstractmethod
     def _solved(self) -> ClosedForm:
@@ -64,7 +63,7 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
         self.optimal_error_, self.training_error_ = solution.optimal_error, solution.training_error
         self.unweighted_optimal_error_ = solution.unweighted_optimal_error
         self.unweighted_error_ = solution.unweighted_error
-        self.memory_size_, self.lags_ = len(solution.A), solution.lags
+        self.memory_size_, self.lags_, self.lag_decay_ = len(solution.A), solution.lags, solution.decay
         self._solution, self._mean = replace(solution, right_vectors=None), mean
         self._warned_of_length = False
 
@@ -111,7 +110,8 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
         """
         solution = self._solved()
         inputs, input_type = self._check_step(x_t)
-        driven = (inputs - self._mean.to(inputs) if self.center else inputs) @ solution.A.to(inputs).T
+        shift = self._shift
+        driven = (inputs if shift is None else inputs - shift.to(inputs)) @ solution.A.to(inputs).T
         if y is not None:
             before = _as_tensor("y", y).to(driven)
             if before.shape != driven.shape:
@@ -137,8 +137,8 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
             )
         require_memory(8 * length * self.n_features_in_ * max(tensor.shape), "length in decode")
         input_type = InputType(isinstance(states, Tensor), _floating(tensor.dtype), tensor.device)
-        blocks, mean = solution.blocks(length), self._mean if self.center else None
-        return input_type.convert(coding.decode(tensor.to(blocks), blocks, mean))
+        blocks = solution.blocks(length)
+        return input_type.convert(coding.decode(tensor.to(blocks), blocks, self._shift))
 
     def inverse_transform(self, states: Any) -> Any:
         """Decode (n, p) states at `lags_`, the longest length that was fitted, (n, L, a)."""
@@ -169,7 +169,7 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
         checked, input_type = self._check(sequences)
         solution = self._solved()
         self._warn_of_length(checked)
-        found = relative_error(solution, checked, self._mean if self.center else None, weighted, per_lag)
+        found = relative_error(solution, checked, self._shift, weighted, per_lag)
         return found if isinstance(found, float) else input_type.convert(found)
 
     def score(self, sequences: Any, y: Any = None) -> float:
@@ -196,8 +196,7 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
         """
         checked, input_type = self._check(sequences)
         self._warn_of_length(checked)
-        shift = self._mean if self.center else 0.0
-        scores = self._scorer().score([sequence.to(torch.float64) - shift for sequence in checked])
+        scores = self._scorer().score([sequence.to(torch.float64) - self._mean for sequence in checked])
         return [input_type.convert(score) for score in scores]
 
     def score_step(self, x_t: Any, state: coding.ScoreState | None = None) -> tuple[Any, coding.ScoreState]:
@@ -208,11 +207,15 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
         x_t : (a,) or (n, a) array or tensor
             The next step of one sequence, or of n sequences.
         state : ScoreState, optional
-            As returned for the step before; None begins a sequence.
+            As returned for the step before; None begins a sequence. It is not changed.
+
+        Notes
+        -----
+        O(p (a + p)) per step; the first one after a fit costs O(p³ log K) more.
         """
         scorer = self._scorer()
         inputs, input_type = self._check_step(x_t)
-        values = inputs.to(torch.float64) - (self._mean if self.center else 0.0)
+        values = inputs.to(torch.float64) - self._mean
         rows = values.reshape(-1, values.shape[-1])
         begin = scorer.start(len(rows))
         errors, state = scorer(rows[None], begin if state is None else _check_score_state(state, begin))
@@ -220,18 +223,26 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
 
     def _scorer(self) -> coding.Scorer:
         solution = self._solved()
-        return coding.Scorer(solution.A, solution.B, solution.decoder, solution.decay, solution.lags)
+        if self._scorer_of is None or self._scorer_of[0] is not solution:
+            scorer = coding.Scorer(solution.A, solution.B, solution.decoder, solution.decay, solution.lags)
+            self._scorer_of = solution, scorer
+        return self._scorer_of[1]
 
     def _encode(self, checked: list[Tensor]) -> list[Tensor]:
         solution = self._solved()
         self._warn_of_length(checked)
         checked = [sequence.to(checked[0]) for sequence in checked]  # of any dtype, in one batch
-        mean = self._mean.to(checked[0]) if self.center else None
+        mean = None if self._shift is None else self._shift.to(checked[0])
         return coding.encode(checked, solution.A.to(checked[0]), solution.B.to(checked[0]), mean)
+
+    @property
+    def _shift(self) -> Tensor | None:
+        """The mean that the fit has subtracted; None without centring, whatever the parameters are by now."""
+        return self._mean if bool(self._mean.any()) else None
 
     def _warn_of_length(self, checked: list[Tensor]) -> None:
         longest = max(map(len, checked))
-        if self.lag_decay == 1 and longest > self.lags_ and not self._warned_of_length:
+        if self.lag_decay_ == 1 and longest > self.lags_ and not self._warned_of_length:
             self._warned_of_length = True
             warnings.warn(
                 f"sequences should have at most the {self.lags_} steps of the longest in fit for lag_decay=1, got "
@@ -273,6 +284,11 @@ def _check_score_state(state: Any, begin: coding.ScoreState) -> coding.ScoreStat
     if not isinstance(state, coding.ScoreState):
         raise ValueError(f"state must be a ScoreState, got {type(state).__name__}. Pass what score_step returned.")
     for name, part, expected in zip(state._fields, state, begin, strict=True):
+        if not isinstance(part, type(expected)):
+            raise ValueError(
+                f"state.{name} must be a {type(expected).__name__}, got {type(part).__name__}. Pass what score_step "
+                "returned."
+            )
         if part.shape != expected.shape:
             raise ValueError(
                 f"state.{name} must have shape {tuple(expected.shape)}, got {tuple(part.shape)}. Pass what score_step "

@@ -288,7 +288,7 @@ def _lag_decoders(autoencoder: LinearAutoencoder, count: int) -> Tensor:
     f = torch.as_tensor(autoencoder.A_).shape[1]
     U = torch.as_tensor(autoencoder.right_vectors_)
     U = U.reshape(-1, f, U.shape[-1])[:count]
-    weights = float(autoencoder.lag_decay) ** -torch.arange(len(U), dtype=U.dtype)
+    weights = float(autoencoder.lag_decay_) ** -torch.arange(len(U), dtype=U.dtype)
     return torch.cat([U * weights[:, None, None].to(U), U.new_zeros(count - len(U), *U.shape[1:])])
 
 

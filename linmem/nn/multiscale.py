@@ -239,7 +239,7 @@ def grow_(layer: MultiScaleLMN, autoencoder: LinearAutoencoder, readout: nn.Line
             f"autoencoder.A_ must have shape (memory_size, hidden_size) = {expected}, got {tuple(A.shape)}. "
             "Fit it on the hidden states of this layer."
         )
-    if autoencoder.center:
+    if torch.as_tensor(autoencoder.mean_).any():
         raise ValueError(
             "autoencoder.center must be False, because missing hidden states are zeros, got True. "
             "Fit it with center=False."

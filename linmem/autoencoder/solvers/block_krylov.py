@@ -5,6 +5,10 @@ space of small blocks reaches the same energy with a fifth of the products. The 
 passes of Gram–Schmidt, the projected matrix H = Qᵀ Ξᵀ Ξ Q is measured, not inferred, and the iteration stops when the
 *energy of the leading directions* no longer changes; past `basis_limit` columns it restarts from the best Ritz vectors.
 
+A Krylov space of b starting vectors holds at most b directions of a singular value that is repeated more often, and
+looks converged without the others. So convergence is confirmed by a fresh random block: orthogonal to the basis, all
+that its products can grow into is what the basis lacks.
+
 Symbols: n = L·a columns of Ξ, K columns of the basis Q, b block size. Golub & Underwood 1977; Musco & Musco 2015;
 thick restart: Wu & Simon 2000.
 """
@@ -22,6 +26,7 @@ from linmem.autoencoder.solvers.spectrum import Spectrum, fix_signs
 NEGLIGIBLE = (
     1e-13  # a direction with less than this share of σ_1² (1e-6.5 of σ_1) is rounding: ΞᵀΞ squares the spectrum
 )
+CONFIRMATION = 3  # products with a fresh block before it is trusted to have found nothing
 
 
 @dataclass(frozen=True)
@@ -54,21 +59,42 @@ class Randomized:
         block = min(self.block or history.block, width)
         limit = max(self.basis_limit or 4 * size + 200, size + 2 * block)
         basis = Basis(history, min(width, limit), block, generator)
-        captured, change, checked, missing = 0.0, math.inf, 0, 1.0
-        for step in range(max(self.products, 2 * size // block + 2)):
-            grown = basis.grow()
-            if not grown or (basis.size >= size and basis.size - checked >= max(basis.block, size // 10)):
-                values = basis.values()[:size]
-                before, captured, checked = captured, float(values.sum()), basis.size
+        products = max(self.products, 2 * size // block + 2)
+        while True:
+            values, missing = self._converge(basis, size, products)
+            converged = basis.complete or missing < self.tolerance
+            if not converged or basis.complete or self._confirm(basis, size, values):
+                return basis.spectrum(size + self.spare, missing, converged, basis.complete)
+
+    def _converge(self, basis: "Basis", size: int, products: int) -> tuple[Tensor, float]:
+        """Grow the basis to convergence or `products`; return the Ritz values and the share estimated to be missing."""
+        captured, change, checked, missing = 0.0, math.inf, basis.size, 1.0
+        start = basis.products
+        while basis.products < products and not basis.complete:
+            basis.grow()
+            if basis.size >= size and basis.size - checked >= max(basis.block, size // 10):
+                values = basis.values()
+                before, captured, checked = captured, float(values[:size].sum()), basis.size
                 change, last = (captured - before if before else math.inf), change
                 ratio = min(max(change / last, 0.0), 0.9) if 0 < last < math.inf else 0.9
-                missing = change * ratio / (1 - ratio) / max(history.energy, torch.finfo(torch.float64).tiny)
-                if not grown or (step > 2 and missing < self.tolerance):
-                    return basis.spectrum(size + self.spare, 0.0 if not grown else missing, True, not grown)
+                missing = change * ratio / (1 - ratio) / basis.energy
+                if basis.products - start > 3 and missing < self.tolerance:
+                    return values, missing
             if basis.full:
-                basis.restart(size + (limit - size) // 3)
+                basis.restart(size)
                 checked = basis.size
-        return basis.spectrum(size + self.spare, missing, False, False)
+        return basis.values(), 0.0 if basis.complete else max(missing, self.tolerance)
+
+    def _confirm(self, basis: "Basis", size: int, values: Tensor) -> bool:
+        """Whether a fresh random block finds no more energy than the tolerance; what it finds stays in the basis."""
+        if basis.energy - float(values.sum()) <= self.tolerance * basis.energy:  # the trace bounds all that is left
+            return True
+        basis.draw()
+        for _ in range(CONFIRMATION):
+            if basis.full:
+                basis.restart(size)
+            basis.grow()
+        return float(basis.values()[:size].sum() - values[:size].sum()) <= self.tolerance * basis.energy
 
 
 class Basis:
@@ -83,7 +109,8 @@ class Basis:
         self.width = history.lags * history.features
         self.vectors = torch.zeros(limit + block, self.width, dtype=torch.float64, device=history.device)
         self.projected = torch.zeros(limit + block, limit + block, dtype=torch.float64, device=history.device)
-        self.limit, self.size = limit, 0
+        self.energy = max(history.energy, torch.finfo(torch.float64).tiny)
+        self.limit, self.size, self.products = limit, 0, 0
         self.scale = 0.0  # the largest ‖ΞᵀΞ q‖ seen, about σ_1²
         self.newest = self._fresh()
 
@@ -92,11 +119,16 @@ class Basis:
         """Whether the next block would pass the limit."""
         return self.size + len(self.newest) > self.limit
 
-    def grow(self) -> bool:
-        """Take in the newest block; False when ΞᵀΞ has no further direction distinguishable from rounding."""
+    @property
+    def complete(self) -> bool:
+        """Whether ΞᵀΞ has no further direction distinguishable from rounding."""
+        return len(self.newest) == 0
+
+    def grow(self) -> None:
+        """Take in the newest block and find the next one, unless the basis is complete."""
         block = self.newest
-        if len(block) == 0:
-            return False
+        if self.complete:
+            return
         start, stop = self.size, self.size + len(block)
         self.vectors[start:stop] = block
         image, weights = orthogonalize(self.vectors[:stop], self._image(block))
@@ -106,7 +138,11 @@ class Basis:
         self.newest = self._independent(image)
         if len(self.newest) == 0 and stop < self.width:
             self.newest = self._unseen()
-        return True
+        self.products += 1
+
+    def draw(self) -> None:
+        """Replace the newest block by random directions that the basis lacks."""
+        self.newest = self._fresh() if self.size < self.width else self.newest[:0]
 
     def values(self) -> Tensor:
         """All Ritz values, the squared singular values as seen from the basis, falling."""
@@ -120,8 +156,9 @@ class Basis:
         vectors = product(rotation[:, :kept].T, self.vectors[: self.size]).T.reshape(*self.shape, kept)
         return Spectrum(values[:kept].sqrt(), fix_signs(vectors), residual, converged, complete and kept < size)
 
-    def restart(self, kept: int) -> None:
-        """Keep the best Ritz vectors; the newest block still spans what their images lack."""
+    def restart(self, size: int) -> None:
+        """Keep the `size` best Ritz vectors and a third of the rest; newest still spans what their images lack."""
+        kept = size + (self.limit - size) // 3
         values, rotation = torch.linalg.eigh(self._matrix())
         values, rotation = values.flip(0)[:kept], rotation.flip(1)[:, :kept]
         self.vectors[:kept] = product(rotation.T, self.vectors[: self.size])

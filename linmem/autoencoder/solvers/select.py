@@ -33,13 +33,13 @@ GRAM_COLUMNS = 8000  # with lag decay, ΞᵀΞ of so many columns (512 MB) is bu
 
 
 def choose_solver(solver: str | Solver, history: HistoryOperator) -> tuple[str, Solver]:
-    """Return the solver and its name.
+    """Return the solver and its name; of an object that is its own, for a function, or that of its class.
 
     "auto" is "exact" where Ξ or a factor of it is small, else "correlated" where Ξ has few columns and its Gram matrix
     can be had, else "randomized".
     """
     if not isinstance(solver, str) and callable(solver):
-        return type(solver).__name__.lower(), solver
+        return getattr(solver, "__name__", type(solver).__name__.lower()), solver
     if solver == "auto":
         solver = _by_size(history)
     if not isinstance(solver, str) or solver not in SOLVERS:

@@ -221,7 +221,7 @@ class LRU(SequenceLayer):
         """
         if not isinstance(autoencoder, LinearAutoencoder):
             raise TypeError(f"autoencoder must be a fitted LinearAutoencoder, got a {type(autoencoder).__name__}.")
-        if autoencoder.center:
+        if torch.as_tensor(autoencoder.mean_).any():
             raise ValueError("autoencoder must have center=False for an LRU, got center=True. Fit it again.")
         A, B = torch.as_tensor(autoencoder.A_), torch.as_tensor(autoencoder.B_)
         near = diagonalizable(B.double(), A.dtype)
