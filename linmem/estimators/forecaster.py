@@ -179,7 +179,13 @@ class MemoryForecaster(Saved, BaseEstimator):
             (mean_absolute_error(model, sequences, horizon), model, choice)
             for model, choice in candidates(sequences, *settings)
         )
-        return min(scored, key=lambda one: one[0])
+        best = min(scored, key=lambda one: one[0] if np.isfinite(one[0]) else np.inf)
+        if not np.isfinite(best[0]):
+            raise ValueError(
+                f"series must have forecasts that stay finite for {horizon} steps, got none. Lower horizon, or check "
+                "the series for extreme values."
+            )
+        return best
 
     def predict(self, steps: int, series: Any = None) -> Any:
         """Return the next `steps` values, (steps,) or (steps, a) as in fit; a list for a list.
