@@ -195,7 +195,7 @@ def blocks_and_targets(count, seed=0):
 def test_with_all_series_as_landmarks_the_ridge_is_the_exact_one():
     blocks, targets = blocks_and_targets(14)
     fit = block_ridge.fit_block_ridge(blocks, targets)
-    sums = landmarks.landmark_ridge(fit, blocks, 2)
+    sums = landmarks.landmark_ridge(fit, blocks, targets)
     sums.update(blocks, targets)
     unseen = fit.standardizer.apply(blocks_and_targets(20, seed=1)[0])
     found, expected = sums.solve([fit.strength]).apply(unseen), fit.map.apply(unseen)
@@ -205,7 +205,7 @@ def test_with_all_series_as_landmarks_the_ridge_is_the_exact_one():
 def test_landmarks_give_the_primal_ridge_on_all_series_where_they_span_the_features():
     blocks, targets = blocks_and_targets(60)
     fit = block_ridge.fit_block_ridge([block[:30] for block in blocks], targets[:30])
-    sums = landmarks.landmark_ridge(fit, [block[:30] for block in blocks], 2)
+    sums = landmarks.landmark_ridge(fit, [block[:30] for block in blocks], targets[:30])
     for start, stop in pairwise([0, 7, 33, 60]):
         sums.update([block[start:stop] for block in blocks], targets[start:stop])
     parts = zip(fit.scales, fit.standardizer.apply(blocks), strict=True)
@@ -214,6 +214,30 @@ def test_landmarks_give_the_primal_ridge_on_all_series_where_they_span_the_featu
     W = np.linalg.solve(S.T @ S + 60 * 0.01 * np.eye(15), S.T @ (targets - targets.mean(0)))
     found = sums.solve([0.01]).apply(fit.standardizer.apply(blocks))
     assert relative(found, targets.mean(0) + S @ W) < 1e-3
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("offset", [1e6, 1e9])
+def test_a_large_mean_of_the_targets_only_shifts_the_outputs_of_landmarks(method, offset):
+    """Float64 resolves 1e9 to 1e-7, and the targets, the share of fast series, deviate by 0.5."""
+    series, labels = waves()
+    y = (labels == "fast").astype(float)
+    plain, shifted = (
+        getattr(small(MemoryRegressor, n_landmarks=20), method)(series, z).predict(unseen()) for z in (y, y + offset)
+    )
+    assert shifted - offset == pytest.approx(plain, abs=1e-4)
+
+
+def test_sums_saved_without_a_shift_go_on():
+    """Files of earlier versions hold Σ [φ, 1, y] [φ, 1, y]ᵀ."""
+    blocks, targets = blocks_and_targets(40)
+    fit = block_ridge.fit_block_ridge([block[:30] for block in blocks], targets[:30])
+    new = landmarks.landmark_ridge(fit, [block[:30] for block in blocks], targets[:30])
+    old = landmarks.LandmarkRidge(new.standardizer, new.basis, new.moments)
+    for sums in (new, old):
+        sums.update(blocks, targets)
+    standardized = fit.standardizer.apply(blocks)
+    assert relative(old.solve([0.01]).apply(standardized), new.solve([0.01]).apply(standardized)) < 1e-5
 
 
 # known cases

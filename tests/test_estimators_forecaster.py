@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from linmem.estimators import forecaster
+from linmem.estimators import forecaster, mean_squares, step_size
 from linmem.estimators.dynamics import fit_dynamics
 from linmem.estimators.forecaster import MemoryForecaster
+from linmem.estimators.intervals import conformal_widths
 from linmem.estimators.rolling_origin import rolling_forecasts
 from linmem.estimators.seasonality import difference, find_seasons, integrate
 
@@ -156,6 +157,63 @@ def test_wider_coverage_gives_wider_intervals_around_the_forecast():
     assert ((narrow.lower <= model.predict(6)) & (model.predict(6) <= narrow.upper)).all()
 
 
+def autoregression(steps, seed):
+    noise, x = np.random.default_rng(seed).standard_normal(steps), np.zeros(steps)
+    for t in range(1, steps):
+        x[t] = 0.8 * x[t - 1] + noise[t]
+    return x
+
+
+WHITE = {"horizon": 10, "season": None, "memory_size": 10, "log": False, **QUICK}
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_the_scale_of_each_of_several_series_does_not_matter(log):
+    series, scales = [seasonal(seed=seed) for seed in range(3)], (1.0, 1e-3, 1e6)
+    settings = {"season": 12, "log": log, **QUICK}
+    plain = MemoryForecaster(**settings).fit(series)
+    model = MemoryForecaster(**settings).fit([scale * x for scale, x in zip(scales, series, strict=True)])
+    for steps in (6, 20):  # within the horizon and beyond
+        expected, found = plain.predict_interval(steps), model.predict_interval(steps)
+        for i, scale in enumerate(scales):
+            assert model.predict(steps)[i] == pytest.approx(scale * plain.predict(steps)[i], rel=1e-6)
+            assert found.lower[i] == pytest.approx(scale * expected.lower[i], rel=1e-6)
+            assert found.upper[i] == pytest.approx(scale * expected.upper[i], rel=1e-6)
+
+
+def test_intervals_of_several_series_have_the_scale_of_each():
+    """Of two series of equal law and scales 1 and 1000, 90 % intervals of either hold 75 to 99 % of 200 steps."""
+    inside = np.zeros((2, 20, 10), bool)
+    for seed in range(20):
+        series = [scale * autoregression(310, 2 * seed + i) for i, scale in enumerate((1.0, 1000.0))]
+        lower, upper = MemoryForecaster(**WHITE).fit([x[:300] for x in series]).predict_interval(10)
+        for i, x in enumerate(series):
+            inside[i, seed] = (lower[i] <= x[300:]) & (x[300:] <= upper[i])
+    shares = inside.mean((1, 2))
+    assert (shares > 0.75).all()
+    assert (shares < 0.99).all()
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_intervals_of_one_series_are_the_quantiles_of_its_errors(log):
+    model = MemoryForecaster(season=12, log=log, **QUICK).fit(seasonal())
+    width = conformal_widths(model.residuals_[:, :6], 0.9)[:, 0]
+    lower, upper = (model.model_.transform(x) for x in model.predict_interval(6))
+    assert (upper - lower) / 2 == pytest.approx(width, rel=1e-9)
+
+
+def test_a_series_of_unknown_scale_has_the_typical_one():
+    """Too short, or constant."""
+    model = MemoryForecaster(**WHITE).fit([autoregression(100, 0), 50 * autoregression(100, 1)])
+    assert model.typical_step_size_ == pytest.approx(
+        np.mean([np.sqrt(np.mean(np.diff(x, axis=0) ** 2)) for x in model.series_])
+    )
+    for series in (autoregression(8, 2), np.full(50, 2.0)):
+        lower, upper = model.predict_interval(5, series=series)
+        width = conformal_widths(model.residuals_[:, :5], 0.9)[:, 0]
+        assert (upper - lower) / 2 == pytest.approx(width * model.typical_step_size_, rel=1e-9)
+
+
 def test_forecasts_have_the_shape_of_the_input():
     x = seasonal()
     model = MemoryForecaster(season=12, **QUICK)
@@ -176,7 +234,7 @@ def test_a_saved_forecaster_goes_on(tmp_path):
     assert (copy.predict(7) == model.predict(7)).all()
     assert (copy.predict_interval(7).upper == model.predict_interval(7).upper).all()
     assert copy.choice_ == model.choice_
-    assert doctest.testmod(forecaster).failed == 0
+    assert not any(doctest.testmod(module).failed for module in (forecaster, step_size, mean_squares))
 
 
 @pytest.mark.parametrize(

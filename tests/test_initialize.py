@@ -8,6 +8,7 @@ from torch import nn
 
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.autoencoder.history.in_memory import InMemoryHistory
+from linmem.nn.baselines import uniform_
 from linmem.nn.initialize import fit_readout_, from_autoencoder_, from_unfolded_, set_output_bias_
 from linmem.nn.lmn import LMN
 from linmem.nn.registry import MODELS, ModelOptions, build_model
@@ -263,6 +264,25 @@ def test_uniform_weights_fill_the_interval_of_a_linear_layer():
     assert layer.get_parameter("bias_m_l0").abs().max() <= 120**-0.5
     with pytest.raises(ValueError, match="weight_init must be 'default' for lstm, got 'uniform'"):
         ModelOptions("lstm", weight_init="uniform")
+
+
+def test_uniform_biases_have_the_bound_of_their_map_in_every_layer():
+    """Of layers x (1000) → h (600) → h1 (300) → m (900) → h (600) → …, 25 draws or more near each bound."""
+    layer = uniform_(LMN(1000, (600, 300), 900, num_layers=2))
+    expected = {"bias_h_l0": 1000, "bias_h1_l0": 600, "bias_m_l0": 300, "bias_h_l1": 900, "bias_h1_l1": 600}
+    for name, n in expected.items():
+        assert 0.9 < float(layer.get_parameter(name).abs().max()) * n**0.5 <= 1, name
+
+
+def test_uniform_weights_of_one_layer_are_those_of_kept_results():
+    """Of torch.nn.init.uniform_ in the order of the parameters."""
+    torch.manual_seed(0)
+    layer, inputs = uniform_(LMN(3, 5, 4)), {"bias_h": 3, "bias_m": 5}
+    torch.manual_seed(0)
+    LMN(3, 5, 4)
+    for name, parameter in layer.named_parameters():
+        bound = inputs.get(name.partition("_l")[0], parameter.shape[-1]) ** -0.5
+        assert torch.equal(parameter, nn.init.uniform_(torch.empty_like(parameter), -bound, bound)), name
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -6,6 +6,7 @@ import scipy.special
 import torch
 
 from linmem.nn.baselines.lmu import LMU, LinearSystem, legendre_readout, legendre_system, zero_order_hold
+from linmem.nn.registry import ModelOptions, build_model
 
 
 def test_the_state_reconstructs_the_window_by_shifted_legendre_polynomials():
@@ -68,3 +69,12 @@ def test_hidden_states_match_the_equations_written_out(channels):
         h = torch.tanh(w["weight_xh"] @ x_t + w["weight_hh"] @ h + w["weight_mh"] @ m.flatten())
         expected.append(h)
     torch.testing.assert_close(layer(x)[0], torch.stack(expected))
+
+
+@pytest.mark.parametrize(("memory_size", "nearest"), [(10, 8), (3, 4)])
+def test_a_memory_that_channels_do_not_divide_is_refused(memory_size, nearest):
+    message = rf"memory_size must be a multiple of channels \(4\) for lmu, got {memory_size}. Use {nearest}."
+    with pytest.raises(ValueError, match=message):
+        build_model(ModelOptions("lmu", 4, memory_size, channels=4), 3, 2)
+    layer = build_model(ModelOptions("lmu", 4, nearest, channels=4), 3, 2).recurrent
+    assert layer.order * layer.channels == nearest

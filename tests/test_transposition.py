@@ -34,6 +34,18 @@ def piece(lowest, highest, steps=12, notes=20, seed=0):
     return roll
 
 
+@pytest.mark.parametrize(("held", "onset", "expected"), [(86, 40, (-5, 1)), (40, 86, (-5, 1)), (2, 40, (-2, 5))])
+def test_held_notes_and_onsets_stay_in_their_halves(held, onset, expected):
+    """As where a piece is cut after the onset of a held note."""
+    roll = torch.zeros(3, 176)
+    roll[0, held], roll[0, 88 + onset] = 1, 1
+    assert possible_shifts([roll], 5) == expected
+    moved = transpose(roll, expected[1])
+    assert moved.nonzero()[:, 1].tolist() == [held + expected[1], 88 + onset + expected[1]]
+    with pytest.raises(ValueError, match="shift must be from"):
+        transpose(roll, 87 - max(held, onset) + 1)
+
+
 def examples(*rolls):
     return Examples([x[:-1] for x in rolls], [x[1:] for x in rolls])
 

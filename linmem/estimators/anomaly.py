@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from linmem.estimators.dynamics import MemoryDynamics, fit_dynamics
+from linmem.estimators.mean_squares import mean_and_deviation, standardize
 from linmem.estimators.saving import Saved
 from linmem.estimators.series import read_one_or_several, read_step
 from linmem.scales import scale_of
@@ -93,8 +94,9 @@ class MemoryAnomalyDetector(Saved, BaseEstimator):
         check_share("contamination", self.contamination)
         sequences, _ = read_one_or_several(series, self.layout, min_length=2)
         steps = np.concatenate(sequences)
-        mean, scale = steps.mean(0), scale_of(steps.std(0), steps)
-        scaled = [(x - mean) / scale for x in sequences]
+        mean, deviation = mean_and_deviation(steps)
+        scale = scale_of(deviation, steps)
+        scaled = [standardize(x, mean, scale) for x in sequences]
         (dynamics,) = fit_dynamics(scaled, self.memory_size, self.lag_decay, [self.penalty])
         _warn_if_few(len(steps), len(dynamics.A))
         before, states = (np.concatenate(part) for part in zip(*(_states(dynamics, x) for x in scaled), strict=True))
@@ -110,7 +112,7 @@ class MemoryAnomalyDetector(Saved, BaseEstimator):
         """Return the score (T,) of each step of a series, or a list of them for a list; higher is more anomalous."""
         check_is_fitted(self, "threshold_")
         sequences, single = read_one_or_several(series, self.layout, self.n_features_in_)
-        scores = [self._score((x - self.mean_) / self.scale_) for x in sequences]
+        scores = [self._score(standardize(x, self.mean_, self.scale_)) for x in sequences]
         return scores[0] if single else scores
 
     def predict(self, series: Any) -> Any:
@@ -124,7 +126,7 @@ class MemoryAnomalyDetector(Saved, BaseEstimator):
         The scores since `reset` are those of `score_samples` on the same steps.
         """
         check_is_fitted(self, "threshold_")
-        x = (read_step(x_t, self.n_features_in_) - self.mean_) / self.scale_
+        x = standardize(read_step(x_t, self.n_features_in_), self.mean_, self.scale_)
         before = np.zeros((1, len(self.dynamics_.A))) if self._state is None else self._state
         self._state = self.dynamics_.advance(before, x[None])
         return float(self._distances(x[None], before, self._state)[0])

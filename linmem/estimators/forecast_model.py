@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from linmem.estimators.dynamics import MemoryDynamics, fit_dynamics
+from linmem.estimators.mean_squares import mean_and_deviation
 from linmem.estimators.seasonality import difference, integrate
 from linmem.scales import scale_of
 
@@ -65,7 +66,8 @@ def fit_forecast_models(
     values = [np.log(x) if log else x for x in series]
     differences = [difference(x, lags) for x in values]
     changes = np.concatenate(differences)
-    mean, scale = changes.mean(0), scale_of(changes.std(0), np.concatenate(values))
+    mean, deviation = mean_and_deviation(changes)
+    scale = scale_of(deviation, np.concatenate(values))
     scaled = [(z - mean) / scale for z in differences]
     return [
         ForecastModel(log, lags, mean, scale, one) for one in fit_dynamics(scaled, memory_size, lag_decay, penalties)

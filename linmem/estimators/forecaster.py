@@ -30,6 +30,7 @@ from linmem.estimators.rolling_origin import (
 from linmem.estimators.saving import Saved
 from linmem.estimators.seasonality import find_seasons
 from linmem.estimators.series import read_one_or_several, read_step
+from linmem.estimators.step_size import step_size, typical_step_size
 from linmem.storage.limits import require_size
 from linmem.validation import check_count, shown
 
@@ -44,12 +45,16 @@ class Interval(NamedTuple):
     upper: Any
 
 
+End = tuple[ForecastStream, np.ndarray]  # of a series, and its unit (a,)
+
+
 class MemoryForecaster(Saved, BaseEstimator):
     """Forecaster of one or several series; solved in closed form, with intervals.
 
     A linear memory of the differenced series predicts the next input by ridge regression; predictions are fed back for
     more steps. Logarithm, differences, lag decay and penalty are chosen by rolling-origin validation on the last 40 %
-    of the steps, and the chosen model is fitted again to all of them.
+    of the steps, and the chosen model is fitted again to all of them. Several series are modelled in units of their
+    own root mean square difference, so that their scales may differ.
 
     Parameters
     ----------
@@ -79,6 +84,9 @@ class MemoryForecaster(Saved, BaseEstimator):
         The chosen model, fitted to all steps.
     season_, horizon_ : int
         The season in use, 1 without one, and the steps ahead of validation.
+    typical_step_size_ : (a,) array or None
+        Mean root mean square difference of several series: the unit of series in `predict` that are constant or have
+        fewer than 10 differences. None for a model of one series, which has one unit for all.
     streams_ : list of ForecastStream or None
         The ends of the fitted series with the steps of `update`, which `save` keeps; None before the first use.
     validation_error_ : float
@@ -98,6 +106,7 @@ class MemoryForecaster(Saved, BaseEstimator):
     model_: ForecastModel
     residuals_: np.ndarray
     streams_: list[ForecastStream] | None = None
+    typical_step_size_: np.ndarray | None = None  # also where a file does not hold it
 
     def __init__(
         self,
@@ -124,21 +133,23 @@ class MemoryForecaster(Saved, BaseEstimator):
         flat = _is_flat(series if single else series[0])
         longest = min(map(len, sequences)) // 4
         seasons = self._seasons(sequences, longest)
+        typical = typical_step_size(sequences) if len(sequences) > 1 else None
+        scaled = [x / _unit(x, typical) for x in sequences]
         default = seasons[0] if seasons else DEFAULT_HORIZON
         horizon = min(default, longest) if self.horizon is None else int(self.horizon)
-        error, model, choice = self._choose(sequences, seasons, horizon)
+        error, model, choice = self._choose(scaled, seasons, horizon)
         season = max((lag for lag in choice.lags if lag > 1), default=seasons[0] if seasons else 1)
         if self.horizon is None and season > default:  # a longer season than that of the highest peak
             horizon = season
-            error, model, choice = self._choose(sequences, (season,), horizon)
-        rolling = [rolling_forecasts(model, x, horizon) for x in sequences]
+            error, model, choice = self._choose(scaled, (season,), horizon)
+        rolling = [rolling_forecasts(model, x, horizon) for x in scaled]
         (fitted,) = fit_forecast_models(
-            sequences, choice.log, choice.lags, self.memory_size, choice.lag_decay, [choice.penalty]
+            scaled, choice.log, choice.lags, self.memory_size, choice.lag_decay, [choice.penalty]
         )
         self.residuals_ = np.concatenate([targets - forecasts for forecasts, targets in rolling])
         self.series_, self.single_, self.flat_, self.n_features_in_ = sequences, single, flat, sequences[0].shape[1]
         self.season_, self.horizon_, self.validation_error_ = season, horizon, error
-        self.choice_, self.model_ = choice, fitted
+        self.choice_, self.model_, self.typical_step_size_ = choice, fitted, typical
         return self.reset()
 
     def _seasons(self, sequences: list[np.ndarray], longest: int) -> tuple[int, ...]:
@@ -168,28 +179,35 @@ class MemoryForecaster(Saved, BaseEstimator):
             (mean_absolute_error(model, sequences, horizon), model, choice)
             for model, choice in candidates(sequences, *settings)
         )
-        return min(scored, key=lambda one: one[0])
+        best = min(scored, key=lambda one: one[0] if np.isfinite(one[0]) else np.inf)
+        if not np.isfinite(best[0]):
+            raise ValueError(
+                f"series must have forecasts that stay finite for {horizon} steps, got none. Lower horizon, or check "
+                "the series for extreme values."
+            )
+        return best
 
     def predict(self, steps: int, series: Any = None) -> Any:
         """Return the next `steps` values, (steps,) or (steps, a) as in fit; a list for a list.
 
         They continue the fitted series and the steps of `update`, or another `series` in the form of those of `fit`.
         """
-        forecasts, shaped = self._forecasts(steps, series)
-        return shaped([self.model_.inverse_transform(x) for x in forecasts])
+        ends, shaped = self._ends(steps, series)
+        return shaped([unit * self.model_.inverse_transform(x.forecast(self.model_, steps)) for x, unit in ends])
 
     def predict_interval(self, steps: int, coverage: float = 0.9, series: Any = None) -> Interval:
         """Return bounds that hold each of the next values with probability `coverage`.
 
         The half-width at each step ahead is the split-conformal quantile of the absolute validation errors at that
-        step, on the scale of the model: for a model of log x the bounds are factors. Errors of neighbouring origins
-        are correlated and the model is chosen on them, so the coverage is approximate; see docs/guide/estimators.md for
-        measured coverage.
+        step, on the scale of the model: for a model of log x the bounds are factors, for one of several series the
+        errors are in units of each series' root mean square difference. Errors of neighbouring origins are correlated
+        and the model is chosen on them, so the coverage is approximate; see docs/guide/estimators.md for measured
+        coverage.
         """
-        forecasts, shaped = self._forecasts(steps, series)
-        width = conformal_widths(self._errors(steps), coverage)
-        inverse = self.model_.inverse_transform
-        lower, upper = ([inverse(x + sign * width) for x in forecasts] for sign in (-1, 1))
+        ends, shaped = self._ends(steps, series)
+        width, inverse = conformal_widths(self._errors(steps), coverage), self.model_.inverse_transform
+        forecasts = [(x.forecast(self.model_, steps), unit) for x, unit in ends]
+        lower, upper = ([unit * inverse(x + sign * width) for x, unit in forecasts] for sign in (-1, 1))
         return Interval(shaped(lower), shaped(upper))
 
     def update(self, x_t: Any) -> Any:
@@ -231,19 +249,24 @@ class MemoryForecaster(Saved, BaseEstimator):
             raise ValueError(f"steps must be at most {longest} for intervals, got {steps}. Fit to a longer series.")
         if steps <= self.horizon_:
             return self.residuals_[:, :steps]
-        best, train = self.choice_, [first_part(x) for x in self.series_]
+        best, scaled = self.choice_, [x / self._unit(x) for x in self.series_]
+        train = [first_part(x) for x in scaled]
         (model,) = fit_forecast_models(train, best.log, best.lags, self.memory_size, best.lag_decay, [best.penalty])
-        rolling = [rolling_forecasts(model, x, steps) for x in self.series_]
+        rolling = [rolling_forecasts(model, x, steps) for x in scaled]
         return np.concatenate([targets - forecasts for forecasts, targets in rolling])
 
     def _current(self) -> list[ForecastStream]:
         """The fitted series with the steps of `update`."""
         if self.streams_ is None:
-            self.streams_ = [start_stream(self.model_, x) for x in self.series_]
+            self.streams_ = [start_stream(self.model_, x / self._unit(x)) for x in self.series_]
         return self.streams_
 
-    def _forecasts(self, steps: int, series: Any) -> tuple[list[np.ndarray], Callable[[list[np.ndarray]], Any]]:
-        """(steps, a) for each series, on the scale of the model, and the map of values to the form of the input."""
+    def _unit(self, series: np.ndarray) -> np.ndarray:
+        """What a (T, a) series is divided by, (a,)."""
+        return _unit(series, self.typical_step_size_)
+
+    def _ends(self, steps: int, series: Any) -> tuple[list[End], Callable[[list[np.ndarray]], Any]]:
+        """The ends of the series to forecast, and the map of values (steps, a) of each to the form of the input."""
         check_is_fitted(self, "model_")
         steps = check_count("steps", steps)
         require_size(8 * steps * self.n_features_in_, "the forecast")
@@ -254,13 +277,15 @@ class MemoryForecaster(Saved, BaseEstimator):
                 stacklevel=3,
             )
         if series is None:
-            return [x.forecast(self.model_, steps) for x in self._current()], self._shaped(self.single_, self.flat_)
+            ends = zip(self._current(), map(self._unit, self.series_), strict=True)
+            return list(ends), self._shaped(self.single_, self.flat_)
         given, single = read_one_or_several(series, self.layout, self.n_features_in_)
         if self.model_.log and not all((x > 0).all() for x in given):
             raise ValueError("series must be positive for a model of log x, got values at or below 0.")
         flat = _is_flat(series if single else series[0])
-        forecasts = [start_stream(self.model_, x).forecast(self.model_, steps) for x in given]
-        return forecasts, self._shaped(single, flat)
+        units = [self._unit(x) for x in given]
+        streams = [start_stream(self.model_, x / unit) for x, unit in zip(given, units, strict=True)]
+        return list(zip(streams, units, strict=True)), self._shaped(single, flat)
 
     def _shaped(self, single: bool, flat: bool) -> Callable[[list[np.ndarray]], Any]:
         """A function from values (steps, a) per series to the form of the series that are continued."""
@@ -288,6 +313,14 @@ class MemoryForecaster(Saved, BaseEstimator):
         for name in ("lag_decays", "penalties"):
             if not holds_numbers(getattr(self, name)):
                 raise ValueError(f"{name} must hold at least one number, got {shown(getattr(self, name))}.")
+
+
+def _unit(series: np.ndarray, typical: np.ndarray | None) -> np.ndarray:
+    """The step size (a,) of a (T, a) series, `typical` where it is not known; 1 without `typical`."""
+    if typical is None:
+        return np.ones(series.shape[1])
+    size = step_size(series)
+    return np.where(np.isnan(size), typical, size)
 
 
 def _is_flat(series: Any) -> bool:

@@ -2,7 +2,9 @@
 
 With landmarks Z and their kernel K = V Λ Vᵀ, a series z is read as φ = z S Zᵀ V Λ^{-½} (the Nyström features), whose
 inner products are the kernel, exactly where the series lie in the landmarks' span. The regression on φ needs only the
-sums over series of φ φᵀ and φ yᵀ: time is linear in the number of series and memory does not grow with it.
+sums over series of φ φᵀ and φ yᵀ: time is linear in the number of series and memory does not grow with it. The
+landmarks' mean target is subtracted before the sums and added to the intercept, so that a large one costs no digits;
+φ, of standardized columns, needs no shift.
 C. Williams and M. Seeger, Using the Nyström method to speed up kernel machines, 2001.
 
 Symbols: n series, r landmarks, d_b features of block b, o outputs, λ strength.
@@ -31,18 +33,21 @@ class LandmarkRidge:
     basis : list of (d_b, r) float32
         φ = Σ_b z_b basis_b.
     moments : (r + 1 + o, r + 1 + o) float64
-        Σ [φ, 1, y] [φ, 1, y]ᵀ.
+        Σ [φ, 1, y − shift] [φ, 1, y − shift]ᵀ.
+    shift : (o,) float64
+        The landmarks' mean target; 0 in files of versions that did not subtract it.
     """
 
     standardizer: Standardizer
     basis: list[np.ndarray]
     moments: np.ndarray
+    shift: np.ndarray | float = 0.0
 
     def update(self, blocks: Sequence[np.ndarray], targets: np.ndarray) -> None:
         """Add series with blocks (n, d_b) and targets (n, o)."""
         standardized = self.standardizer.apply(blocks)
         phi = np.sum([z @ part for z, part in zip(standardized, self.basis, strict=True)], axis=0)
-        rows = np.concatenate([phi, np.ones((len(targets), 1)), targets], 1).astype(np.float64)
+        rows = np.concatenate([phi, np.ones((len(targets), 1)), targets - self.shift], 1).astype(np.float64)
         self.moments = self.moments + rows.T @ rows
 
     def solve(self, strengths: Sequence[float] = STRENGTHS) -> BlockMap:
@@ -66,16 +71,16 @@ class LandmarkRidge:
             if error < best:
                 best, solution = error, shrunk
         weights = vectors @ solution
-        return BlockMap([part @ weights for part in self.basis], mean[r + 1 :] - mean[:r] @ weights)
+        return BlockMap([part @ weights for part in self.basis], self.shift + mean[r + 1 :] - mean[:r] @ weights)
 
 
-def landmark_ridge(fit: BlockFit, blocks: Sequence[np.ndarray], outputs: int) -> LandmarkRidge:
-    """An empty regression whose landmarks are the series that `fit` was fitted to."""
+def landmark_ridge(fit: BlockFit, blocks: Sequence[np.ndarray], targets: np.ndarray) -> LandmarkRidge:
+    """An empty regression whose landmarks are the series that `fit` was fitted to, with targets (n, o)."""
     standardized = fit.standardizer.apply(blocks)
     parts = list(zip(fit.scales, standardized, strict=True))
     values, vectors = np.linalg.eigh(np.sum([scale * (z @ z.T).astype(np.float64) for scale, z in parts], axis=0))
     keep = values > RELATIVE_RANK * values.max()
     whitened = vectors[:, keep] / np.sqrt(values[keep])
     basis = [(scale * (z.T @ whitened)).astype(np.float32) for scale, z in parts]
-    size = int(keep.sum()) + 1 + outputs
-    return LandmarkRidge(fit.standardizer, basis, np.zeros((size, size)))
+    size = int(keep.sum()) + 1 + targets.shape[1]
+    return LandmarkRidge(fit.standardizer, basis, np.zeros((size, size)), targets.mean(0))

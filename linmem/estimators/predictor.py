@@ -123,7 +123,7 @@ class MemoryPredictor(Saved, BaseEstimator):
     def _fit_sums(self, series: list[np.ndarray], targets: np.ndarray) -> tuple[MemoryFeatures, LandmarkRidge]:
         rows = np.sort(generator(self.random_state).permutation(len(series))[: self.n_landmarks])
         features, fit, blocks = self._fit_landmarks(series, targets, rows)
-        return features, _extended(landmark_ridge(fit, blocks, targets.shape[1]), features, series, targets)
+        return features, _extended(landmark_ridge(fit, blocks, targets[rows]), features, series, targets)
 
     def _set_fitted(
         self,

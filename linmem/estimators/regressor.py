@@ -13,6 +13,8 @@ from sklearn.base import RegressorMixin
 from linmem.estimators.predictor import MemoryPredictor
 from linmem.estimators.series import as_targets
 
+LEAST_TARGET, LARGEST_TARGET = 1e-100, 1e100  # squares beyond them vanish or overflow
+
 
 class MemoryRegressor(RegressorMixin, MemoryPredictor):
     """Regressor from ragged multivariate series to numbers; everything is solved in closed form.
@@ -97,6 +99,12 @@ def _targets(y: Any) -> np.ndarray:
     if not np.isfinite(targets).all():
         place = np.argwhere(~np.isfinite(targets))[0].tolist()
         raise ValueError(f"y must be finite, got {targets[tuple(place)]} for series {place[0]}. Leave it out.")
+    largest = float(np.abs(targets).max(initial=0))
+    if largest and not LEAST_TARGET <= largest <= LARGEST_TARGET:
+        raise ValueError(
+            f"the largest of y must be 0 or between {LEAST_TARGET:g} and {LARGEST_TARGET:g} in size, got {largest:.3g}."
+            " Multiply y by a constant."
+        )
     return targets
 
 

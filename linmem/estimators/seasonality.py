@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from linmem.estimators.mean_squares import factor_of
+
 MINIMAL_CORRELATION = 0.3  # a lower autocorrelation at its peak is no season
 MOST_LONGER = 3  # candidates besides the highest peak
 NEARER = 0.8
@@ -50,7 +52,7 @@ def find_seasons(series: np.ndarray, longest: int) -> tuple[int, ...]:
     (10, 70)
     """
     z = np.diff(series, axis=0)
-    z = z - z.mean(0)
+    z = (z - z.mean(0)) * factor_of(z)
     spectrum = np.fft.rfft(z, 2 * len(z), axis=0)
     correlation = np.fft.irfft((np.abs(spectrum) ** 2).sum(1))[: longest + 2]
     if correlation[0] <= 0 or len(correlation) < 4:

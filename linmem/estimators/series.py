@@ -16,6 +16,7 @@ from linmem.sequences import check_sequences
 from linmem.validation import shown
 
 LAYOUTS = ("tc", "ct")
+LARGEST = 1e300  # of the values, so that sums over steps stay finite
 
 
 class LayoutWarning(UserWarning):
@@ -37,8 +38,8 @@ def read_series(sequences: Any, layout: str, features: int | None = None) -> lis
     Raises
     ------
     ValueError
-        The layout is unknown, or a series is empty, has another number of features, or holds NaN or infinity; the
-        message names the series and the step.
+        The layout is unknown, or a series is empty, has another number of features, or holds NaN, infinity or a value
+        above 1e300 in size; the message names the series and the step.
     """
     if layout not in LAYOUTS:
         raise ValueError(f"layout must be 'tc' or 'ct', got {shown(layout)}. 'tc' is (time, channels).")
@@ -49,7 +50,15 @@ def read_series(sequences: Any, layout: str, features: int | None = None) -> lis
             sequences = [_transposed(one) for one in sequences]
         _check_orientation(sequences, layout)
     checked = check_sequences(sequences, features=features)
-    return [tensor.cpu().numpy().astype(np.float64) for tensor in checked]
+    arrays = [tensor.cpu().numpy().astype(np.float64) for tensor in checked]
+    for index, x in enumerate(arrays):
+        if not (np.abs(x) <= LARGEST).all():
+            step = int(np.argmax((np.abs(x) > LARGEST).any(1)))
+            raise ValueError(
+                f"sequence {index} must have values of at most {LARGEST:g} in size, got {np.abs(x[step]).max():.3g} at "
+                f"step {step}. Divide the series by a constant."
+            )
+    return arrays
 
 
 def _as_matrix(series: Any, layout: str) -> Any:
@@ -120,6 +129,11 @@ def read_step(x_t: Any, features: int) -> np.ndarray:
         raise ValueError(f"x_t must have shape ({features},), got {step.shape}.")
     if not np.isfinite(step).all():
         raise ValueError(f"x_t must be finite, got {step.tolist()}. Skip the step or fill in its values.")
+    if not (np.abs(step) <= LARGEST).all():
+        raise ValueError(
+            f"x_t must have values of at most {LARGEST:g} in size, got {step.tolist()}. Divide the series by a "
+            "constant."
+        )
     return step
 
 

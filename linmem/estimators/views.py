@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from linmem.estimators.mean_squares import mean_and_deviation, standardize
 from linmem.scales import scale_of
 
 PAD_STEPS = 20  # zeros before and after a series in the "padded" view
@@ -38,7 +39,7 @@ class Views:
 
     def apply(self, series: np.ndarray, name: str) -> np.ndarray:
         """Return the view `name` of a (T, a) series, float32."""
-        z = (series - self.mean) / self.scale
+        z = standardize(series, self.mean, self.scale)
         if name == "padded":
             zeros = np.tile(np.clip(-self.mean / self.scale, -3, 3), (PAD_STEPS, 1))
             z = np.concatenate([zeros, z, zeros])
@@ -56,7 +57,8 @@ def fit_views(sequences: Sequence[np.ndarray], names: str | Sequence[str] = "aut
     where all have one length.
     """
     steps = np.concatenate(sequences)
-    mean, scale = steps.mean(0), scale_of(steps.std(0), steps)
+    mean, deviation = mean_and_deviation(steps)
+    scale = scale_of(deviation, steps)
     if not isinstance(names, str):
         unknown = [name for name in names if name not in VIEWS]
         if unknown or not names:
@@ -73,4 +75,5 @@ def fit_views(sequences: Sequence[np.ndarray], names: str | Sequence[str] = "aut
 
 
 def _is_standardized(series: np.ndarray) -> bool:
-    return bool(np.abs(series.mean(0)).max() < TOLERANCE and np.abs(series.std(0) - 1).max() < TOLERANCE)
+    mean, deviation = mean_and_deviation(series)
+    return bool(np.abs(mean).max() < TOLERANCE and np.abs(deviation - 1).max() < TOLERANCE)

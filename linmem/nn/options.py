@@ -40,7 +40,8 @@ class ModelOptions:
     hidden_size : int
         Functional units f of an LMN; units of any other network.
     memory_size : int
-        Memory units p of an LMN; order of an LMU, state size of an LRU, hidden units of an RBM.
+        Memory units p of an LMN, and of an LMU in all, a multiple of `channels`; state size of an LRU, hidden units of
+        an RBM.
     nonlinearity : str
         Nonlinearity of an LMN's functional part (tanh, relu, selu, identity) or of an RNN (tanh, relu). LSTM, GRU,
         unfolded and linear networks have a fixed one.

@@ -117,8 +117,11 @@ def _clockwork(options: ModelOptions, inputs: int) -> tuple[nn.Module, int]:
 
 
 def _lmu(options: ModelOptions, inputs: int) -> tuple[nn.Module, int]:
-    f, sigma, order = options.hidden_size, options.nonlinearity, options.memory_size // options.channels
-    return LMU(inputs, f, order, options.window, options.channels, nonlinearity=sigma, batch_first=True), f
+    f, sigma, p, channels = options.hidden_size, options.nonlinearity, options.memory_size, options.channels
+    if p % channels:
+        nearest = max(p - p % channels, channels)
+        raise ValueError(f"memory_size must be a multiple of channels ({channels}) for lmu, got {p}. Use {nearest}.")
+    return LMU(inputs, f, p // channels, options.window, channels, nonlinearity=sigma, batch_first=True), f
 
 
 def _lru(options: ModelOptions, inputs: int) -> tuple[nn.Module, int]:

@@ -1,7 +1,8 @@
 """Transposition, an augmentation of piano rolls: all notes of a training piece move by the same number of semitones.
 
 A shift s moves column n of a roll to column n + s. Only shifts that keep all notes of the piece within the roll are
-used, so no note is lost and rhythm and intervals stay as they are.
+used, so no note is lost and rhythm and intervals stay as they are. In a roll of 176 columns, 88 held notes and their
+onsets, each half keeps its own: the onset of a held note may lie before a piece that was cut.
 
 Symbols: T steps, a notes, N the largest shift.
 """
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from linmem.nn.registry import COLUMNS_WITH_ONSETS
 from linmem.training.batching import on_device
 from linmem.training.steps import Steps
 from linmem.training.tasks import Examples
@@ -29,17 +31,19 @@ class Shifts(NamedTuple):
 
 
 def possible_shifts(rolls: list[Tensor], semitones: int) -> Shifts:
-    """Shifts from −N to N that keep the notes of all `rolls`, (T_i, a) each, in the range 0 … a − 1.
+    """Shifts from −N to N that keep the notes of all `rolls`, (T_i, a) each, in the range 0 … a − 1, or in its halves.
 
     Examples
     --------
     >>> possible_shifts([torch.tensor([[0.0, 1.0, 1.0, 0.0, 0.0, 0.0]])], 5)
     Shifts(lowest=-1, highest=3)
     """
-    active = torch.stack([(roll != 0).any(0) for roll in rolls]).any(0).nonzero().flatten()
+    columns = rolls[0].shape[1]
+    notes = columns // 2 if columns == COLUMNS_WITH_ONSETS else columns
+    active = torch.stack([(roll != 0).any(0) for roll in rolls]).any(0).nonzero().flatten() % notes
     if not len(active):
         return Shifts(0, 0)
-    return Shifts(max(-semitones, -int(active[0])), min(semitones, rolls[0].shape[1] - 1 - int(active[-1])))
+    return Shifts(max(-semitones, -int(active.min())), min(semitones, notes - 1 - int(active.max())))
 
 
 def transpose(roll: Tensor, shift: int) -> Tensor:
