@@ -21,8 +21,8 @@ ORDERS = {
         "reporting training runs analysis music experiments cli __main__"
     ),
     "linmem.autoencoder": (
-        "history solvers decoders linear_recurrence coding partial_fit solution autoencoder_file evaluation fitted "
-        "estimator"
+        "history solvers decoders linear_recurrence window coding partial_fit solution autoencoder_file evaluation "
+        "fitted estimator"
     ),
     "linmem.nn": (
         "scan approximate_eigenvectors base spectral_norm norm_limits optimizer_steps limited_parameters pretrained "

@@ -283,11 +283,12 @@ def _check_score_state(state: Any, begin: coding.ScoreState) -> coding.ScoreStat
     """Return the state; ValueError if it is not one, or one of another memory or number of sequences."""
     if not isinstance(state, coding.ScoreState):
         raise ValueError(f"state must be a ScoreState, got {type(state).__name__}. Pass what score_step returned.")
-    for name, part, expected in zip(state._fields, state, begin, strict=True):
+    parts: zip[tuple[str, Any, Any]] = zip(state._fields, state, begin, strict=True)
+    for name, part, expected in parts:
         if not isinstance(part, type(expected)):
+            kind = type(expected).__name__
             raise ValueError(
-                f"state.{name} must be a {type(expected).__name__}, got {type(part).__name__}. Pass what score_step "
-                "returned."
+                f"state.{name} must be a {kind}, got {type(part).__name__}. Pass what score_step returned."
             )
         if part.shape != expected.shape:
             raise ValueError(
