@@ -14,7 +14,7 @@ from pathlib import Path
 from linmem.experiments.harness.jobs import run_job
 from linmem.experiments.harness.summarize import Result
 from linmem.experiments.pixels.grids import DeepSearch
-from linmem.experiments.pixels.memories import Memories, Pixels, TrainedMemories
+from linmem.experiments.pixels.memories import Memories, Pixels, PrincipalComponents, TrainedMemories
 from linmem.experiments.static_memories import last_state
 from linmem.experiments.static_memories.last_state import DeepVariant
 from linmem.runs.queue import run_jobs
@@ -32,6 +32,19 @@ def pixel_readouts(
     inputs = pixels.states(p, seeds[0]).states["train"].shape[1]
     variants = tuple(replace(equal_size(one, p, inputs, classes), smallest_scale=0.1) for one in config.variants)
     yield from deep_readouts(pixels, replace(config, variants=variants), p, seeds, work)
+
+
+def component_readouts(
+    memories: Memories, config: DeepSearch, p: int, seeds: Sequence[int], work: Path
+) -> Iterator[Result]:
+    """Yield MLPs on p principal components; see `deep_readouts`.
+
+    Every variant is tried as it is and with the pixels' smallest deviation: twice as many trials as the memory has.
+    """
+    scales = (0.0, 0.1)
+    variants = tuple(replace(one, smallest_scale=scale) for one in config.variants for scale in scales)
+    components = PrincipalComponents(memories, len(seeds))
+    yield from deep_readouts(components, replace(config, variants=variants), p, seeds, work)
 
 
 def networks_through_time(
@@ -56,7 +69,7 @@ def equal_size(variant: DeepVariant, p: int, inputs: int, outputs: int) -> DeepV
 
 
 def deep_readouts(
-    memories: Memories | Pixels, config: DeepSearch, p: int, seeds: Sequence[int], work: Path
+    memories: Memories | Pixels | PrincipalComponents, config: DeepSearch, p: int, seeds: Sequence[int], work: Path
 ) -> Iterator[Result]:
     """Yield the variant that is best on valid with the first seed: once per seed, and all seeds as an ensemble."""
 

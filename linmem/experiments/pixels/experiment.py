@@ -29,7 +29,7 @@ from typing import NamedTuple
 from linmem.experiments.harness.choose import search_and_evaluate
 from linmem.experiments.harness.summarize import Result
 from linmem.experiments.harness.training import shared_runs
-from linmem.experiments.pixels.deep import deep_readouts, networks_through_time, pixel_readouts
+from linmem.experiments.pixels.deep import component_readouts, deep_readouts, networks_through_time, pixel_readouts
 from linmem.experiments.pixels.grids import Config, NetworkSearch, ReadoutSearch
 from linmem.experiments.pixels.memories import Memories, load_images
 from linmem.experiments.static_memories import last_state
@@ -75,6 +75,8 @@ def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
                 yield {"part": "deep"} | head | found
             for found in pixel_readouts(memories, config.deep, p, seeds, work / "pixels"):
                 yield {"part": "pixels"} | head | found
+            for found in component_readouts(memories, config.deep, p, seeds, work / "components"):
+                yield {"part": "components"} | head | found
         if p in config.deep.trained_sizes:
             for found in networks_through_time(memories, config.deep, p, seeds, work / "through time"):
                 yield {"part": "through time"} | head | found

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from linmem import data
@@ -158,3 +159,36 @@ class TrainedMemories(Pixels):
             _, A, B = orthogonal(splits.features, p, seed, radii=(1.0,))[0]
         train = self.states(p, seed).states["train"]
         return LinearNetwork(A.float(), B.float(), train, variant, splits.classes)
+
+
+class PrincipalComponents:
+    """The p principal components of the pixels in the place of a memory's states, as a control of its projection.
+
+    PCA is fitted to the images that the memories are fitted to.
+    """
+
+    title = "MLP on principal components"
+
+    def __init__(self, memories: Memories, cached: int) -> None:
+        self.name, self.memories = memories.name, memories
+        self.states: Callable[[int, int], States] = lru_cache(cached)(self._project)
+
+    def solved_parameters(self, p: int) -> int:
+        """Return the numbers in p components."""
+        return p * self.memories.splits.train[0].numel()
+
+    def build(self, p: int, seed: int, variant: DeepVariant) -> nn.Module:
+        """Build the readout that is trained on the components."""
+        return DeepReadout(self.states(p, seed).states["train"], variant, self.memories.splits.classes)
+
+    def states_with_test(self, p: int, seed: int, model: str) -> States:
+        """Read the test split for a model, and return the components of all splits."""
+        return read_test(partial(self._project, p, seed), model=model, data=self.name)
+
+    def _project(self, p: int, seed: int) -> States:
+        splits = self.memories.splits
+        order = torch.randperm(len(splits.train), generator=torch.Generator().manual_seed(seed))
+        fitted = torch.stack([splits.train[i] for i in order[: self.memories.fitted].tolist()]).flatten(1).double()
+        axes = torch.from_numpy(PCA(p, svd_solver="full").fit(fitted.numpy()).components_).float()
+        pixels = last_state.pixels(splits)
+        return pixels._replace(states=type(pixels.states)({k: x @ axes.T for k, x in pixels.states.items()}))
