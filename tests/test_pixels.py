@@ -188,6 +188,15 @@ def test_a_solved_projection_is_compared_with_its_controls(name, part, words):
         assert reached is expected
 
 
+def test_principal_components_have_the_size_that_valid_chooses():
+    def line(part, p, valid, test):
+        return {"part": part, "set": "psmnist", "seed": 0, "p": p, "valid_accuracy": valid, "test_accuracy": test}
+
+    lines = [line("deep", 468, 98.4, 98.4), line("components", 468, 97.2, 97.0), line("components", 128, 98.3, 98.5)]
+    (target,) = (one for one in targets(lines) if "principal" in one.statement)
+    assert (target.found, target.reached) == ("98.40, 98.50", False)
+
+
 def test_targets_of_trained_memories_compare_the_size_that_valid_chooses():
     def line(part, p, valid, test, **more):
         return {

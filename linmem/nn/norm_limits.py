@@ -3,7 +3,9 @@
     h_t = σ(W_xh x_t + W_mh m_{t-1} + b_h),   m_t = W_hm h_t + W_mm m_{t-1} + b_m                     [L18], eqs. 11-12
 
 Without limits one step of Adam with learning rate η can add p η to ‖W_mm‖, which T steps raise to the power T. These
-numbers therefore stay below a limit, or below their value when training starts if that is larger:
+numbers are therefore held near or below a limit, or their value when training starts if that is larger. A few steps of
+the power method estimate them, low by 3 to 4 % on average and at most 12 % on random matrices; in training a true norm
+reached 1.09 times its limit.
 
     memory      ‖W_mm‖ ≤ 1                  the memory alone is not expansive; always true of a diagonal memory
     write       ‖W_hm‖ ≤ 3
@@ -34,7 +36,7 @@ from torch import Tensor, nn
 from linmem.nn.spectral_norm import spectral_norm
 
 GRID = 8  # a limit from the starting norm is the next multiple of 1/8; a checkpoint of a training run keeps it
-SLACK = 1e-3  # relative error of the power method that a limit tolerates
+SLACK = 1e-3  # relative excess of an estimated norm that a limit tolerates
 ROOM = 0.5  # norm that W_mm or W_hm W_mh may have in the loop when only one of them is trained
 BOUNDED = ("tanh",)
 
@@ -143,7 +145,7 @@ def raised(limits: Norms, norms: Norms, nonlinearity: str) -> Norms:
 
 
 def exceeds(norm: float, limit: float) -> bool:
-    """Whether a norm is above its limit by more than the error of the power method; false for NaN and infinity."""
+    """Whether a norm is above its limit by more than the excess that is tolerated; false for NaN and infinity."""
     return limit * (1 + 2 * SLACK) < norm < math.inf
 
 

@@ -1,7 +1,7 @@
 """Solved memories with a feed-forward readout: a network without backpropagation through time.
 
     y_t^γ = A^γ (x_t − μ) + B^γ y_{t-1}^γ            one memory per lag decay γ, solved in closed form and fixed
-    q_t   = [x_t, y_t^γ / s^γ, …]                    s^γ: root mean square of each unit on the training set
+    q_t   = [x_t, y_t^γ / s^γ, …]                    s^γ: root mean square of each unit in training, 1 for a NADE
     z_t   = W q_t + b (+ V relu(U q_t + c))          linear bypass; the second term not with ridge regression
 
 z_t are logits, or the biases of a NADE. A NADE with two orders has hidden units of its own for each. For one with pitch

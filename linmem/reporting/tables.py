@@ -36,7 +36,7 @@ def mean_std(values: Sequence[float], digits: int = 2) -> str | None:
 
 
 def markdown(
-    rows: Sequence[Mapping[str, Any]], digits: Mapping[str, int] | None = None, words: Collection[str] = ()
+    rows: Sequence[Mapping[str, Any]], digits: Mapping[str, int | str] | None = None, words: Collection[str] = ()
 ) -> str:
     r"""Format rows as an aligned Markdown table.
 
@@ -44,8 +44,8 @@ def markdown(
     ----------
     rows : sequence of mappings
         One mapping per row, all with the same keys: the columns. None is shown as an en dash.
-    digits : mapping from column to int, optional
-        Decimals of floats; 2 for columns that are not named.
+    digits : mapping from column to int or str, optional
+        Decimals of floats, or a format such as ".4g"; 2 decimals for columns that are not named.
     words : collection of str, optional
         Columns of text, aligned left like the first column. All others are aligned right.
 
@@ -78,11 +78,11 @@ def markdown(
     return "\n".join([aligned(cells[0]), rule, *map(aligned, cells[1:])])
 
 
-def _cell(value: Any, digits: int) -> str:
+def _cell(value: Any, digits: int | str) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:,.{digits}f}"
+        return f"{value:{digits}}" if isinstance(digits, str) else f"{value:,.{digits}f}"
     if isinstance(value, int):
         return f"{value:,}"
     return str(value).replace("|", r"\|")

@@ -7,7 +7,6 @@ import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 from torch import nn
@@ -296,17 +295,10 @@ def _baseline(prepared: PreparedTask, split: str) -> tuple[str, Scores]:
 
 def scores_table(scores: dict[str, Scores]) -> str:
     """Return a Markdown table, one row per model; accuracies in per cent, NLL in nats per target (for music, frame)."""
-    rows: list[dict[str, Any]] = [
-        {"model": name} | _in_the_unit_of_the_data(score.row()) for name, score in scores.items()
-    ]
+    rows = [{"model": name} | score.row() for name, score in scores.items()]
     columns = dict.fromkeys(column for row in rows for column in row)  # a column that a model does not have: –
-    digits = {"NLL": 3, "joint NLL": 3, "marginal error": 4, "AIS error": 3}
+    digits: dict[str, int | str] = {"NLL": 3, "joint NLL": 3, "marginal error": 4, "AIS error": 3, "MSE": ".4g"}
     return tables.markdown([{column: row.get(column) for column in columns} for row in rows], digits)
-
-
-def _in_the_unit_of_the_data(row: dict[str, Any]) -> dict[str, Any]:
-    """Show an MSE by its first digits: the unit may be large or small."""
-    return row | ({"MSE": f"{row['MSE']:.4g}"} if "MSE" in row else {})
 
 
 def _task_for(model: nn.Module, task: Task) -> Task:
@@ -317,15 +309,13 @@ def _task_for(model: nn.Module, task: Task) -> Task:
     ValueError
         The targets of a joint model are not the next frames of piano rolls.
     """
-    if isinstance(model, RNNRBM):
-        option, given, joint = "model", "rnn-rbm", cast(Task, NextFrameRBM(model))
-    elif isinstance(model, SequenceModel) and model.is_joint:
-        option, given, joint = "readout", "nade", JointNextFrame()
-    else:
+    rbm = isinstance(model, RNNRBM)
+    if not rbm and not (isinstance(model, SequenceModel) and model.is_joint):
         return task
     if type(task) is not NextFrame:
-        raise ValueError(f"{option} must not be {given} unless the data set has piano rolls. Choose another {option}.")
-    return joint
+        option = "model must not be rnn-rbm" if rbm else "readout must not be nade"
+        raise ValueError(f"{option} unless the data set has piano rolls. Choose another.")
+    return NextFrameRBM(model) if isinstance(model, RNNRBM) else JointNextFrame()
 
 
 def _fast(task: Task) -> Task:
