@@ -295,7 +295,8 @@ def test_the_scorer_is_built_once_for_each_solution(monkeypatch):
         _, state = ae.score_step(x_t, state)
     ae.score_samples(sequences)
     assert len(built) == 1
-    assert "_scorer_of" not in pickle.loads(pickle.dumps(ae)).__dict__
+    assert "_kept_scorer" in ae.__dict__
+    assert "_kept_scorer" not in pickle.loads(pickle.dumps(ae)).__dict__
     expected = ae.score_samples(sequences)[0]
     ae.fit([2 * one for one in sequences])
     assert ae.score_samples([2 * sequences[0]])[0] == pytest.approx(4 * expected, rel=1e-6, abs=1e-6)

@@ -198,7 +198,7 @@ class LinearAutoencoder(FittedAutoencoder, BaseEstimator):
                 self._directions_kept(),
             )
         self._chunks.update(checked, self._generator())
-        self._solution, self._scorer_of = None, None
+        self._solution = None
         for name in FITTED:
             self.__dict__.pop(name, None)
         return self
@@ -250,10 +250,10 @@ class LinearAutoencoder(FittedAutoencoder, BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_scorer_of"}  # built again on first use
+        return {name: value for name, value in state.items() if name != "_kept_scorer"}  # built again on first use
 
     def _clear(self) -> None:
-        self._solution, self._chunks, self._scorer_of = None, None, None
+        self._solution, self._chunks = None, None
         for name in (*FITTED, "n_features_in_"):
             self.__dict__.pop(name, None)
 

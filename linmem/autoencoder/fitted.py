@@ -46,7 +46,7 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
     _mean: Tensor
     _input_type: InputType
     _warned_of_length = False
-    _scorer_of: tuple[ClosedForm, coding.Scorer] | None = None  # the scorer, and the solution it was built from
+    _kept_scorer: coding.Scorer | None = None  # built on first use
 
     @abstractmethod
     def _solved(self) -> ClosedForm:
@@ -64,7 +64,7 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
         self.unweighted_optimal_error_ = solution.unweighted_optimal_error
         self.unweighted_error_ = solution.unweighted_error
         self.memory_size_, self.lags_, self.lag_decay_ = len(solution.A), solution.lags, solution.decay
-        self._solution, self._mean = replace(solution, right_vectors=None), mean
+        self._solution, self._mean, self._kept_scorer = replace(solution, right_vectors=None), mean, None
         self._warned_of_length = False
 
     def encode(self, sequences: Any) -> list[Any]:
@@ -223,10 +223,10 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
 
     def _scorer(self) -> coding.Scorer:
         solution = self._solved()
-        if self._scorer_of is None or self._scorer_of[0] is not solution:
-            scorer = coding.Scorer(solution.A, solution.B, solution.decoder, solution.decay, solution.lags)
-            self._scorer_of = solution, scorer
-        return self._scorer_of[1]
+        if self._kept_scorer is None:
+            parts = (solution.A, solution.B, solution.decoder, solution.decay, solution.lags)
+            self._kept_scorer = coding.Scorer(*parts)
+        return self._kept_scorer
 
     def _encode(self, checked: list[Tensor]) -> list[Tensor]:
         solution = self._solved()
