@@ -6,8 +6,7 @@ products with B^c then give the true state after each chunk; and from these, c s
 give all other states. That is about T p (2a + 1.1 p) multiplications in a few large products, instead of T p (a + p) in
 T products of a single row, which only read B from the cache.
 
-Powers of B must not grow far: the closed form's B = γ Uᵀ R U has ‖B‖₂ ≤ γ ≤ 1. `refine="joint"` gives no such bound; on
-white noise with γ = 1 powers had norms up to 3.4, eigenvalues stayed below 1, and chunks agreed with the loop to 1e-15.
+Powers of B must not grow far: the closed form's B = γ Uᵀ R U has ‖B‖₂ ≤ γ ≤ 1. `refine="joint"` gives no such bound.
 
 `benchmarks/long_sequence.py` compares it with the loop (T = 10,000, p = 250, a = 1, 8, 88); its figures stand in
 docs/guide/choosing_a_memory.md. More sequences at once fill the products of the loop, which is then faster.

@@ -3,7 +3,7 @@
 A is the transpose of U's first block and B = γ Uᵀ R U with R the shift of one block row down: B_{ij} = γ Σ_l
 ⟨U_{l+1,i}, U_{l,j}⟩. With ξ_t = [x_t, γ x_{t-1}, γ² x_{t-2}, …] the shift ξ_t = [x_t, γ ξ_{t-1}] is exact, for ragged
 sequences and for a limited number of lags too, so at full rank the states are V Σ. This B has ‖B‖₂ ≤ γ;
-`refine="joint"` replaces it by one of lower error that need not (‖B‖₂ = 1.27 on white noise with γ = 1). U y_t
+`refine="joint"` replaces it by one of lower error that need not. U y_t
 estimates ξ_t, so lag i is decoded as x̂_{t-i} = γ^{-i} U_i y_t.
 
 Inside `solve` everything is in weighted coordinates: with B / γ for B and γ C_y for C_y, Ξ with lag weights obeys the
