@@ -92,6 +92,7 @@ READERS = {
     "table2",
     "table2_paper",
     "table2_fair",
+    "table2_fair_large",
     "parameters",
     "encoding",
     "reconstruction",

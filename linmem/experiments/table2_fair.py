@@ -8,28 +8,29 @@ bias, ratio of memory to functional units, rate of W_mm, lag decay. All share th
 chosen options trained with the other seeds, and test is read.
 
 A solved memory's matrices count as weights in the limits, though they are not trained. A pretrained LMN-B trains an
-unfolded network first, which costs time that the others do not have. Grid "medium" has half
-the trials of "paper" on JSB, the first eight; on the three larger sets it has at most 50,000 weights, therefore the
-second comparison alone, and half to two thirds of the trials, in favour of no model. Grid "small" is its first two
-sets, JSB and Piano-midi.de. Both have a control: the same trials of LMNs with limited norms.
+unfolded network first, which costs time that the others do not have.
+
+These are JSB and Piano-midi.de; Nottingham and MuseData are `table2_fair_large`. Grid "small" has half the trials of
+"paper", the first ones, and on Piano-midi.de at most 50,000 weights, therefore the second comparison alone. It has a
+control: the same trials of LMNs with limited norms.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from linmem.experiments.harness import choose
 from linmem.experiments.harness.summarize import Result
-from linmem.experiments.harness.training import shared_runs
+from linmem.experiments.harness.training import shared_runs, with_epochs
 from linmem.experiments.table2.experiment import persistence
 from linmem.experiments.table2.fair import AXES, LIMITED, ROWS, Search, plan_runs, weight_count
 from linmem.experiments.table2.summary import show
 from linmem.experiments.table2.targets import targets as targets_of_protocols
 from linmem.runs.options import RunOptions
-from linmem.runs.sweep.run_sweep import Outcome
 
 TITLE = "Table 2 under one protocol for all models"
 SMALL = 50_000  # weights of the second comparison
@@ -46,26 +47,17 @@ class Config:
 
 
 _WITH_CONTROL = (*ROWS, *LIMITED)
-_MEDIUM = (
-    Search("jsb_chorales", trials=8, seeds=3, max_epochs=400, rows=_WITH_CONTROL),
-    Search("piano_midi", 4, 3, 200, truncate=200, weights=SMALL_WEIGHTS, rows=_WITH_CONTROL),
-    Search("nottingham", 3, 2, 200, truncate=200, weights=SMALL_WEIGHTS),
-    Search("muse_data", 2, 1, 100, truncate=200, weights=SMALL_WEIGHTS),
-)
 GRIDS = {
     "smoke": Config((Search("chorales:8:4:4", 2, 1, 1, 1, 1, weights=(12_500, 60_000), rows=SMOKE_ROWS),)),
-    "small": Config(_MEDIUM[:2]),
-    "medium": Config(_MEDIUM),
-    "paper": Config(
+    "small": Config(
         (
-            Search("jsb_chorales", 16, 3, 400),
-            Search("piano_midi", 8, 3, 200, truncate=200),
-            Search("nottingham", 4, 3, 200, truncate=200),
-            Search("muse_data", 3, 1, 100, truncate=200),
+            Search("jsb_chorales", trials=8, seeds=3, max_epochs=400, rows=_WITH_CONTROL),
+            Search("piano_midi", 4, 3, 200, truncate=200, weights=SMALL_WEIGHTS, rows=_WITH_CONTROL),
         )
     ),
+    "paper": Config((Search("jsb_chorales", 16, 3, 400), Search("piano_midi", 8, 3, 200, truncate=200))),
 }
-targets = partial(targets_of_protocols, protocols=PROTOCOLS)
+targets = partial(targets_of_protocols, protocols=PROTOCOLS, sets=("jsb_chorales", "piano_midi"))
 
 
 def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
@@ -75,29 +67,54 @@ def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
     """
     folder = shared_runs(work)
     for search in config.searches:
-        trials = choose.search(plan_runs(search, seed), folder)
+        planned, trained = {}, {}
+        for protocol, limit in zip(PROTOCOLS, limits(search), strict=False):
+            planned[protocol] = within(plan_runs(search, seed), limit)
+            trained[protocol] = choose.search_by_halving(planned[protocol], search.rungs, folder)
         persistent = {"row": "persistence", "test": persistence(search.data, work)} if search.seeds else None
-        limits = (SMALL, None) if max(search.weights) > SMALL else (SMALL,)
-        for protocol, limit in zip(PROTOCOLS, limits, strict=False):
+        for protocol, trials in trained.items():
             head = {"set": search.data, "protocol": protocol}
             if persistent:
                 yield head | persistent
-            allowed = {row: within(outcomes, limit) for row, outcomes in trials.items()}
-            for row, outcomes in allowed.items() if not search.seeds else ():
-                if outcomes:
-                    yield head | choose.describe_run(row, len(outcomes), choose.best_of(outcomes), folder)
-            for result in choose.evaluate_best(allowed, range(seed, seed + search.seeds), folder, work):
+            counts = {row: len(plan) for row, plan in planned[protocol].items()}
+            for row, outcomes in trials.items() if not search.seeds else ():
+                yield head | choose.describe_run(row, counts[row], choose.best_of(outcomes), folder)
+            for result in choose.evaluate_best(trials, range(seed, seed + search.seeds), folder, work, counts):
                 yield head | result
 
 
-def within(outcomes: list[Outcome], weights: int | None) -> list[Outcome]:
-    """Return the runs with at most so many weights; all for None."""
-    return [one for one in outcomes if weights is None or weight_count(one.options.model) <= weights]
+def limits(search: Search) -> tuple[int | None, ...]:
+    """Return the largest number of weights of every comparison, None without a limit."""
+    return (SMALL, None) if max(search.weights) > SMALL else (SMALL,)
+
+
+def within(plans: choose.Plans, weights: int | None) -> dict[str, list[RunOptions]]:
+    """Return the runs with at most so many weights, all for None; rows without such runs are left out."""
+    small = {
+        row: [o for o in plan if weights is None or weight_count(o.model) <= weights] for row, plan in plans.items()
+    }
+    return {row: plan for row, plan in small.items() if plan}
 
 
 def plan(config: Config, seed: int) -> Mapping[tuple[str, str], list[RunOptions]]:
-    """Return the training runs of the search, by data set and row; those of other seeds follow the choice."""
-    return {(one.data, row): runs for one in config.searches for row, runs in plan_runs(one, seed).items()}
+    """Return the training runs of the search, by data set and row; those of other seeds follow the choice.
+
+    The first trials stand for those that go on where trials are halved.
+    """
+    return {
+        (one.data, row): with_rungs(runs, one.rungs)
+        for one in config.searches
+        for row, runs in plan_runs(one, seed).items()
+    }
+
+
+def with_rungs(runs: list[RunOptions], rungs: Sequence[int]) -> list[RunOptions]:
+    """Return the runs that training `runs` by halving takes, the first ones in place of the best ones."""
+    taken = []
+    for epochs in rungs:
+        taken += [with_epochs(o, epochs) for o in runs]
+        runs = runs[: math.ceil(len(runs) / 4)]
+    return taken + runs
 
 
 __all__ = ["GRIDS", "TITLE", "plan", "run", "show", "targets"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-PROTOCOLS = ("paper", "fair")
+PROTOCOLS = ("paper", "fair", "fair_large")
 
 
 def reproduce(
@@ -27,15 +27,14 @@ def reproduce(
     out : str
         Folder of the results; existing results are shown, not computed again.
     grid : str
-        smoke, small or paper, for table2_fair also medium, for table2_paper also up_to_100 and up_to_250;
-        by default that of the existing results.
+        smoke, small or paper, for table2_paper also up_to_100 and up_to_250; by default that of the existing results.
     seed : int
         Seed of everything random; by default that of the existing results.
     force : bool
         Compute again.
     protocol : str
-        For table2: paper, L18's own protocol, or fair, one search for all models; by default the plain and the
-        regularized one. The records are those of table2_paper and table2_fair.
+        For table2: paper, L18's own protocol, fair, one search for all models, or fair_large, the same on the larger
+        sets; by default the plain and the regularized one. The records are those of table2_PROTOCOL.
     dry_run : bool
         Print the runs of the searches and their cost in core-hours, and compute nothing else.
     repeat : int

@@ -30,6 +30,7 @@ EXPERIMENTS = (
     "table2",
     "table2_paper",
     "table2_fair",
+    "table2_fair_large",
     "figure3",
     "parameters",
     "capacity",

@@ -12,7 +12,7 @@ from typing import Any
 
 from linmem.experiments.harness.reads_of_test import read_test
 from linmem.experiments.harness.summarize import Result
-from linmem.experiments.harness.training import read_history, train_all, with_seed
+from linmem.experiments.harness.training import read_history, train_all, with_epochs, with_seed
 from linmem.nn.sequence_model import parameter_count
 from linmem.runs import runner
 from linmem.runs.directory import HISTORY, load_run
@@ -45,20 +45,49 @@ def search_and_evaluate(plans: Plans, seeds: Sequence[int], folder: Path, work: 
 def search(plans: Plans, folder: Path) -> dict[str, list[Outcome]]:
     """Train every trial of every row, the first trials of all rows first; test is not read."""
     in_order = [options for trial in zip_longest(*plans.values()) for options in trial if options]
-    done = train_all(in_order, folder, may_diverge=True)
+    done = train_all(in_order, folder, may_diverge=True) if in_order else {}
     return {row: [done[options] for options in plan] for row, plan in plans.items()}
+
+
+def search_by_halving(plans: Plans, rungs: Sequence[int], folder: Path) -> dict[str, list[Outcome]]:
+    """Train every trial for `rungs[0]` epochs, the best quarter of a row for `rungs[1]`, …, the last in full.
+
+    A trial that goes on starts again from its first epoch. Without `rungs` every trial is trained in full.
+    """
+    for epochs in rungs:
+        outcomes = search({row: [with_epochs(o, epochs) for o in plan] for row, plan in plans.items()}, folder)
+        plans = {row: best_quarter(plan, outcomes[row]) for row, plan in plans.items()}
+    return search(plans, folder)
+
+
+def best_quarter(plan: Sequence[RunOptions], outcomes: Sequence[Outcome]) -> list[RunOptions]:
+    """Return a quarter of the trials, rounded up, by the lowest loss on valid; one that diverged is the last."""
+    order = sorted(range(len(plan)), key=lambda i: loss_of(outcomes[i]))
+    return [plan[i] for i in order[: math.ceil(len(plan) / 4)]]
+
+
+def loss_of(one: Outcome) -> float:
+    """Return the loss on valid, infinity for a run that diverged."""
+    return math.inf if one.loss is None else one.loss
 
 
 def best_of(outcomes: Iterable[Outcome]) -> Outcome:
     """Return the run with the lowest loss on valid, the first one if all diverged."""
-    return min(outcomes, key=lambda one: math.inf if one.loss is None else one.loss)
+    return min(outcomes, key=loss_of)
 
 
 def evaluate_best(
-    trials: Mapping[str, Sequence[Outcome]], seeds: Sequence[int], folder: Path, work: Path
+    trials: Mapping[str, Sequence[Outcome]],
+    seeds: Sequence[int],
+    folder: Path,
+    work: Path,
+    counts: Mapping[str, int] | None = None,
 ) -> Iterator[Result]:
-    """Yield the best trial of every row on valid, once per seed; rows without trials are left out."""
-    counts = {row: len(outcomes) for row, outcomes in trials.items()}
+    """Yield the best trial of every row on valid, once per seed; rows without trials are left out.
+
+    `counts` are the numbers of trials where `trials` are only those that were trained in full.
+    """
+    counts = counts or {row: len(outcomes) for row, outcomes in trials.items()}
     best = {row: best_of(outcomes).options for row, outcomes in trials.items() if outcomes}
     final = {(row, seed): with_seed(options, seed) for row, options in best.items() for seed in seeds}
     yield from evaluate_chosen(final, counts, folder, work)

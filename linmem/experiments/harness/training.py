@@ -36,6 +36,11 @@ def with_seed(options: RunOptions, seed: int) -> RunOptions:
     return replace(options, training=replace(options.training, seed=seed))
 
 
+def with_epochs(options: RunOptions, epochs: int) -> RunOptions:
+    """Return the same run with another limit of epochs."""
+    return replace(options, training=replace(options.training, max_epochs=epochs))
+
+
 def train_all(
     plan: Iterable[RunOptions],
     folder: Path,

@@ -45,7 +45,8 @@ AXES: Mapping[str, tuple[Any, ...]] = {
 class Search:
     """A data set, the number of trials per model, seeds of the chosen options, and what all models share.
 
-    Without seeds the chosen runs are shown on valid, and test is not read.
+    With `rungs` the trials are halved (`choose.search_by_halving`): numbers of epochs after which the best quarter of
+    every model's trials goes on. Without seeds the chosen runs are shown on valid, and test is not read.
     """
 
     data: str
@@ -58,6 +59,7 @@ class Search:
     batch_size: int = 16
     weights: tuple[int, ...] = AXES["weights"]
     rows: tuple[str, ...] = ROWS
+    rungs: tuple[int, ...] = ()
 
 
 def draw_trials(search: Search, seed: int) -> list[dict[str, Any]]:

@@ -21,10 +21,12 @@ AIMS = {"jsb_chorales": 8.10, "nottingham": 3.07, "muse_data": 6.97, "piano_midi
 Rows = Mapping[str, Group]  # results by row
 
 
-def targets(results: Results, protocols: Sequence[str] = PROTOCOLS) -> list[Target]:
+def targets(
+    results: Results, protocols: Sequence[str] = PROTOCOLS, sets: Sequence[str] = tuple(published.ACCURACY)
+) -> list[Target]:
     """State the targets of every set and protocol, also of those that were not run, and of all together."""
     measured = {part: group_by(group, "row") for part, group in group_by(results, "set", "protocol").items()}
-    known: dict[tuple[str, str], Rows] = {(name, p): {} for p in protocols for name in published.ACCURACY}
+    known: dict[tuple[str, str], Rows] = {(name, p): {} for p in protocols for name in sets}
     parts = measured if measured and not measured.keys() & known.keys() else known | measured
     gains = [gain for rows in parts.values() if (gain := _gain(rows)) is not None]
     return [
