@@ -1,0 +1,122 @@
+"""Halving of trials: the best quarter of every row goes on, and nothing but valid chooses."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from linmem import cli
+from linmem.experiments import table2_fair, table2_fair_large
+from linmem.experiments.harness import choose, reproduce
+from linmem.experiments.harness.records import require_records
+from linmem.experiments.harness.training import with_epochs
+from linmem.experiments.table2.fair import ROWS, draw_trials
+from linmem.nn.options import ModelOptions
+from linmem.runs.options import RunOptions
+from linmem.runs.sweep.run_sweep import Outcome
+from linmem.storage.atomic import read_lines
+from linmem.training.options import TrainingOptions
+
+
+def trials(count, seed):
+    """Runs that differ in their learning rate."""
+    return [
+        RunOptions("chorales", ModelOptions("rnn", 2), TrainingOptions((k + 1) * 1e-3, max_epochs=100, seed=seed))
+        for k in range(count)
+    ]
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The runs that a search trains; a run's loss depends on its rate and, in an order of its own, on its epochs."""
+    seen = []
+
+    def train_all(plan, folder, may_diverge):
+        plan = list(plan)
+        seen.append(plan)
+        losses = {one: abs(one.training.learning_rate - 0.01 + one.training.max_epochs * 1e-5) for one in plan}
+        losses = {one: None if one.training.learning_rate == 0.003 else loss for one, loss in losses.items()}
+        return {
+            one: Outcome("", one, "failed" if loss is None else "complete", loss, {}, "", loss is None)
+            for one, loss in losses.items()
+        }
+
+    monkeypatch.setattr(choose, "train_all", train_all)
+    return seen
+
+
+def test_the_best_quarter_of_every_row_goes_on(trained, tmp_path):
+    plans = {"a": trials(16, 0), "b": trials(5, 1)}
+    found = choose.search_by_halving(plans, (3, 12), tmp_path)
+    assert [Counter(one.training.seed for one in plan) for plan in trained] == [
+        {0: 16, 1: 5},
+        {0: 4, 1: 2},
+        {0: 1, 1: 1},
+    ]
+    assert [{one.training.max_epochs for one in plan} for plan in trained] == [{3}, {12}, {100}]
+    rates = [round(1e3 * one.training.learning_rate) for one in trained[1] if one.training.seed == 0]
+    assert sorted(rates) == [8, 9, 10, 11]  # the nearest after 3 epochs
+    (best,) = found["a"]
+    assert best.options == with_epochs(plans["a"][9], 100)  # 0.01, the nearest after 12 epochs
+    (other,) = found["b"]
+    assert other.options.training.learning_rate == 0.005  # the nearest of five
+
+
+def test_a_trial_that_diverged_is_the_last(trained, tmp_path):
+    plan = trials(3, 0)
+    outcomes = choose.search({"a": plan}, tmp_path)["a"]
+    assert [one.loss is None for one in outcomes] == [False, False, True]
+    assert choose.best_quarter(plan, outcomes) == [plan[1]]
+    assert choose.best_quarter(plan[2:], outcomes[2:]) == plan[2:]  # nothing else is left
+
+
+def test_without_rungs_every_trial_is_trained_in_full(trained, tmp_path):
+    plans = {"a": trials(4, 0)}
+    found = choose.search_by_halving(plans, (), tmp_path)
+    assert [one.options for one in found["a"]] == plans["a"]
+    assert len(trained) == 1
+    assert choose.search_by_halving({}, (3,), tmp_path) == {}
+
+
+def test_all_models_of_the_larger_sets_have_the_same_trials_and_the_same_rungs():
+    nottingham, muse = table2_fair_large.GRIDS["small"].searches
+    assert (nottingham.data, muse.data) == ("nottingham", "muse_data")
+    assert draw_trials(muse, 0) == draw_trials(nottingham, 0)[:8]
+    for search, runs in ((nottingham, 16 + 4 + 1), (muse, 8 + 2 + 1)):
+        plans = table2_fair_large.plan(table2_fair_large.Config((search,)), 0)
+        assert plans.keys() == {(search.data, row) for row in ROWS}
+        epochs = {tuple(one.training.max_epochs for one in plan) for plan in plans.values()}
+        assert len(epochs) == 1
+        assert len(epochs.pop()) == runs
+        assert max(search.weights) <= table2_fair.SMALL
+
+
+def test_the_larger_sets_are_searched_by_halving_and_tested_once(tmp_path, capsys):
+    (search,) = table2_fair_large.GRIDS["smoke"].searches
+    cli.main(["reproduce", "table2", "--protocol", "fair_large", "--grid", "smoke", "--out", str(tmp_path)])
+    text = capsys.readouterr().out
+    results = [record["result"] for record in require_records("table2_fair_large", tmp_path)]
+    assert {one["row"] for one in results} == {"persistence", *search.rows}
+    assert {one.get("trials") for one in results} == {None, search.trials}
+    assert f"test split read {len(results)} times" in text
+    (path,) = (tmp_path / "trials").glob("*.jsonl")
+    kept = Counter(one["options"]["training"]["max_epochs"] for one in read_lines(path))
+    assert kept == {1: 3 * len(search.rows), 2: len(search.rows)}
+    for one in results:
+        if one["row"] != "persistence":
+            assert one["training"]["max_epochs"] == search.max_epochs
+            short = [t for t in read_lines(path) if t["options"]["training"]["max_epochs"] == 1]
+            own = [t for t in short if t["options"]["model"]["model"] == one["model"]["model"]]
+            own = [t for t in own if t["options"]["pretraining"]["pretrain"] == one["pretraining"]["pretrain"]]
+            best = min(own, key=lambda t: t["valid_loss"])
+            assert best["options"]["training"] | {"max_epochs": 2} == one["training"]
+
+
+def test_the_seeds_of_a_halved_search_share_the_choice(tmp_path, monkeypatch):
+    (search,) = table2_fair_large.GRIDS["smoke"].searches
+    search = replace(search, seeds=2, rows=("GRU",))
+    monkeypatch.setitem(table2_fair_large.GRIDS, "smoke", table2_fair.Config((search,)))
+    reproduce.reproduce("table2_fair_large", tmp_path, grid="smoke")
+    results = [record["result"] for record in require_records("table2_fair_large", tmp_path)]
+    first, second = (one["training"] for one in results if one["row"] == "GRU")
+    assert first | {"seed": 1} == second
