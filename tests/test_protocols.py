@@ -232,4 +232,4 @@ def test_the_cost_of_an_epoch_is_measured():
 
 def test_a_protocol_belongs_to_table_2(capsys):
     assert cli.main(["reproduce", "table1", "--protocol", "fair"]) != 0
-    assert re.search("protocol must be one of paper, fair, fair_large with the name table2", capsys.readouterr().err)
+    assert re.search("protocol must be one of fair, fair_large, paper with the name table2", capsys.readouterr().err)

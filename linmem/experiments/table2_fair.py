@@ -26,8 +26,8 @@ from pathlib import Path
 from linmem.experiments.harness import choose
 from linmem.experiments.harness.summarize import Result
 from linmem.experiments.harness.training import shared_runs, with_epochs
-from linmem.experiments.table2.experiment import persistence
 from linmem.experiments.table2.fair import AXES, LIMITED, ROWS, Search, plan_runs, weight_count
+from linmem.experiments.table2.persistence import persistence
 from linmem.experiments.table2.summary import show
 from linmem.experiments.table2.targets import targets as targets_of_protocols
 from linmem.runs.options import RunOptions
@@ -71,7 +71,7 @@ def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
         for protocol, limit in zip(PROTOCOLS, limits(search), strict=False):
             planned[protocol] = within(plan_runs(search, seed), limit)
             trained[protocol] = choose.search_by_halving(planned[protocol], search.rungs, folder)
-        persistent = {"row": "persistence", "test": persistence(search.data, work)} if search.seeds else None
+        persistent = persistence(search.data, work) if search.seeds else None
         for protocol, trials in trained.items():
             head = {"set": search.data, "protocol": protocol}
             if persistent:

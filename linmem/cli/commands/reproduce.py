@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-PROTOCOLS = ("paper", "fair", "fair_large")
+PROTOCOLS = ("fair", "fair_large", "paper")
 
 
 def reproduce(
@@ -33,8 +33,8 @@ def reproduce(
     force : bool
         Compute again.
     protocol : str
-        For table2: paper, L18's own protocol, fair, one search for all models, or fair_large, the same on the larger
-        sets; by default the plain and the regularized one. The records are those of table2_PROTOCOL.
+        For table2: fair, one search for all models on JSB and Piano-midi.de, the default; fair_large, one on Nottingham
+        and MuseData; or paper, L18's own protocol. The records are those of table2_PROTOCOL.
     dry_run : bool
         Print the runs of the searches and their cost in core-hours, and compute nothing else.
     repeat : int
@@ -51,11 +51,11 @@ def reproduce(
     from linmem.experiments.harness.repeat import repeat_trials
 
     folder = Path(out)
-    if protocol is not None:
-        if name != "table2" or protocol not in PROTOCOLS:
-            given = f"{name!r} with protocol {protocol!r}"
-            raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)} with the name table2, got {given}.")
-        name = f"{name}_{protocol}"
+    if protocol is not None and (name != "table2" or protocol not in PROTOCOLS):
+        given = f"{name!r} with protocol {protocol!r}"
+        raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)} with the name table2, got {given}.")
+    if name == "table2":
+        name = f"table2_{protocol or PROTOCOLS[0]}"
     if name is None and (dry_run or repeat is not None):
         raise ValueError(f"name must be an experiment with {'dry_run' if dry_run else 'repeat'}, got none. Name one.")
     if name is not None and dry_run:

@@ -27,7 +27,6 @@ from linmem.experiments.harness.targets import Target
 
 EXPERIMENTS = (
     "table1",
-    "table2",
     "table2_paper",
     "table2_fair",
     "table2_fair_large",

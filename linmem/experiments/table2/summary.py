@@ -1,4 +1,4 @@
-"""Tables of the experiment `table2`: one per set and protocol, the published figure beside ours."""
+"""Tables of table 2: one per set and protocol, the published figure beside ours."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 from linmem.experiments.harness.summarize import Group, Result, Results, average, group_by, spread
 from linmem.experiments.table2 import published
-from linmem.experiments.table2.grids import SMALL_LMN
+from linmem.experiments.table2.as_published import SMALL_LMN
 from linmem.reporting import tables
 
 
 def show(results: Results, folder: Path) -> str:
     """One table per set and protocol; mean ± standard deviation over seeds."""
     return "\n\n".join(
-        f"**{name}, {protocol} protocol**{_choice(part)}\n\n"
+        f"**{name}, {protocol} protocol**\n\n"
         + tables.markdown([_row(row, group) for row, group in group_by(part, "row").items()])
         + _others(name)
         for (name, protocol), part in group_by(results, "set", "protocol").items()
@@ -25,11 +25,6 @@ def show(results: Results, folder: Path) -> str:
 def _others(name: str) -> str:
     known = ", ".join(f"{model} {nll:.2f}" for model, nll in published.OTHERS.get(name, {}).items())
     return f"\n\nPublished NLL of other networks: {known}." if known else ""
-
-
-def _choice(part: Results) -> str:
-    others = {one["chosen_on"] for one in part if one.get("chosen_on", one["set"]) != one["set"]}
-    return f" (settings chosen on valid of {', '.join(others)})" if others else ""
 
 
 def _row(row: str, group: Group) -> Result:

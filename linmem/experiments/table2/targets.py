@@ -1,4 +1,4 @@
-"""Targets of `table2`: L18's order of the models, published likelihoods, persistence, and L19's headline.
+"""Targets of table 2: L18's order of the models, published likelihoods, persistence, and L19's headline.
 
 The fair protocol has aims of its own: a pretrained LMN-B or solved memories, the better of them on valid, ahead of
 every gated network in NLL, ahead of persistence in accuracy, and within a limit on NLL per set.
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from linmem.experiments.harness.summarize import Group, Results, average, group_by
 from linmem.experiments.harness.targets import Target
 from linmem.experiments.table2 import published
-from linmem.experiments.table2.grids import PROTOCOLS, SMALL_LMN
+from linmem.experiments.table2.as_published import SMALL_LMN
 
 LMNS = ("LMN-A", "LMN-B", "pret-LMN-B", "LMN-B, diagonal")
 CLOSED_FORM, GATED = ("pret-LMN-B", "solved"), ("LSTM", "GRU")
@@ -22,9 +22,9 @@ Rows = Mapping[str, Group]  # results by row
 
 
 def targets(
-    results: Results, protocols: Sequence[str] = PROTOCOLS, sets: Sequence[str] = tuple(published.ACCURACY)
+    results: Results, protocols: Sequence[str], sets: Sequence[str] = tuple(published.ACCURACY)
 ) -> list[Target]:
-    """State the targets of every set and protocol, also of those that were not run, and of all together."""
+    """State the targets of every set and protocol, also of those that were not run, and of all sets together."""
     measured = {part: group_by(group, "row") for part, group in group_by(results, "set", "protocol").items()}
     known: dict[tuple[str, str], Rows] = {(name, p): {} for p in protocols for name in sets}
     parts = measured if measured and not measured.keys() & known.keys() else known | measured
