@@ -8,7 +8,7 @@ import torch
 
 from linmem import data
 from linmem.autoencoder.estimator import LinearAutoencoder
-from linmem.experiments import multiscale, parameters, psmnist, smnist, table2
+from linmem.experiments import multiscale, parameters, psmnist, smnist, table2_fair
 from linmem.experiments.harness.choose import search_and_evaluate
 from linmem.experiments.harness.summarize import average, spread
 from linmem.experiments.harness.training import train_all
@@ -273,7 +273,7 @@ def test_a_row_or_a_seed_that_diverges_at_once_is_a_record_without_scores(tmp_pa
     shown = psmnist.show([{"part": "network", "set": "psmnist", "images": 20} | line for line in lines], tmp_path)
     (row,) = (line for line in shown.splitlines() if line.startswith("| LMN-B "))
     assert [cell.strip() for cell in row.split("|")].count("diverged") == 2  # valid and test
-    for show in (parameters.show, multiscale.show, table2.show):
+    for show in (parameters.show, multiscale.show, table2_fair.show):
         head = {"set": "jsb_chorales", "weights": 1000, "protocol": "fair, best of each"}
         assert "diverged" in show([head | line for line in lines], tmp_path)
 

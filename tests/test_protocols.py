@@ -13,7 +13,7 @@ from linmem.experiments.harness import plan, reproduce
 from linmem.experiments.harness.records import require_records
 from linmem.experiments.harness.repeat import repeat_trials
 from linmem.experiments.table2 import fair
-from linmem.experiments.table2.experiment import plan_runs
+from linmem.experiments.table2.as_published import plan_runs
 from linmem.experiments.table2.fair import AXES, ROWS, Search, largest, weight_count
 from linmem.nn.options import ModelOptions
 from linmem.nn.registry import build_model
@@ -196,7 +196,7 @@ def test_without_seeds_the_search_is_shown_on_valid_and_test_is_not_read(tmp_pat
 def test_the_plan_counts_runs_and_states_their_cost(capsys, monkeypatch):
     measured = []
     monkeypatch.setattr(plan, "measure_epoch", lambda options: measured.append(options) or plan.Cost(360.0, 36.0))
-    cli.main(["reproduce", "table2", "--protocol", "fair", "--grid", "smoke", "--dry_run"])
+    cli.main(["reproduce", "table2", "--grid", "smoke", "--dry_run"])
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()[4:]]
     assert [row[1] for row in rows] == [*table2_fair.SMOKE_ROWS, ""]
     assert len(measured) == len(table2_fair.SMOKE_ROWS)

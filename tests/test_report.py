@@ -175,11 +175,11 @@ def test_every_experiment_says_where_it_stands(results):
 
 def test_commands_of_the_usual_folder_need_no_folder():
     lines = [{"grid": "small"}]
-    found = page._commands("table2", "complete", lines, load_experiment("table2"), Path("results"))
+    found = page._commands("encoding", "complete", lines, load_experiment("encoding"), Path("results"))
     assert list(found.values()) == [
-        "linmem reproduce table2",
-        "linmem reproduce table2 --force",
-        "linmem reproduce table2 --grid paper --out results-paper",
+        "linmem reproduce encoding",
+        "linmem reproduce encoding --force",
+        "linmem reproduce encoding --grid paper --out results-paper",
     ]
 
 

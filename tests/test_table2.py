@@ -4,55 +4,25 @@ from dataclasses import replace
 
 import pytest
 
-from linmem.experiments import figure3, table2
-from linmem.experiments.table2 import grids, published
-from linmem.experiments.table2.targets import targets
+from linmem.experiments import figure3, table2_paper
+from linmem.experiments.table2 import published
+from linmem.experiments.table2.as_published import SMALL_LMN
 from linmem.reporting import tables
-from linmem.runs.sweep import space
-
-
-def part(grid, protocol, name="jsb_chorales"):
-    return next(one for one in table2.GRIDS[grid].parts if (one.data, one.protocol) == (name, protocol))
-
-
-@pytest.mark.parametrize("grid", ["small", "paper"])
-@pytest.mark.parametrize("protocol", grids.PROTOCOLS)
-def test_every_row_gets_as_many_trials_but_for_the_shapes_of_a_memory(grid, protocol):
-    counts = {
-        row: len(space.plan("jsb_chorales", one)) for row, one in grids.search_spaces(part(grid, protocol)).items()
-    }
-    networks = {n for row, n in counts.items() if "LMN" not in row}
-    memories = {n for row, n in counts.items() if "LMN" in row}
-    assert len(networks) == len(memories) == 1
-    if grid == "small":
-        assert networks == memories
-    else:  # L18 has five sizes of a network and six of an LMN
-        assert 6 * networks.pop() == 5 * memories.pop()
-
-
-def test_protocols_differ_where_they_say_and_the_rnn_rbm_is_in_the_plain_one_alone():
-    plain, ours = (grids.search_spaces(part("small", protocol)) for protocol in grids.PROTOCOLS)
-    assert plain.keys() - ours.keys() == {"RNN-RBM"}
-    assert "memory_decay" not in plain["pret-LMN-B"]
-    assert ours["pret-LMN-B"]["memory_decay"] < 1
-    for row, one in ours.items():
-        assert one["learning_rate"] == 3e-3
-        assert ("nonlinearity" in one) == ("LMN" in row)
 
 
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
     folder = tmp_path_factory.mktemp("table2")
-    excluded = ("pret-RNN", "GRU", "RNN-RBM", "LMN-A", "RNN")
-    plain = replace(table2.GRIDS["smoke"].parts[0], seeds=2, units=(2, 40), excluded_rows=excluded)
-    return list(table2.run(grids.Config((plain,)), 5, folder / "table2"))
+    excluded = ("pret-RNN", "GRU", "LMN-A", "RNN")
+    part = replace(table2_paper.GRIDS["smoke"].parts[0], seeds=2, units=(2, 40), excluded_rows=excluded)
+    return list(table2_paper.run(table2_paper.Config((part,)), 5, folder / "table2"))
 
 
 def test_the_trial_with_the_best_nll_on_valid_is_run_from_every_seed(smoke):
     lstm = [line for line in smoke if line["row"] == "LSTM"]
     assert [line["seed"] for line in lstm] == [5, 6]
     assert {line["model"]["hidden_size"] for line in lstm} == {40}  # far ahead of 2 units after one epoch
-    assert {line["trials"] for line in lstm} == {2}
+    assert {line["trials"] for line in lstm} == {4}  # two sizes, two forget biases
     assert {line["training"]["seed"] for line in lstm} == {5, 6}
     assert lstm[0]["test"] != lstm[1]["test"]
 
@@ -65,27 +35,27 @@ def test_the_small_lmn_has_at_most_a_fifth_of_the_lstms_parameters(smoke):
 def test_any_beginning_of_a_run_shows_its_rows_and_measures_a_target_once_its_rows_are_there(smoke, tmp_path):
     for count in range(1, len(smoke) + 1):
         rows = {one["row"] for one in smoke[:count]}
-        table = [line for line in table2.show(smoke[:count], tmp_path).splitlines() if line.startswith("| ")]
+        table = [line for line in table2_paper.show(smoke[:count], tmp_path).splitlines() if line.startswith("| ")]
         assert [line.split("|")[1].strip() for line in table[1:]] == list(
             dict.fromkeys(o["row"] for o in smoke[:count])
         )
-        order, likelihood, persistence, gain = targets(smoke[:count])
+        order, likelihood, persistence, gain = table2_paper.targets(smoke[:count])
         complete = {"persistence", "LSTM", "LMN-B", "pret-LMN-B"} <= rows
         assert [order.reached is not None, likelihood.reached is not None] == [complete, complete]
-        assert persistence.reached is None  # the smoke part has the plain protocol alone
-        assert (gain.reached is not None) == ({"LSTM", grids.SMALL_LMN} <= rows)
+        assert (persistence.reached is not None) == ("LMN-B" in rows)
+        assert (gain.reached is not None) == ({"LSTM", SMALL_LMN} <= rows)
 
 
 def test_the_figures_shown_are_those_measured(smoke, tmp_path):
     accuracies = [100 * one["test"]["accuracy"] for one in smoke if one["row"] == "LSTM"]
-    row = next(line for line in table2.show(smoke, tmp_path).splitlines() if line.startswith("| LSTM"))
+    row = next(line for line in table2_paper.show(smoke, tmp_path).splitlines() if line.startswith("| LSTM"))
     assert row.split("|")[6].strip() == tables.mean_std(accuracies)
     assert row.split("|")[3].strip() == f"{next(one for one in smoke if one['row'] == 'LSTM')['parameters']:,}"
 
 
 def line(row, accuracy, nll, seed=0, name="jsb_chorales"):
     test = {"accuracy": accuracy / 100, "nll": nll}
-    return {"set": name, "protocol": "regularized", "row": row, "seed": seed, "test": test, "valid": {"nll": nll}}
+    return {"set": name, "protocol": "paper", "row": row, "seed": seed, "test": test, "valid": {"nll": nll}}
 
 
 def good(name="jsb_chorales"):
@@ -100,7 +70,7 @@ def good(name="jsb_chorales"):
 
 def verdicts(lines):
     """Of what is measured, in order."""
-    return [one.reached for one in targets(lines) if one.reached is not None]
+    return [one.reached for one in table2_paper.targets(lines) if one.reached is not None]
 
 
 def test_verdicts_follow_the_figures():
@@ -119,47 +89,52 @@ def test_verdicts_follow_the_figures():
 def test_persistence_has_to_be_beaten_on_all_four_sets():
     names = list(published.ACCURACY)
     lines = [one for name in names for one in good(name)]
-    claim = next(one for one in targets(lines) if "persistence" in one.statement)
+    claim = next(one for one in table2_paper.targets(lines) if "persistence" in one.statement)
     assert claim.reached
-    assert next(one for one in targets(lines[:15]) if "persistence" in one.statement).reached is None
+    assert next(one for one in table2_paper.targets(lines[:15]) if "persistence" in one.statement).reached is None
     lines[10]["test"]["accuracy"] = 0.35
-    assert next(one for one in targets(lines) if "persistence" in one.statement).reached is False
-    assert next(one for one in targets(lines[:15]) if "persistence" in one.statement).reached is False
+    assert next(one for one in table2_paper.targets(lines) if "persistence" in one.statement).reached is False
+    assert next(one for one in table2_paper.targets(lines[:15]) if "persistence" in one.statement).reached is False
 
 
 def test_seeds_are_averaged_and_their_spread_is_shown(tmp_path):
     lines = [line("persistence", 20.0, 9.0), line("persistence", 24.0, 9.0)]
     for one in lines:
         one["test"] |= {"accuracy_at_half": 0.2, "expected_accuracy": 0.1}
-    assert "22.00 ± 2.83" in table2.show(lines, tmp_path)
+    assert "22.00 ± 2.83" in table2_paper.show(lines, tmp_path)
+
+
+def point(row="LMN-B", functional=50, memory=50, nll=8.0, accuracy=0.3, bias="default"):
+    """A result of figure 3; without an NLL it diverged."""
+    valid = None if nll is None else {"accuracy": accuracy, "nll": nll}
+    sizes = {"functional": functional, "memory": memory, "units": functional + memory}
+    return {"row": row, "seed": 0, "output_bias_init": bias, "valid": valid, "diverged": nll is None, **sizes}
 
 
 def test_figure3_takes_the_better_of_two_shapes_with_as_many_units(tmp_path):
-    lines = [
-        {"row": "LMN-B", "functional": f, "memory": p, "valid": {"accuracy": a, "nll": n}}
-        for f, p, a, n in [(50, 100, 0.3, 9.0), (100, 50, 0.2, 8.0), (10, 10, 0.1, 10.0)]
-    ]
+    lines = [point("LMN-B", 50, 100, 9.0, 0.3), point("LMN-B", 100, 50, 8.0, 0.2), point("LMN-B", 10, 10, 10.0, 0.1)]
     shown = figure3.show(lines, tmp_path)
     assert "20.00 / 8.000" in shown
     assert "30.00" not in shown
 
 
 def test_figure3_shows_a_size_at_which_every_run_diverged(tmp_path):
-    head = {"row": "LSTM", "functional": 50, "memory": 0}
-    lines = [
-        head | {"valid": None},
-        head | {"functional": 100, "valid": None},
-        head | {"functional": 100, "valid": {"accuracy": 0.3, "nll": 8.5}},
-    ]
+    lines = [point("LSTM", 50, 0, None), point("LSTM", 100, 0, None, bias="marginal"), point("LSTM", 100, 0, 8.5)]
     (row,) = (line for line in figure3.show(lines, tmp_path).splitlines() if line.startswith("| LSTM"))
     assert [cell.strip() for cell in row.split("|")][1:-1] == ["LSTM", "diverged", "30.00 / 8.500"]
-    lmn = {"row": "LMN-B", "functional": 50, "memory": 50, "valid": {"accuracy": 0.3, "nll": 8.0}}
-    assert figure3.targets([lmn, *lines[:2]])[0].reached is None  # no LSTM to compare with
+    assert figure3.targets([point(), *lines[:2]])[0].reached is None  # no LSTM to compare with
 
 
-def test_runs_that_table_and_figure_both_need_are_the_same(tmp_path):
-    small = figure3.GRIDS["small"]
-    table = grids.search_spaces(part("small", "plain"))
-    figure = figure3.search_spaces(small)
-    shared = set(space.plan("jsb_chorales", figure["LSTM"])) & set(space.plan("jsb_chorales", table["LSTM"]))
-    assert {options.model.hidden_size for options in shared} == {100, 250}
+def test_figure3_repeats_the_choice_of_the_first_seed(tmp_path):
+    config = replace(figure3.GRIDS["smoke"], units=(4,), lmn_sizes=((2, 6), (6, 2)), seeds=3, data="chorales:8:4:4")
+    lines = list(figure3.run(config, 5, tmp_path / "figure3"))
+    own = [one for one in lines if one["row"] == "LMN-B"]
+    assert [one["seed"] for one in own] == [5, 5, 6, 7]
+    best = min(own[:2], key=lambda one: one["valid"]["nll"])
+    assert all((one["functional"], one["memory"]) == (best["functional"], best["memory"]) for one in own[2:])
+    losses = [one["valid"]["nll"] for one in (best, *own[2:])]
+    assert len(set(losses)) == 3
+    (row,) = (line for line in figure3.show(lines, tmp_path).splitlines() if line.startswith("| LMN-B"))
+    assert tables.mean_std(losses, 3) in row
+    found = {one.statement.split()[4]: one.found for one in figure3.targets(lines)}
+    assert found["LMN-B"].startswith(f"{sum(losses) / 3:.3f}")
