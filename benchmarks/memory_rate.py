@@ -1,8 +1,8 @@
 """Training of W_mm at the full learning rate (`memory_lr_scale` 1) against a tenth of it, by validation NLL.
 
 Each model is trained with both rates from the same initial weights; other options are those of `linmem train` or of the
-README's regularized networks. A run whose loss is not finite counts as diverged. Printed are the NLL of every seed and
-the mean of the differences; "no worse" means a mean difference below the spread over seeds.
+retired protocol "regularized" of table 2. A run whose loss is not finite counts as diverged. Printed are the NLL of
+every seed and the mean of the differences; "no worse" means a mean difference below the spread over seeds.
 
     python benchmarks/memory_rate.py --sets chorales jsb_chorales     # an interrupted run continues
 """

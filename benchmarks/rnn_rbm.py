@@ -4,12 +4,12 @@
     python benchmarks/rnn_rbm.py --table             # prints the rows in --out
     python benchmarks/rnn_rbm.py --case "all, 150 epochs" --test      # reads test with the weights of a trained case
 
-`start` are the options behind the RNN-RBM of results/table2.md (Adam 1e-3, CD-15, no dropout, constant rate, biases at
-the marginals); `all` has every change; "+ x" is `start` with x alone, "- x" is `all` without x. Models are those with
-the lowest validation loss. NLL on valid in nats per frame, frames 2..T, by annealed importance sampling with
-`CHAINS` chains and `TEMPERATURES` temperatures; the AIS error is the root mean square over frames of the standard error
-of one frame's log Z. An estimate is low by about half its square. One seed. Test is sealed but for `--test`, which
-records every reading in a file beside --out.
+`start` are the options of the RNN-RBM in the retired protocol "plain" of table 2 (commit 95d6377: Adam 1e-3, CD-15, no
+dropout, constant rate, biases at the marginals); `all` has every change; "+ x" is `start` with x alone, "- x" is `all`
+without x. Models are those with the lowest validation loss. NLL on valid in nats per frame, frames 2..T, by annealed
+importance sampling with `CHAINS` chains and `TEMPERATURES` temperatures; the AIS error is the root mean square over
+frames of the standard error of one frame's log Z. An estimate is low by about half its square. One seed. Test is sealed
+but for `--test`, which records every reading in a file beside --out.
 """
 
 from __future__ import annotations

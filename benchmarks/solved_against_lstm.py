@@ -1,9 +1,10 @@
 """Solved memories with a feed-forward readout against an LSTM: validation NLL, and time to the LSTM's best one.
 
-The LSTM has the settings that the search of table 2 chose for each set (`results/table2.jsonl`); the solved model
-has the setting with the lowest validation NLL of seed 0 among `SETTINGS` (`--search`). The time of the solved model
-includes solving the memories and encoding both splits. Times are CPU seconds of one thread, so that other load on the
-machine affects them less; validation after each epoch is not counted for either. The test split is not read.
+The LSTM has the settings that the retired protocol "regularized" of table 2 chose for each set (commit 95d6377); the
+solved model has the setting with the lowest validation NLL of seed 0 among `SETTINGS` (`--search`). The time of the
+solved model includes solving the memories and encoding both splits. Times are CPU seconds of one thread, so that other
+load on the machine affects them less; validation after each epoch is not counted for either. The test split is not
+read.
 
     python benchmarks/solved_against_lstm.py --set jsb_chorales --search
     python benchmarks/solved_against_lstm.py --set jsb_chorales    # an interrupted run continues
