@@ -7,7 +7,7 @@ import pytest
 
 from linmem import cli
 from linmem.experiments import table2_fair, table2_fair_large
-from linmem.experiments.harness import choose, reproduce
+from linmem.experiments.harness import choose, plan, reproduce
 from linmem.experiments.harness.records import require_records
 from linmem.experiments.harness.training import with_epochs
 from linmem.experiments.table2.fair import ROWS, draw_trials
@@ -120,3 +120,11 @@ def test_the_seeds_of_a_halved_search_share_the_choice(tmp_path, monkeypatch):
     results = [record["result"] for record in require_records("table2_fair_large", tmp_path)]
     first, second = (one["training"] for one in results if one["row"] == "GRU")
     assert first | {"seed": 1} == second
+
+
+def test_the_plan_counts_a_short_run_with_its_limit_of_epochs(monkeypatch):
+    monkeypatch.setattr(plan, "measure_epoch", lambda options: plan.Cost(0.0, 36.0))
+    runs = [with_epochs(one, epochs) for one, epochs in zip(trials(2, 0), (3, 500), strict=True)]
+    row = plan._row("chorales", "RNN", runs)
+    assert row["core-hours at 100 epochs"] == pytest.approx(1.03)
+    assert row["core-hours at the limit of epochs"] == pytest.approx(5.03)

@@ -23,7 +23,8 @@ def plan_table(name: str, grid: str | None = None, seed: int = 0) -> str:
     """Return a Markdown table of the training runs of an experiment's searches and of their cost; test is not read.
 
     One run per data set and model, of the middle size, is trained for one epoch; where it diverges, the next ones in
-    order of size that do not. The column "diverged" counts runs that diverged in this epoch.
+    order of size that do not. The column "diverged" counts runs that diverged in this epoch. Runs with a lower limit of
+    epochs than `EPOCHS`, such as those of a pruner, count with their limit.
 
     Raises
     ------
@@ -65,7 +66,7 @@ def _row(data: str, row: str, runs: Sequence[RunOptions]) -> dict[str, Any]:
             break
         except DivergenceError:
             diverged += 1
-    limits = sum(options.training.max_epochs for options in runs)
+    limits = [options.training.max_epochs for options in runs]
     return {
         "set": data,
         "model": row,
@@ -73,8 +74,8 @@ def _row(data: str, row: str, runs: Sequence[RunOptions]) -> dict[str, Any]:
         "diverged": diverged,
         "CPU s once": cost and cost.once,
         "CPU s per epoch": cost and cost.per_epoch,
-        f"core-hours at {EPOCHS} epochs": cost and cost.hours(len(runs), len(runs) * EPOCHS),
-        "core-hours at the limit of epochs": cost and cost.hours(len(runs), limits),
+        f"core-hours at {EPOCHS} epochs": cost and cost.hours(len(runs), sum(min(limit, EPOCHS) for limit in limits)),
+        "core-hours at the limit of epochs": cost and cost.hours(len(runs), sum(limits)),
     }
 
 
