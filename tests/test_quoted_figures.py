@@ -179,7 +179,7 @@ def test_readme_s_table_of_equal_weights_is_that_of_the_results():
 
 def test_readme_s_table_of_limits_on_norms_is_that_of_the_results():
     rows, page = (
-        readme_table("search above, the trial chosen on the validation split for each column"),
+        readme_table("the trial chosen on the validation split for each column"),
         (RESULTS / "table2_fair.md").read_text(),
     )
     for name in ("LMN-A", "LMN-B", "pretrained LMN-B", "GRU", "LSTM"):

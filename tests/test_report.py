@@ -175,11 +175,11 @@ def test_every_experiment_says_where_it_stands(results):
 
 def test_commands_of_the_usual_folder_need_no_folder():
     lines = [{"grid": "small"}]
-    found = page._commands("encoding", "complete", lines, load_experiment("encoding"), Path("results"))
+    found = page._commands("multiscale", "complete", lines, load_experiment("multiscale"), Path("results"))
     assert list(found.values()) == [
-        "linmem reproduce encoding",
-        "linmem reproduce encoding --force",
-        "linmem reproduce encoding --grid paper --out results-paper",
+        "linmem reproduce multiscale",
+        "linmem reproduce multiscale --force",
+        "linmem reproduce multiscale --grid paper --out results-paper",
     ]
 
 
