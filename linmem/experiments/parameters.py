@@ -5,9 +5,9 @@ is 5.6. L18 states that for f + p = h the LMN's count is largest at p = f; by it
 a/2.
 
 Accuracy and NLL against the count: every model has the largest size within each limit on its weights, with biases and
-readout, f = p for LMNs, and the same trials, one per learning rate; valid chooses with the first seed. All else is that
-of the fair protocol of table 2 (`linmem.experiments.table2.fair`): dropout 0.2 and 0.4, averaged weights, early
-stopping; LMNs have ReLU units, and W_mm at a tenth of the rate. No L2, skip connection or transposition.
+readout, f = p for LMNs, and the same trials, one per learning rate; valid chooses with the first seed. All else is
+fixed, on the axes of the fair protocol of table 2 (`linmem.experiments.table2.fair`): dropout 0.2 and 0.4, averaged
+weights, early stopping; LMNs have ReLU units, and W_mm at a tenth of the rate. No L2, skip connection or transposition.
 
 Symbols: a inputs, f functional units, p memory units, h units of an LSTM.
 """

@@ -1,1 +1,1 @@
-"""L18's table 2: the models on the four sets of polyphonic music; the experiments are table2_paper and table2_fair."""
+"""L18's table 2, on the four sets of polyphonic music: experiments table2_fair, table2_fair_large and table2_paper."""

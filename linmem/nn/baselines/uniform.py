@@ -1,4 +1,4 @@
-"""The initialization of torch.nn.Linear for an LMN, which the papers' plain protocol takes to be theirs."""
+"""The initialization of torch.nn.Linear for an LMN, which `table2_paper` takes to be L18's."""
 
 from __future__ import annotations
 
