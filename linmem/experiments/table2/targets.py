@@ -28,17 +28,11 @@ def targets(
     measured = {part: group_by(group, "row") for part, group in group_by(results, "set", "protocol").items()}
     known: dict[tuple[str, str], Rows] = {(name, p): {} for p in protocols for name in sets}
     parts = measured if measured and not measured.keys() & known.keys() else known | measured
-    gains = [gain for rows in parts.values() if (gain := _gain(rows)) is not None]
     return [
         *(target for (name, protocol), rows in parts.items() for target in _order(rows, name, protocol)),
         *(target for (name, p), rows in parts.items() if p.startswith("fair") for target in _aims(rows, name, p)),
         _ahead_of_persistence(protocols[-1], {name: rows for (name, p), rows in parts.items() if p == protocols[-1]}),
-        Target(
-            "On some set a pretrained LMN-B with at most a fifth of the LSTM's parameters is ahead in accuracy",
-            "≥ 3.7 points",
-            f"{max(gains):.2f} points at most" if gains else "–",
-            max(gains) >= 3.7 if gains else None,
-        ),
+        *([] if protocols[0].startswith("fair") else [_headline(parts)]),  # fair has no row "a fifth"
     ]
 
 
@@ -103,6 +97,17 @@ def _best(rows: Rows, names: Sequence[str]) -> str:
     """Return the row with the lowest NLL on valid."""
     losses = {row: average(rows[row], "valid", "nll") for row in names}
     return min(losses, key=lambda row: losses[row] or math.inf)  # None: it diverged
+
+
+def _headline(parts: Mapping[tuple[str, str], Rows]) -> Target:
+    """State L19's lead of a pretrained LMN-B with at most a fifth of the LSTM's parameters."""
+    gains = [gain for rows in parts.values() if (gain := _gain(rows)) is not None]
+    return Target(
+        "On some set a pretrained LMN-B with at most a fifth of the LSTM's parameters is ahead in accuracy",
+        "≥ 3.7 points",
+        f"{max(gains):.2f} points at most" if gains else "–",
+        max(gains) >= 3.7 if gains else None,
+    )
 
 
 def _gain(rows: Rows) -> float | None:
