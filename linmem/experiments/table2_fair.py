@@ -3,23 +3,24 @@
 Every model is trained with the same random trials (`linmem.experiments.table2.fair`): learning rate, number of
 weights, dropout, L2, skip connection and transposition, and the axes that only some models have: nonlinearity, forget
 bias, ratio of memory to functional units, rate of W_mm, lag decay. All share the batch size, gradient clipping at
-0.25, averaged weights and early stopping; no trial is pruned otherwise. Valid chooses by NLL, once among all trials
-("best of each") and once among those with at most 50,000 weights. Only when every model of a set is chosen are the
-chosen options trained with the other seeds, and test is read.
+0.25, averaged weights, early stopping and one pruner: every trial is trained for a few epochs, the best quarter of a
+model's trials on valid for four times as many, and the best quarter of these in full. Valid chooses by NLL, once among
+all trials ("best of each") and once among those with at most 50,000 weights; each comparison is pruned on its own.
+Only when every model of a set is chosen are the chosen options trained with the other seeds, and test is read.
 
 A solved memory's matrices count as weights in the limits, though they are not trained. A pretrained LMN-B trains an
-unfolded network first, which costs time that the others do not have.
+unfolded network first, which costs time that the others do not have: 25 epochs, on Nottingham and MuseData, which have
+13 and 18 times the training frames of JSB, 5.
 
-These are JSB and Piano-midi.de; Nottingham and MuseData are `table2_fair_large`. Grid "small" has half the trials of
-"paper", the first ones, and on Piano-midi.de at most 50,000 weights, therefore the second comparison alone. It has a
-control: the same trials of LMNs with limited norms.
+Grid "small" has at most 50,000 weights on all sets but JSB, therefore one comparison there, 8 trials on Piano-midi.de
+and MuseData, and one seed on MuseData. On JSB and Piano-midi.de it has a control: the same trials of LMNs with limited
+norms.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -46,18 +47,26 @@ class Config:
     searches: tuple[Search, ...]
 
 
+_JSB = Search("jsb_chorales", trials=16, seeds=3, max_epochs=400, rungs=(12, 48))
+_PIANO = Search("piano_midi", trials=8, seeds=3, max_epochs=200, truncate=200, rungs=(6, 24))
+_NOTTINGHAM = Search("nottingham", trials=16, seeds=3, max_epochs=200, pretrain_epochs=5, truncate=200, rungs=(3, 12))
+_MUSE_DATA = Search("muse_data", trials=8, seeds=1, max_epochs=200, pretrain_epochs=5, truncate=200, rungs=(2, 8))
+_SMOKE = Search("chorales:8:4:4", 3, 1, 2, 1, 1, weights=(12_500, 60_000), rows=SMOKE_ROWS, rungs=(1,))
 _WITH_CONTROL = (*ROWS, *LIMITED)
 GRIDS = {
-    "smoke": Config((Search("chorales:8:4:4", 2, 1, 1, 1, 1, weights=(12_500, 60_000), rows=SMOKE_ROWS),)),
+    "smoke": Config((_SMOKE,)),
     "small": Config(
         (
-            Search("jsb_chorales", trials=8, seeds=3, max_epochs=400, rows=_WITH_CONTROL),
-            Search("piano_midi", 4, 3, 200, truncate=200, weights=SMALL_WEIGHTS, rows=_WITH_CONTROL),
+            replace(_JSB, rows=_WITH_CONTROL),
+            replace(_PIANO, weights=SMALL_WEIGHTS, rows=_WITH_CONTROL),
+            replace(_NOTTINGHAM, weights=SMALL_WEIGHTS),
+            replace(_MUSE_DATA, weights=SMALL_WEIGHTS),
         )
     ),
-    "paper": Config((Search("jsb_chorales", 16, 3, 400), Search("piano_midi", 8, 3, 200, truncate=200))),
+    "paper": Config((_JSB, *(replace(one, trials=16, seeds=3) for one in (_PIANO, _NOTTINGHAM, _MUSE_DATA)))),
 }
-targets = partial(targets_of_protocols, protocols=PROTOCOLS, sets=("jsb_chorales", "piano_midi"))
+SETS = tuple(search.data for search in GRIDS["paper"].searches)
+targets = partial(targets_of_protocols, protocols=PROTOCOLS, sets=SETS)
 
 
 def run(config: Config, seed: int, work: Path) -> Iterator[Result]:
@@ -113,7 +122,7 @@ def with_rungs(runs: list[RunOptions], rungs: Sequence[int]) -> list[RunOptions]
     taken = []
     for epochs in rungs:
         taken += [with_epochs(o, epochs) for o in runs]
-        runs = runs[: math.ceil(len(runs) / 4)]
+        runs = runs[: choose.quarter(len(runs))]
     return taken + runs
 
 

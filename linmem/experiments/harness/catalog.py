@@ -29,7 +29,6 @@ EXPERIMENTS = (
     "table1",
     "table2_paper",
     "table2_fair",
-    "table2_fair_large",
     "figure3",
     "parameters",
     "capacity",

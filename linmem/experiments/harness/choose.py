@@ -61,9 +61,14 @@ def search_by_halving(plans: Plans, rungs: Sequence[int], folder: Path) -> dict[
 
 
 def best_quarter(plan: Sequence[RunOptions], outcomes: Sequence[Outcome]) -> list[RunOptions]:
-    """Return a quarter of the trials, rounded up, by the lowest loss on valid; one that diverged is the last."""
+    """Return a quarter of the trials, by the lowest loss on valid; one that diverged is the last."""
     order = sorted(range(len(plan)), key=lambda i: loss_of(outcomes[i]))
-    return [plan[i] for i in order[: math.ceil(len(plan) / 4)]]
+    return [plan[i] for i in order[: quarter(len(plan))]]
+
+
+def quarter(trials: int) -> int:
+    """Return a quarter of a number of trials, rounded up: how many go on after a rung."""
+    return math.ceil(trials / 4)
 
 
 def loss_of(one: Outcome) -> float:
