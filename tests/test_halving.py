@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from linmem import cli
-from linmem.experiments import table2_fair, table2_fair_large
+from linmem.experiments import table2_fair
 from linmem.experiments.harness import choose, plan, reproduce
 from linmem.experiments.harness.records import require_records
 from linmem.experiments.harness.training import with_epochs
-from linmem.experiments.table2.fair import ROWS, draw_trials
+from linmem.experiments.table2.fair import ROWS, draw_trials, weight_count
 from linmem.nn.options import ModelOptions
 from linmem.runs.options import RunOptions
 from linmem.runs.sweep.run_sweep import Outcome
@@ -78,32 +78,54 @@ def test_without_rungs_every_trial_is_trained_in_full(trained, tmp_path):
     assert choose.search_by_halving({}, (3,), tmp_path) == {}
 
 
-def test_all_models_of_the_larger_sets_have_the_same_trials_and_the_same_rungs():
-    nottingham, muse = table2_fair_large.GRIDS["small"].searches
-    assert (nottingham.data, muse.data) == ("nottingham", "muse_data")
-    assert draw_trials(muse, 0) == draw_trials(nottingham, 0)[:8]
-    for search, runs in ((nottingham, 16 + 4 + 1), (muse, 8 + 2 + 1)):
-        plans = table2_fair_large.plan(table2_fair_large.Config((search,)), 0)
-        assert plans.keys() == {(search.data, row) for row in ROWS}
-        epochs = {tuple(one.training.max_epochs for one in plan) for plan in plans.values()}
-        assert len(epochs) == 1
-        assert len(epochs.pop()) == runs
-        assert max(search.weights) <= table2_fair.SMALL
+@pytest.mark.parametrize(
+    ("place", "data", "runs"),
+    [
+        (0, "jsb_chorales", 16 + 4 + 1),
+        (1, "piano_midi", 8 + 2 + 1),
+        (2, "nottingham", 16 + 4 + 1),
+        (3, "muse_data", 8 + 2 + 1),
+    ],
+)
+def test_all_models_have_the_same_rungs(place, data, runs):
+    search = table2_fair.GRIDS["small"].searches[place]
+    assert search.data == data
+    plans = table2_fair.plan(table2_fair.Config((search,)), 0)
+    assert plans.keys() == {(data, row) for row in search.rows} >= {(data, row) for row in ROWS}
+    (epochs,) = {tuple(one.training.max_epochs for one in plan) for plan in plans.values()}
+    assert len(epochs) == runs
+    assert epochs[-2] == 4 * epochs[0] < epochs[-1]
 
 
-def test_the_larger_sets_are_searched_by_halving_and_tested_once(tmp_path, capsys):
-    (search,) = table2_fair_large.GRIDS["smoke"].searches
-    cli.main(["reproduce", "table2", "--protocol", "fair_large", "--grid", "smoke", "--out", str(tmp_path)])
+def test_sets_with_the_same_sizes_have_the_same_trials():
+    jsb, *others = table2_fair.GRIDS["small"].searches
+    assert all(max(one.weights) <= table2_fair.SMALL < max(jsb.weights) for one in others)
+    longest = max((draw_trials(one, 0) for one in others), key=len)
+    assert all(draw_trials(one, 0) == longest[: one.trials] for one in others)
+
+
+@pytest.fixture
+def small_smoke(monkeypatch):
+    """The smoke search with at most 50,000 weights, therefore one comparison, and two seeds."""
+    (search,) = table2_fair.GRIDS["smoke"].searches
+    search = replace(search, weights=(12_500, 25_000), seeds=2)
+    monkeypatch.setitem(table2_fair.GRIDS, "smoke", table2_fair.Config((search,)))
+    return search
+
+
+def test_a_set_is_searched_by_halving_and_tested_once(small_smoke, tmp_path, capsys):
+    search = small_smoke
+    cli.main(["reproduce", "table2", "--grid", "smoke", "--out", str(tmp_path)])
     text = capsys.readouterr().out
-    results = [record["result"] for record in require_records("table2_fair_large", tmp_path)]
+    results = [record["result"] for record in require_records("table2_fair", tmp_path)]
     assert {one["row"] for one in results} == {"persistence", *search.rows}
     assert {one.get("trials") for one in results} == {None, search.trials}
     assert f"test split read {len(results)} times" in text
     (path,) = (tmp_path / "trials").glob("*.jsonl")
     kept = Counter(one["options"]["training"]["max_epochs"] for one in read_lines(path))
-    assert kept == {1: 3 * len(search.rows), 2: len(search.rows)}
+    assert kept == {1: 3 * len(search.rows), 2: search.seeds * len(search.rows)}
     for one in results:
-        if one["row"] != "persistence":
+        if one["row"] != "persistence" and one["seed"] == 0:
             assert one["training"]["max_epochs"] == search.max_epochs
             short = [t for t in read_lines(path) if t["options"]["training"]["max_epochs"] == 1]
             own = [t for t in short if t["options"]["model"]["model"] == one["model"]["model"]]
@@ -112,14 +134,31 @@ def test_the_larger_sets_are_searched_by_halving_and_tested_once(tmp_path, capsy
             assert best["options"]["training"] | {"max_epochs": 2} == one["training"]
 
 
-def test_the_seeds_of_a_halved_search_share_the_choice(tmp_path, monkeypatch):
-    (search,) = table2_fair_large.GRIDS["smoke"].searches
-    search = replace(search, seeds=2, rows=("GRU",))
-    monkeypatch.setitem(table2_fair_large.GRIDS, "smoke", table2_fair.Config((search,)))
-    reproduce.reproduce("table2_fair_large", tmp_path, grid="smoke")
-    results = [record["result"] for record in require_records("table2_fair_large", tmp_path)]
-    first, second = (one["training"] for one in results if one["row"] == "GRU")
+def test_the_seeds_of_a_halved_search_share_the_choice(small_smoke, tmp_path):
+    reproduce.reproduce("table2_fair", tmp_path, grid="smoke")
+    results = [record["result"] for record in require_records("table2_fair", tmp_path)]
+    first, second = (one["training"] for one in results if one["row"] == "LSTM")
     assert first | {"seed": 1} == second
+
+
+def test_each_comparison_is_halved_on_its_own(tmp_path, monkeypatch):
+    (search,) = table2_fair.GRIDS["smoke"].searches
+    search = replace(search, rows=("GRU",), trials=8)
+    sizes = [values["weights"] for values in draw_trials(search, 0)]
+    assert len(set(sizes)) == 2
+    monkeypatch.setitem(table2_fair.GRIDS, "smoke", table2_fair.Config((search,)))
+    reproduce.reproduce("table2_fair", tmp_path, grid="smoke")
+    (path,) = (tmp_path / "trials").glob("*.jsonl")
+    kept = read_lines(path)
+    short = [one for one in kept if one["options"]["training"]["max_epochs"] == 1]
+    assert len(short) == search.trials
+    expected = set()
+    for limit in (table2_fair.SMALL, None):
+        own = [one for one in short if limit is None or weight_count(ModelOptions(**one["options"]["model"])) <= limit]
+        best = sorted(own, key=lambda one: one["valid_loss"])[: choose.quarter(len(own))]
+        expected |= {one["options"]["training"]["learning_rate"] for one in best}
+    full = [one for one in kept if one["options"]["training"]["max_epochs"] == 2]
+    assert {one["options"]["training"]["learning_rate"] for one in full} == expected
 
 
 def test_the_plan_counts_a_short_run_with_its_limit_of_epochs(monkeypatch):

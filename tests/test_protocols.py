@@ -138,8 +138,10 @@ def test_a_model_fills_its_number_of_weights(row):
         largest(chosen, 10, 1.0)
 
 
-def test_fair_chooses_on_valid_once_among_all_and_once_among_the_small(tmp_path):
+def test_fair_chooses_on_valid_once_among_all_and_once_among_the_small(tmp_path, monkeypatch):
     (search,) = table2_fair.GRIDS["smoke"].searches
+    search = replace(search, trials=2, rungs=())
+    monkeypatch.setitem(table2_fair.GRIDS, "smoke", table2_fair.Config((search,)))
     seed = next(s for s in range(99) if len({values["weights"] for values in fair.draw_trials(search, s)}) == 2)
     text = reproduce.reproduce("table2_fair", tmp_path, grid="smoke", seed=seed)
     results = [record["result"] for record in require_records("table2_fair", tmp_path)]
@@ -161,7 +163,7 @@ def test_fair_chooses_on_valid_once_among_all_and_once_among_the_small(tmp_path)
 
 def test_kept_trials_are_repeated_to_the_last_digit(tmp_path, monkeypatch, capsys):
     (search,) = table2_fair.GRIDS["smoke"].searches
-    search = replace(search, trials=1, rows=("GRU", "solved"))
+    search = replace(search, trials=1, rungs=(), rows=("GRU", "solved"))
     monkeypatch.setitem(table2_fair.GRIDS, "smoke", table2_fair.Config((search,)))
     reproduce.reproduce("table2_fair", tmp_path, grid="smoke")
     cli.main(["reproduce", "table2", "--protocol", "fair", "--out", str(tmp_path), "--repeat", "9"])
@@ -200,8 +202,9 @@ def test_the_plan_counts_runs_and_states_their_cost(capsys, monkeypatch):
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()[4:]]
     assert [row[1] for row in rows] == [*table2_fair.SMOKE_ROWS, ""]
     assert len(measured) == len(table2_fair.SMOKE_ROWS)
-    assert all(row[2:] == ["2", "0", "360.00", "36.00", "0.22", "0.22"] for row in rows[:-1])  # 2 runs of 1 epoch
-    assert rows[-1][2:] == ["8", "–", "–", "–", "0.88", "0.88"]
+    # 3 runs of 1 epoch and one of 2
+    assert all(row[2:] == ["4", "0", "360.00", "36.00", "0.45", "0.45"] for row in rows[:-1])
+    assert rows[-1][2:] == ["16", "–", "–", "–", "1.80", "1.80"]
 
 
 def test_a_run_that_diverges_is_counted_and_another_one_measured(monkeypatch):
@@ -216,9 +219,9 @@ def test_a_run_that_diverges_is_counted_and_another_one_measured(monkeypatch):
     monkeypatch.setattr(plan, "measure_epoch", measure)
     lines = plan.plan_table("table2_fair", "smoke").splitlines()[4:]
     found = {row[1]: row[3:] for row in ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)}
-    assert found["LSTM"] == ["2", "–", "–", "–", "–"]  # every run diverges
-    assert found["LMN-B"] == ["1", "360.00", "36.00", "0.22", "0.22"]  # the first one
-    assert found[""][-2:] == ["0.66", "0.66"]
+    assert found["LSTM"] == ["4", "–", "–", "–", "–"]  # every run diverges
+    assert found["LMN-B"] == ["1", "360.00", "36.00", "0.45", "0.45"]  # the first one
+    assert found[""][-2:] == ["1.35", "1.35"]
 
 
 def test_the_cost_of_an_epoch_is_measured():
@@ -230,4 +233,4 @@ def test_the_cost_of_an_epoch_is_measured():
 
 def test_a_protocol_belongs_to_table_2(capsys):
     assert cli.main(["reproduce", "table1", "--protocol", "fair"]) != 0
-    assert re.search("protocol must be one of fair, fair_large, paper with the name table2", capsys.readouterr().err)
+    assert re.search("protocol must be one of fair, paper with the name table2", capsys.readouterr().err)

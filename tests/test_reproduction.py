@@ -91,7 +91,6 @@ READERS = {
     "table1",
     "table2_paper",
     "table2_fair",
-    "table2_fair_large",
     "parameters",
     "encoding",
     "reconstruction",

@@ -66,7 +66,7 @@ GRIDS = {
     "paper": Config((_JSB, *(replace(one, trials=16, seeds=3) for one in (_PIANO, _NOTTINGHAM, _MUSE_DATA)))),
 }
 SETS = tuple(search.data for search in GRIDS["paper"].searches)
-targets = partial(targets_of_protocols, protocols=PROTOCOLS, sets=SETS)
+targets = partial(targets_of_protocols, protocols=dict(zip(PROTOCOLS, (SETS, ("jsb_chorales",)), strict=True)))
 
 
 def run(config: Config, seed: int, work: Path) -> Iterator[Result]:

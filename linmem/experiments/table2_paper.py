@@ -63,7 +63,7 @@ GRIDS = {
     "small": Config((_JSB,)),
     "paper": Config(tuple(Part(name) for name in published.ACCURACY)),
 }
-targets = partial(targets_of_protocols, protocols=(PROTOCOL,))
+targets = partial(targets_of_protocols, protocols={PROTOCOL: tuple(published.ACCURACY)})
 
 
 def run(config: Config, seed: int, work: Path) -> Iterator[Result]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-PROTOCOLS = ("fair", "fair_large", "paper")
+PROTOCOLS = ("fair", "paper")
 
 
 def reproduce(
@@ -33,8 +33,8 @@ def reproduce(
     force : bool
         Compute again.
     protocol : str
-        For table2: fair, one search for all models on JSB and Piano-midi.de, the default; fair_large, one on Nottingham
-        and MuseData; or paper, L18's own protocol. The records are those of table2_PROTOCOL.
+        For table2: fair, one search for all models, the default; or paper, L18's own protocol. The records are those of
+        table2_PROTOCOL.
     dry_run : bool
         Print the runs of the searches and their cost in core-hours, and compute nothing else.
     repeat : int

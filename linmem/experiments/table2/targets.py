@@ -21,18 +21,20 @@ AIMS = {"jsb_chorales": 8.10, "nottingham": 3.07, "muse_data": 6.97, "piano_midi
 Rows = Mapping[str, Group]  # results by row
 
 
-def targets(
-    results: Results, protocols: Sequence[str], sets: Sequence[str] = tuple(published.ACCURACY)
-) -> list[Target]:
-    """State the targets of every set and protocol, also of those that were not run, and of all sets together."""
+def targets(results: Results, protocols: Mapping[str, Sequence[str]]) -> list[Target]:
+    """State the targets of every protocol and of its sets, also of those that were not run.
+
+    That about all sets together is of the first protocol.
+    """
     measured = {part: group_by(group, "row") for part, group in group_by(results, "set", "protocol").items()}
-    known: dict[tuple[str, str], Rows] = {(name, p): {} for p in protocols for name in sets}
+    known: dict[tuple[str, str], Rows] = {(name, p): {} for p, sets in protocols.items() for name in sets}
+    first = next(iter(protocols))
     parts = measured if measured and not measured.keys() & known.keys() else known | measured
     return [
         *(target for (name, protocol), rows in parts.items() for target in _order(rows, name, protocol)),
         *(target for (name, p), rows in parts.items() if p.startswith("fair") for target in _aims(rows, name, p)),
-        _ahead_of_persistence(protocols[-1], {name: rows for (name, p), rows in parts.items() if p == protocols[-1]}),
-        *([] if protocols[0].startswith("fair") else [_headline(parts)]),  # fair has no row "a fifth"
+        _ahead_of_persistence(first, {name: rows for (name, p), rows in parts.items() if p == first}),
+        *([] if first.startswith("fair") else [_headline(parts)]),  # fair has no row "a fifth"
     ]
 
 
