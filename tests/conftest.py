@@ -1,4 +1,6 @@
-"""Before torch is imported: where there is no GPU, Triton's kernels run in its interpreter, on the CPU.
+"""Before torch is imported: one thread, and where there is no GPU, Triton's kernels run in its interpreter, on the CPU.
+
+With more threads than idle cores the small products of the tests take ten times as long. `OMP_NUM_THREADS` overrides.
 
 `LINMEM_TEST_SEED=7 pytest` adds 7 to the seeds of NumPy generators and torch.manual_seed, and of hypothesis's search,
 here and in all processes that tests start (`tests/seed_shift/sitecustomize.py`).
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 if not Path("/dev/nvidia0").exists():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
