@@ -10,7 +10,7 @@ from linmem.experiments import table2_fair
 from linmem.experiments.harness import choose, plan, reproduce
 from linmem.experiments.harness.records import require_records
 from linmem.experiments.harness.training import with_epochs
-from linmem.experiments.table2.fair import ROWS, draw_trials, weight_count
+from linmem.experiments.table2.fair import LIMITED, ROWS, draw_trials, plan_runs, weight_count
 from linmem.nn.options import ModelOptions
 from linmem.runs.options import RunOptions
 from linmem.runs.sweep.run_sweep import Outcome
@@ -92,9 +92,23 @@ def test_all_models_have_the_same_rungs(place, data, runs):
     assert search.data == data
     plans = table2_fair.plan(table2_fair.Config((search,)), 0)
     assert plans.keys() == {(data, row) for row in search.rows} >= {(data, row) for row in ROWS}
-    (epochs,) = {tuple(one.training.max_epochs for one in plan) for plan in plans.values()}
+    (epochs,) = {
+        tuple(one.training.max_epochs for one in plan) for (_, row), plan in plans.items() if row not in LIMITED
+    }
     assert len(epochs) == runs
     assert epochs[-2] == 4 * epochs[0] < epochs[-1]
+
+
+def test_the_control_is_in_the_comparison_of_small_models_alone():
+    (jsb, *_) = table2_fair.GRIDS["small"].searches
+    plans = plan_runs(jsb, 0)
+    small, every = table2_fair.within(plans, table2_fair.SMALL), table2_fair.within(plans, None)
+    assert small.keys() == set(ROWS) | LIMITED.keys()
+    assert every.keys() == set(ROWS)
+    planned = table2_fair.plan(table2_fair.Config((jsb,)), 0)
+    for row, without in LIMITED.items():
+        assert len(small[row]) == len(small[without]) < len(every[without]) == jsb.trials
+        assert all(weight_count(one.model) <= table2_fair.SMALL for one in planned[jsb.data, row])
 
 
 def test_sets_with_the_same_sizes_have_the_same_trials():

@@ -13,8 +13,8 @@ unfolded network first, which costs time that the others do not have: 25 epochs,
 13 and 18 times the training frames of JSB, 5.
 
 Grid "small" has at most 50,000 weights on all sets but JSB, therefore one comparison there, 8 trials on Piano-midi.de
-and MuseData, and one seed on MuseData. On JSB and Piano-midi.de it has a control: the same trials of LMNs with limited
-norms.
+and MuseData, and one seed on MuseData. On JSB and Piano-midi.de it has a control within this limit: the same trials of
+LMNs with limited norms.
 """
 
 from __future__ import annotations
@@ -98,9 +98,14 @@ def limits(search: Search) -> tuple[int | None, ...]:
 
 
 def within(plans: choose.Plans, weights: int | None) -> dict[str, list[RunOptions]]:
-    """Return the runs with at most so many weights, all for None; rows without such runs are left out."""
+    """Return the runs with at most so many weights, all but those of the control for None.
+
+    Rows without such runs are left out.
+    """
     small = {
-        row: [o for o in plan if weights is None or weight_count(o.model) <= weights] for row, plan in plans.items()
+        row: [o for o in plan if weights is None or weight_count(o.model) <= weights]
+        for row, plan in plans.items()
+        if weights is not None or row not in LIMITED
     }
     return {row: plan for row, plan in small.items() if plan}
 
@@ -110,10 +115,11 @@ def plan(config: Config, seed: int) -> Mapping[tuple[str, str], list[RunOptions]
 
     The first trials stand for those that go on where trials are halved.
     """
+    plans = {one: plan_runs(one, seed) for one in config.searches}
     return {
         (one.data, row): with_rungs(runs, one.rungs)
-        for one in config.searches
-        for row, runs in plan_runs(one, seed).items()
+        for one, all_runs in plans.items()
+        for row, runs in (within(all_runs, SMALL) | within(all_runs, limits(one)[-1])).items()
     }
 
 
