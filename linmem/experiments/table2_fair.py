@@ -13,8 +13,8 @@ unfolded network first, which costs time that the others do not have: 25 epochs,
 13 and 18 times the training frames of JSB, 5.
 
 Grid "small" has at most 50,000 weights on all sets but JSB, therefore one comparison there, and 8 trials on
-Piano-midi.de and MuseData. On JSB and Piano-midi.de it has a control within this limit: the same trials of
-LMNs with limited norms.
+Piano-midi.de and MuseData. On JSB and Piano-midi.de it has a control within this limit: the same trials of LMNs with
+limited norms.
 """
 
 from __future__ import annotations
