@@ -104,24 +104,37 @@ def test_seeds_are_averaged_and_their_spread_is_shown(tmp_path):
     assert "22.00 ± 2.83" in table2_paper.show(lines, tmp_path)
 
 
+def point(row="LMN-B", functional=50, memory=50, nll=8.0, accuracy=0.3, bias="default"):
+    """A result of figure 3; without an NLL it diverged."""
+    valid = None if nll is None else {"accuracy": accuracy, "nll": nll}
+    sizes = {"functional": functional, "memory": memory, "units": functional + memory}
+    return {"row": row, "seed": 0, "output_bias_init": bias, "valid": valid, "diverged": nll is None, **sizes}
+
+
 def test_figure3_takes_the_better_of_two_shapes_with_as_many_units(tmp_path):
-    lines = [
-        {"row": "LMN-B", "functional": f, "memory": p, "valid": {"accuracy": a, "nll": n}}
-        for f, p, a, n in [(50, 100, 0.3, 9.0), (100, 50, 0.2, 8.0), (10, 10, 0.1, 10.0)]
-    ]
+    lines = [point("LMN-B", 50, 100, 9.0, 0.3), point("LMN-B", 100, 50, 8.0, 0.2), point("LMN-B", 10, 10, 10.0, 0.1)]
     shown = figure3.show(lines, tmp_path)
     assert "20.00 / 8.000" in shown
     assert "30.00" not in shown
 
 
 def test_figure3_shows_a_size_at_which_every_run_diverged(tmp_path):
-    head = {"row": "LSTM", "functional": 50, "memory": 0}
-    lines = [
-        head | {"valid": None},
-        head | {"functional": 100, "valid": None},
-        head | {"functional": 100, "valid": {"accuracy": 0.3, "nll": 8.5}},
-    ]
+    lines = [point("LSTM", 50, 0, None), point("LSTM", 100, 0, None, bias="marginal"), point("LSTM", 100, 0, 8.5)]
     (row,) = (line for line in figure3.show(lines, tmp_path).splitlines() if line.startswith("| LSTM"))
     assert [cell.strip() for cell in row.split("|")][1:-1] == ["LSTM", "diverged", "30.00 / 8.500"]
-    lmn = {"row": "LMN-B", "functional": 50, "memory": 50, "valid": {"accuracy": 0.3, "nll": 8.0}}
-    assert figure3.targets([lmn, *lines[:2]])[0].reached is None  # no LSTM to compare with
+    assert figure3.targets([point(), *lines[:2]])[0].reached is None  # no LSTM to compare with
+
+
+def test_figure3_repeats_the_choice_of_the_first_seed(tmp_path):
+    config = replace(figure3.GRIDS["smoke"], units=(4,), lmn_sizes=((2, 6), (6, 2)), seeds=3, data="chorales:8:4:4")
+    lines = list(figure3.run(config, 5, tmp_path / "figure3"))
+    own = [one for one in lines if one["row"] == "LMN-B"]
+    assert [one["seed"] for one in own] == [5, 5, 6, 7]
+    best = min(own[:2], key=lambda one: one["valid"]["nll"])
+    assert all((one["functional"], one["memory"]) == (best["functional"], best["memory"]) for one in own[2:])
+    losses = [one["valid"]["nll"] for one in (best, *own[2:])]
+    assert len(set(losses)) == 3
+    (row,) = (line for line in figure3.show(lines, tmp_path).splitlines() if line.startswith("| LMN-B"))
+    assert tables.mean_std(losses, 3) in row
+    found = {one.statement.split()[4]: one.found for one in figure3.targets(lines)}
+    assert found["LMN-B"].startswith(f"{sum(losses) / 3:.3f}")
