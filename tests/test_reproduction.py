@@ -5,7 +5,7 @@ import os
 import shutil
 from contextlib import nullcontext
 from dataclasses import replace
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,8 @@ from linmem.experiments.harness.epoch_limit import at_epoch_limit, epoch_limit_t
 from linmem.experiments.harness.fingerprint import code_fingerprint
 from linmem.experiments.harness.reads_of_test import READS
 from linmem.experiments.harness.records import require_records, write_records
+from linmem.experiments.harness.summarize import column, select
+from linmem.reporting.tables import mean_std
 from linmem.storage.atomic import read_lines
 
 # The papers' autoencoder weights all lags alike, and experiments evaluate it on longer sequences too.
@@ -75,11 +77,10 @@ def test_the_smoke_run_reaches_or_misses_the_targets_that_follow_from_definition
     fifth = found["LMN(h/2, h/2) has at most one fifth of the weights of LSTM(h)"]
     lines = [line for line in lines_of(results, "parameters") if "lmn" in line]
     assert fifth.reached == all(5 * line["lmn"] <= line["lstm"] for line in lines)
-    for line in lines_of(results, "figure4"):
-        if line["part"] == "c":
-            half = len(line["errors"]) // 2
-            one = next(one for statement, one in found.items() if statement.startswith(line["source"]))
-            assert one.reached == (sum(line["errors"][:half]) > sum(line["errors"][half:]))
+    for source in ("inputs", "hidden states"):
+        errors = [one["errors"] for one in select(lines_of(results, "figure4"), part="c", source=source)]
+        one = next(one for statement, one in found.items() if statement.startswith(source))
+        assert one.reached == all(sum(own[: len(own) // 2]) > sum(own[len(own) // 2 :]) for own in errors)
 
 
 def test_the_listing_says_what_was_run(results, tmp_path):
@@ -228,14 +229,27 @@ def test_capacity_on_structured_input_favours_the_fitted(monkeypatch):
 
 def test_figure4_errors_lie_above_the_bound_and_fall_with_memory(results):
     lines = lines_of(results, "figure4")
-    for of in ("inputs", "hidden states"):
-        points = [line for line in lines if line["part"] == "a" and line["source"] == of]
-        for small, large in pairwise(points):
-            assert large["memory_size"] > small["memory_size"]
-            assert large["bound"] < small["bound"]
+    measured = [("inputs", 0), ("hidden states", 0), ("hidden states", 1)]
+    for of, seed in measured:
+        points = select(lines, part="a", source=of, seed=seed)
+        assert [line["memory_size"] for line in points] == [5, 20]
+        assert points[1]["bound"] < points[0]["bound"]
         assert all(0 < line["bound"] <= line["ours"] <= line["tied"] + 1e-9 <= 1 for line in points)
-    assert sorted(line["memory_size"] for line in lines if line["part"] == "b") == [5, 20]
-    assert [len(line["errors"]) for line in lines if line["part"] == "c"] == [len(data.load("chorales").train[0])] * 2
+    b = [(line["seed"], line["memory_size"]) for line in lines if line["part"] == "b"]
+    assert b == [(0, 20), (0, 5), (1, 20), (1, 5)]
+    c = [line for line in lines if line["part"] == "c"]
+    assert [(line["source"], line["seed"]) for line in c] == measured
+    assert {len(line["errors"]) for line in c} == {len(data.load("chorales").train[0])}
+
+
+def test_figure4_averages_networks_over_seeds(results, tmp_path):
+    lines = lines_of(results, "figure4")
+    bounds = column(select(lines, part="a", source="hidden states", memory_size=5), "bound")
+    accuracies = column(select(lines, part="b", memory_size=5), "lmn_valid_accuracy")
+    assert len(set(bounds)) == len(set(accuracies)) == 2
+    shown = load_experiment("figure4").show(lines, tmp_path)
+    assert mean_std(bounds, 4) in shown
+    assert mean_std(accuracies) in shown
 
 
 KEPT = Path(__file__).parent.parent / "results"
