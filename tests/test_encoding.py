@@ -115,7 +115,7 @@ def test_a_frame_of_the_past_is_asked_for_where_there_is_one_and_a_delay_line_ha
 @pytest.mark.parametrize("label", ROWS)
 def test_a_network_starts_from_its_memory(label):
     problem = WAVE.draw("generation", 0)
-    found = train_row(ROWS[label], problem, NetworkConfig(8, 40, max_epochs=2), 1e-6, 0).summary
+    found = train_row(ROWS[label], problem, NetworkConfig(8, 40, max_epochs=2, patience=2), 1e-6, 0).summary
     assert (found["valid"]["accuracy"] > 0.9) == ("LAES of inputs" in label)
 
 
@@ -131,9 +131,19 @@ def test_music_is_read_with_a_logistic_readout_that_beats_least_squares():
     assert 0 < score(found, splits, problem.task).threshold < 1
 
 
+@pytest.mark.parametrize("label", ["LSTM", "LMN, LAES of hidden states"])
+def test_a_network_trains_until_its_patience_ends(label):
+    problem = WAVE.draw("generation", 0)
+    found = train_row(ROWS[label], problem, NetworkConfig(8, 40, max_epochs=300, patience=3), 0.1, 0).summary
+    assert found["best_epoch"] + 3 == found["epochs"] < 300
+    assert (found["pretraining_epochs"] > 0) == ("hidden" in label)
+    assert found["training"] == {"max_epochs": 300, "patience": 3}
+
+
 def test_what_diverges_counts_by_its_best_epoch():
     problem = WAVE.draw("generation", 0)
-    found = train_row(ROWS["LMN, LAES of inputs"], problem, NetworkConfig(8, 40, max_epochs=9), 1e30, 0).summary
+    config = NetworkConfig(8, 40, max_epochs=9, patience=9)
+    found = train_row(ROWS["LMN, LAES of inputs"], problem, config, 1e30, 0).summary
     assert found["diverged"]
     assert found["best_epoch"] == 0
     assert found["valid"]["accuracy"] > 0.9  # as it was filled

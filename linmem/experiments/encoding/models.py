@@ -1,9 +1,9 @@
 """Trained networks of the experiment `encoding`: p units by gradient descent, with memories initialised or not.
 
-Every row trains for the same number of epochs: one that starts from an unfolded network gives it half of them. "Fixed"
-memories keep W_mm as solved. The weights with the lowest loss on valid are evaluated, those before the first epoch
-among them: Adam's first steps can destroy a solved memory. An LMN has f = p functional units, one with a delay line f =
-p / 10 and so ten steps.
+Every row trains until its loss on valid has not improved for a number of epochs, the same for all; an unfolded network
+that a row starts from trains alike before. "Fixed" memories keep W_mm as solved. The weights with the lowest loss on
+valid are evaluated, those before the first epoch among them: Adam's first steps can destroy a solved memory. An LMN has
+f = p functional units, one with a delay line f = p / 10 and so ten steps.
 
 Symbols: f functional units, p memory units.
 """
@@ -72,20 +72,11 @@ def train_row(row: Row, problem: Problem, config: NetworkConfig, learning_rate: 
     size = ModelOptions(row.model, f, config.units, window=config.window, lags=10)
     model = build_model(size, splits.features, task.output_size(splits), seed)
     assert isinstance(model, SequenceModel)
-    epochs = config.max_epochs
-    pretraining_epochs = epochs // 2 if row.pretrain == "unfolded" else 0
-    options = TrainingOptions(
-        learning_rate,
-        config.batch_size,
-        max_epochs=epochs - pretraining_epochs,
-        patience=epochs,
-        seed=seed,
-        memory_lr_scale=0.0 if row.fixed else TrainingOptions.memory_lr_scale,
+    pretraining = TrainingOptions(
+        learning_rate, config.batch_size, max_epochs=config.max_epochs, patience=config.patience, seed=seed
     )
-    pretraining = replace(
-        options, max_epochs=max(pretraining_epochs, 1), memory_lr_scale=TrainingOptions.memory_lr_scale
-    )
-    _initialize(model, row, problem, pretraining, seed)
+    options = replace(pretraining, memory_lr_scale=0.0) if row.fixed else pretraining
+    pretraining_epochs = _initialize(model, row, problem, pretraining, seed)
     initial, initial_loss = deepcopy(model.state_dict()), evaluate(model, splits, task, "valid").loss
     training = train_until_divergence(model, splits, task, options)
     best_epoch = training.best_epoch
@@ -95,8 +86,10 @@ def train_row(row: Row, problem: Problem, config: NetworkConfig, learning_rate: 
     valid = evaluate(model, splits, task, "valid")
     summary = {
         "parameters": parameter_count(model) - (_recurrent_matrix(model).numel() if row.fixed else 0),
-        "best_epoch": best_epoch + pretraining_epochs,
-        "epochs": epochs,
+        "best_epoch": best_epoch,
+        "epochs": training.epochs,
+        "pretraining_epochs": pretraining_epochs,
+        "training": {"max_epochs": options.max_epochs, "patience": options.patience},
         "diverged": training.diverged,
         "cpu_seconds": round(time.process_time() - began, 2),
         "valid": asdict(valid) | {"loss": valid.loss},
@@ -104,19 +97,24 @@ def train_row(row: Row, problem: Problem, config: NetworkConfig, learning_rate: 
     return TrainedRow(model, summary)
 
 
-def _initialize(model: SequenceModel, row: Row, problem: Problem, options: TrainingOptions, seed: int) -> None:
+def _initialize(model: SequenceModel, row: Row, problem: Problem, options: TrainingOptions, seed: int) -> int:
+    """Fill memory and readout as `row` says; returns the epochs that an unfolded network trained before."""
     layer: Any = model.recurrent
     inputs, targets = problem.task.examples(problem.splits, "train")
     if row.pretrain == "unfolded":
         valid = problem.task.examples(problem.splits, "valid")
-        pretrain(layer, model.readout, inputs, targets, valid=valid, lags=10, options=options, task=problem.task)
-    elif row.pretrain == "inputs" and problem.waveform is not None:
+        pretrained = pretrain(
+            layer, model.readout, inputs, targets, valid=valid, lags=10, options=options, task=problem.task
+        )
+        return len(pretrained.history.epochs)
+    if row.pretrain == "inputs" and problem.waveform is not None:
         _initialize_generator_(layer, problem.waveform, seed)
         with torch.no_grad():
             states = layer(inputs[0][None])[0][0]
         fit_readout_(model.readout, states, targets[0], ridge=1e-6)
     elif row.pretrain == "inputs":
         pretrain_on_inputs(layer, model.readout, inputs, targets, task=problem.task, seed=seed)
+    return 0
 
 
 @torch.no_grad()
