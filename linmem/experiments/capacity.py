@@ -30,7 +30,7 @@ from linmem.reporting import figures, tables
 from linmem.reporting.output import figure
 
 TITLE = "Memory capacity, Σρ² over lags"
-RADII = (1.0, 0.99, 0.97, 0.95, 0.9)
+RADII = (1.0, 0.995, 0.99, 0.97, 0.95, 0.9, 0.8)
 INDEPENDENT = "independent"  # the one kind of input without structure
 STRUCTURED = ("resonant noise", "five sines + 5 % noise", "Mackey-Glass, τ = 17")
 FITTED_STEPS = 5000  # the largest part of the first half of a series that a LAES is fitted to

@@ -1,6 +1,6 @@
 """Static memories: linear recurrences m_t = A x_t + B m_{t-1} that are set without training. [E21.]
 
-Each kind has six variants, of which a validation split chooses one: a delay line with the number of input directions
+Each kind has seven variants, of which a validation split chooses one: a delay line with the number of input directions
 that it stores (the fewer, the longer), then with a leak; an orthogonal memory with its spectral radius; an LMU with
 directions and window; a LAES with its lag decay. "LAES as solved" is the papers': all lags alike, nothing to choose.
 
@@ -21,10 +21,10 @@ from linmem.nn.baselines import orthogonal_
 from linmem.nn.baselines.lmu import legendre_system, zero_order_hold
 from linmem.nn.lmn import LMN
 
-RADII = (1.0, 0.97, 0.9, 0.8, 0.6, 0.4)
+RADII = (1.0, 0.97, 0.9, 0.8, 0.6, 0.4, 0.2)
 VARIANTS = len(RADII)
-WINDOWS = (1.0, 1.5, 2.0, 3.0, 4.0, 8.0)  # of an LMU, in multiples of the units per direction
-LEAKS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7)  # of a delay line: the share of its value that a unit keeps
+WINDOWS = (16.0, 8.0, 4.0, 3.0, 2.0, 1.5, 1.0)  # of an LMU, in multiples of the units per direction
+LEAKS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85)  # of a delay line: the share of its value that a unit keeps
 KINDS = ("LAES as solved", "LAES", "orthogonal", "delay line", "LMU")
 RANDOM_KINDS = ("orthogonal",)  # kinds that depend on the seed where the data do not
 Variant = TypeVar("Variant")
@@ -96,7 +96,10 @@ def delay_line(inputs: Tensor, p: int) -> list[Memory]:
 
 
 def legendre(inputs: Tensor, p: int) -> list[Memory]:
-    """Return memories of p / q Legendre coefficients of a window of each of the first q directions, the rest unused."""
+    """Return memories of p / q Legendre coefficients of a window of each of the first q directions, the rest unused.
+
+    Where not all pairs are tried, few directions have long windows, and many directions short ones.
+    """
     variants = []
     for q, window in evenly([(q, window) for q in _direction_counts(len(inputs), p) for window in WINDOWS]):
         order = p // q
