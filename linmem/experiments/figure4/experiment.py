@@ -53,7 +53,7 @@ class Config:
 
 GRIDS = {
     "smoke": Config("chorales:12:12:12", 4, 2, 1, (5, 20), 2),
-    "paper": Config("jsb_chorales", 50, 10, 60, (10, 50, 100, 250, 500, 1000), 3),
+    "paper": Config("jsb_chorales", 50, 10, 400, (10, 50, 100, 250, 500, 1000), 3),
 }
 
 
