@@ -1,9 +1,9 @@
 """Figure 3: accuracy on valid against the number of hidden units, one curve per model. [L18, figure 3.]
 
-An LMN's units are its functional and its memory units together. Among several shapes with the same number of units, and
-the two initial readout biases, the first seed's NLL on valid chooses; the choice is repeated with other seeds. Training
-is as in L18 but for these departures: W_mm learns at a tenth of the rate, Adam's 1e-3, LMNs start from our own
-initialization, and there is no L2. L18's curves are not available to us as numbers.
+An LMN's units are its functional and its memory units together. Among the trials with the same number of units (two
+initial readout biases; several shapes, if the grid has them) the first seed's NLL on valid chooses; the choice is
+repeated with other seeds. Training is as in L18 but for these departures: W_mm learns at a tenth of the rate, Adam's
+1e-3, LMNs start from our own initialization, and there is no L2. L18's curves are not available to us as numbers.
 """
 
 from __future__ import annotations

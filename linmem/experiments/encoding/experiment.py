@@ -3,8 +3,9 @@
 Solved: a static linear memory m_t = A x_t + B m_{t-1} and a readout without backpropagation. "LAES as solved" is the
 papers' memory without any variant; LAES, orthogonal, delay line and LMU are each the best of seven variants on valid
 (`linmem.experiments.static_memories`). Trained: the same memories in networks trained by Adam, beside RNN and LSTM,
-until their loss on valid stops falling; the learning rate is the one with the lowest loss on valid for the first seed.
-E21's figures are not available to us. Scores are frame accuracy, recall accuracy or R² on test, in per cent.
+until their loss on valid stops falling or a limit of epochs ends them; the learning rate is the one with the lowest
+loss on valid for the first seed. E21's figures are not available to us. Scores are frame accuracy, recall accuracy or
+R² on test, in per cent.
 
 Symbol: p memory units.
 """

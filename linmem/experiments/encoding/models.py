@@ -1,9 +1,9 @@
 """Trained networks of the experiment `encoding`: p units by gradient descent, with memories initialised or not.
 
-Every row trains until its loss on valid has not improved for a number of epochs, the same for all; an unfolded network
-that a row starts from trains alike before. "Fixed" memories keep W_mm as solved. The weights with the lowest loss on
-valid are evaluated, those before the first epoch among them: Adam's first steps can destroy a solved memory. An LMN has
-f = p functional units, one with a delay line f = p / 10 and so ten steps.
+Every row trains until its loss on valid has not improved for a number of epochs, or until a limit of epochs, both the
+same for all; an unfolded network that a row starts from trains alike before. "Fixed" memories keep W_mm as solved. The
+weights with the lowest loss on valid are evaluated, those before the first epoch among them: Adam's first steps can
+destroy a solved memory. An LMN has f = p functional units, one with a delay line f = p / 10 and so ten steps.
 
 Symbols: f functional units, p memory units.
 """

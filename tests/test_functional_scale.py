@@ -1,0 +1,109 @@
+"""Functional units scaled to the range of their nonlinearity: what is computed stays, what is learned does not."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from linmem.autoencoder.estimator import LinearAutoencoder
+from linmem.nn.functional_scale import scale_functional_
+from linmem.nn.initialize import from_autoencoder_
+from linmem.nn.lmn import LMN
+
+NAMES = ("weight_xh_l0", "weight_mh_l0", "bias_h_l0", "weight_hm_l0", "weight_mm_l0", "bias_m_l0")
+
+
+def sequences(scale=1.0, lengths=(6, 9, 4), seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [scale * torch.randn(length, 3, generator=generator, dtype=torch.float64) for length in lengths]
+
+
+def layer_of(**options):
+    torch.manual_seed(3)
+    layer = LMN(3, 5, 4, dtype=torch.float64, **options)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return layer
+
+
+@torch.no_grad()
+def largest_net_input(layer, x):
+    """Step by step, with the equation of the layer."""
+    m, largest = torch.zeros(layer.memory_size, dtype=torch.float64), 0.0
+    for x_t in x:
+        z = layer.weight_xh_l0 @ x_t + layer.weight_mh_l0 @ m
+        z = z + layer.bias_h_l0 if layer.bias else z
+        largest = max(largest, float(z.abs().max()))
+        m = layer.step(x_t, m[None])[0]
+    return largest
+
+
+@pytest.mark.parametrize("options", [{}, {"bias": False}, {"batch_first": True}, {"memory": "diagonal"}])
+@pytest.mark.parametrize("nonlinearity", ["relu", "identity"])
+def test_where_the_nonlinearity_has_no_scale_the_layer_computes_the_same(nonlinearity, options):
+    layer, x = layer_of(nonlinearity=nonlinearity, **options), sequences()
+    before = [layer(one)[0] for one in x]
+    scale = scale_functional_(layer, x, 3.0)
+    assert abs(scale - 1) > 0.1
+    for one, expected in zip(x, before, strict=True):
+        torch.testing.assert_close(layer(one)[0], expected, rtol=1e-10, atol=1e-12)
+    assert max(largest_net_input(layer, one) for one in x) == pytest.approx(3.0)
+
+
+def test_small_inputs_reach_the_range_of_tanh_and_the_memory_changes_little():
+    x = sequences(1e-3)
+    layer = LMN(3, 5, 5, dtype=torch.float64)
+    from_autoencoder_(layer, LinearAutoencoder(5).fit(x))
+    before = torch.cat([layer(one)[0] for one in x]).detach()
+    scale = scale_functional_(layer, x)
+    assert scale > 100
+    assert max(largest_net_input(layer, one) for one in x) == pytest.approx(1.0)
+    error = torch.cat([layer(one)[0] for one in x]).detach() - before
+    assert 1e-4 < float(error.norm() / before.norm()) < 0.2  # 1 − tanh(1) is 0.24
+    with torch.no_grad():
+        unscaled = LMN(3, 5, 5, dtype=torch.float64)
+        from_autoencoder_(unscaled, LinearAutoencoder(5).fit(x))
+    torch.testing.assert_close(layer.weight_hm_l0 @ layer.weight_xh_l0, unscaled.weight_hm_l0 @ unscaled.weight_xh_l0)
+
+
+def test_the_limits_on_norms_are_those_of_the_scaled_weights():
+    x = sequences(1e-2)
+    layer = layer_of()
+    layer.train()(x[0])  # fixes the limits
+    scale_functional_(layer, x, 5.0)
+    assert not layer.norm_limits.fixed
+    weights = {name: layer.get_parameter(name).detach().clone() for name in NAMES}
+    optimizer = torch.optim.SGD(layer.parameters(), 0.0)
+    layer(x[0])[0].sum().backward()
+    optimizer.step()
+    for name, expected in weights.items():
+        torch.testing.assert_close(layer.get_parameter(name), expected)
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "message"),
+    [
+        (layer_of, (sequences(), 0.0), "largest must be greater than 0"),
+        (layer_of, (sequences(), math.nan), "largest must be"),
+        (layer_of, (sequences(lengths=()),), "at least one"),
+        (layer_of, ([x[:, :2] for x in sequences()],), "features"),
+        (lambda: layer_of(bias=False), ([0 * x for x in sequences()],), "not all zero"),
+        (lambda: layer_of(output="functional"), (sequences(),), "output must be 'memory'"),
+        (lambda: layer_of(num_layers=2), (sequences(),), "num_layers"),
+        (lambda: LMN(3, (5, 6), 4), (sequences(),), "one functional layer"),
+    ],
+)
+def test_a_layer_that_cannot_be_scaled_is_left_as_it_was(make, arguments, message):
+    layer = make()
+    before = {name: one.detach().clone() for name, one in layer.named_parameters()}
+    with pytest.raises(ValueError, match=message):
+        scale_functional_(layer, *arguments)
+    for name, one in layer.named_parameters():
+        torch.testing.assert_close(one, before[name], rtol=0, atol=0)
+
+
+def test_another_layer_is_refused():
+    with pytest.raises(TypeError, match="must be a linmem.LMN"):
+        scale_functional_(nn.LSTM(3, 4), sequences())
