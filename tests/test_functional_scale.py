@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.nn.functional_scale import scale_functional_
@@ -93,6 +94,7 @@ def test_the_limits_on_norms_are_those_of_the_scaled_weights():
         (lambda: layer_of(output="functional"), (sequences(),), "output must be 'memory'"),
         (lambda: layer_of(num_layers=2), (sequences(),), "num_layers"),
         (lambda: LMN(3, (5, 6), 4), (sequences(),), "one functional layer"),
+        (lambda: weight_norm(layer_of(), "weight_xh_l0"), (sequences(),), "weight_xh_l0 must not be parametrized"),
     ],
 )
 def test_a_layer_that_cannot_be_scaled_is_left_as_it_was(make, arguments, message):

@@ -8,7 +8,7 @@ Symbols: p memory units, L lags.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,14 @@ from linmem.runs.locks import sole_writer
 from linmem.storage.atomic import write_json, write_text
 
 SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)  # of the largest memory
+COLUMNS = {  # of the table of a curve, with their headings
+    "bound": "bound",
+    "ours": "ours, train",
+    "ratio": "ratio to the bound",
+    "tied": "tied, train",
+    "ours_valid": "ours, valid",
+    "tied_valid": "tied, valid",
+}
 
 
 class Point(NamedTuple):
@@ -67,20 +75,15 @@ def curve(
     return points[::-1]
 
 
+def with_ratio(errors: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the ratio of `ours` to the bound to the errors of a point; None where the bound is zero up to rounding."""
+    return {**errors, "ratio": errors["ours"] / errors["bound"] if errors["bound"] > 1e-12 else None}
+
+
 def table(points: Sequence[Point]) -> str:
     """Format the points as a Markdown table, one row per memory size."""
-    rows = [
-        {
-            "memory units": point.memory_size,
-            "bound": point.bound,
-            "ours, train": point.ours,
-            "ratio to the bound": point.ours / point.bound if point.bound > 1e-12 else None,
-            "tied, train": point.tied,
-            "ours, valid": point.ours_valid,
-            "tied, valid": point.tied_valid,
-        }
-        for point in points
-    ]
+    found = [with_ratio(point._asdict()) for point in points]
+    rows = [{"memory units": one["memory_size"]} | {head: one[key] for key, head in COLUMNS.items()} for one in found]
     return tables.markdown(rows, dict.fromkeys(rows[0], 4))
 
 

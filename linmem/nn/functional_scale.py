@@ -70,10 +70,10 @@ def scale_functional_(layer: LMN, sequences: Sequence[Tensor], largest: float = 
         raise ValueError(f"largest must be greater than 0, got {largest}.")
     check_single_layer(layer)
     check_memory_output(layer)
-    names = [name for name in ("weight_xh_l0", "weight_mh_l0", "bias_h_l0") if getattr(layer, name, None) is not None]
-    check_fillable(layer, **{name: layer.get_parameter(name) for name in (*names, "weight_hm_l0")})
+    names = ["weight_xh_l0", "weight_mh_l0", *(["bias_h_l0"] if layer.bias else [])]
+    check_fillable(layer, **dict.fromkeys((*names, "weight_hm_l0"), torch.ones(())))
     inputs = check_sequences(sequences, features=layer.input_size)
-    found = max(float(_net_inputs(layer, x.to(layer.weight_xh_l0)).abs().max()) for x in inputs)
+    found = max(float(_net_inputs(layer, x).abs().max()) for x in inputs)
     scale = largest / found if found else 0.0
     if not 0 < scale < float("inf"):
         raise ValueError(
@@ -81,15 +81,16 @@ def scale_functional_(layer: LMN, sequences: Sequence[Tensor], largest: float = 
         )
     for name in names:
         layer.get_parameter(name).mul_(scale)
-    layer.weight_hm_l0.div_(scale)
+    layer.get_parameter("weight_hm_l0").div_(scale)
     reset_norm_limits(layer)
     return scale
 
 
 def _net_inputs(layer: LMN, x: Tensor) -> Tensor:
     """Return W_xh x_t + W_mh m_{t-1} + b_h for all steps of one sequence, (T, f)."""
-    batch = x[None] if layer.batch_first else x[:, None]
-    memory = layer(batch)[0].reshape(len(x), -1)
+    W_xh, W_mh = layer.get_parameter("weight_xh_l0"), layer.get_parameter("weight_mh_l0")
+    x = x.to(W_xh)
+    memory = layer(x[None] if layer.batch_first else x[:, None])[0].reshape(len(x), -1)
     earlier = torch.cat([torch.zeros_like(memory[:1]), memory[:-1]])
-    z = x @ layer.weight_xh_l0.T + earlier @ layer.weight_mh_l0.T
-    return z if layer.bias_h_l0 is None else z + layer.bias_h_l0
+    z = x @ W_xh.T + earlier @ W_mh.T
+    return z + layer.get_parameter("bias_h_l0") if layer.bias else z

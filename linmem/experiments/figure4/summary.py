@@ -56,18 +56,9 @@ def show(results: Results, folder: Path) -> str:
 
 def _errors_by_size(a: Group) -> list[Result]:
     """Return the rows of a table of part a."""
-    headers = {
-        "bound": "bound",
-        "ours": "ours, train",
-        "ratio": "ratio to the bound",
-        "tied": "tied, train",
-        "ours_valid": "ours, valid",
-        "tied_valid": "tied, valid",
-    }
-    with_ratio = [{**one, "ratio": one["ours"] / one["bound"] if one["bound"] > 1e-12 else None} for one in a]
     return [
-        {"memory units": p} | {header: spread(own, key, digits=4) for key, header in headers.items()}
-        for p, own in group_by(with_ratio, "memory_size").items()
+        {"memory units": p} | {head: spread(own, key, digits=4) for key, head in memory_curve.COLUMNS.items()}
+        for p, own in group_by([memory_curve.with_ratio(one) for one in a], "memory_size").items()
     ]
 
 
