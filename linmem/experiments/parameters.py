@@ -70,7 +70,7 @@ UNITS = (50, 100, 250, 500, 750)
 JSB = Search("jsb_chorales", 1, 5, 400, weights=(12_500, 25_000, 50_000, 100_000, 200_000), rows=ROWS)
 GRIDS = {
     "smoke": Config(5, (8, 20), (3e-3,), Search("chorales:4:4:4", 1, 1, 1, 1, 1, weights=(8_000,), rows=ROWS)),
-    "small": Config(88, UNITS, (3e-3,), replace(JSB, seeds=2)),
+    "small": Config(88, UNITS, (3e-3,), replace(JSB, seeds=3)),
     "paper": Config(88, UNITS, (1e-3, 3e-3, 1e-2), JSB),
 }
 
