@@ -20,6 +20,8 @@ from statistics import mean
 from typing import Any, ClassVar, NamedTuple
 
 import torch
+from torch import Tensor
+from torch.nn.functional import pad
 
 from linmem import data
 from linmem.experiments.encoding.grids import GRIDS, NetworkConfig, TaskPlan
@@ -109,8 +111,25 @@ def trained(plan: TaskPlan, start: Start, rate: float, seed: int) -> dict[str, A
     return found | after | {"best epoch": history.best_epoch, "epochs": len(history.epochs)}
 
 
-def _largest_net_input(model: SequenceModel, inputs: Sequence[torch.Tensor]) -> float | None:
+def _largest_net_input(model: SequenceModel, inputs: Sequence[Tensor]) -> float | None:
     return 1 / scale_functional_(deepcopy(model.recurrent), inputs) if isinstance(model.recurrent, LMN) else None
+
+
+def linear_regression(plan: TaskPlan, lags: int) -> str:
+    """R² on valid of linear regression on the last `lags` values, in per cent: what a linear network can reach."""
+    found = []
+    for seed in SEEDS:
+        splits, task = (problem := plan.task.draw(plan.name, seed)).splits, problem.task
+        (x, y), (valid_x, valid_y) = (_windows(*task.examples(splits, split), lags) for split in ("train", "valid"))
+        error = valid_x @ torch.linalg.lstsq(x, y, driver="gelsd").solution - valid_y
+        found.append(100 - 100 * float(error.square().sum() / (valid_y - valid_y.mean()).square().sum()))
+    return mean_std(found)
+
+
+def _windows(inputs: Sequence[Tensor], targets: Sequence[Tensor], lags: int) -> tuple[Tensor, Tensor]:
+    pairs = zip(inputs, targets, strict=True)
+    windows = [pad(x, (0, 0, lags - 1, 0)).unfold(0, lags, 1).flatten(1)[-len(y) :] for x, y in pairs]
+    return pad(torch.cat(windows).double(), (0, 1), value=1.0), torch.cat(list(targets)).double()
 
 
 def chosen(plan: TaskPlan, starts: Mapping[str, Start], folder: Path) -> dict[str, list[dict[str, Any]]]:
@@ -154,6 +173,9 @@ def main() -> None:
             f"\n{title}, {len(SEEDS)} seeds, one thread, torch {torch.__version__}\n\n{tables.markdown(rows)}",
             flush=True,
         )
+    for title in SERIES:
+        found = {lags: linear_regression(PLANS[title], lags) for lags in (20, 80, 200)}
+        print(f"{title}, linear regression on the last values, valid, %, by their number: {found}")
 
 
 if __name__ == "__main__":
