@@ -27,7 +27,7 @@ ORDERS = {
     "linmem.nn": (
         "scan approximate_eigenvectors base spectral_norm norm_limits optimizer_steps limited_parameters pretrained "
         "lmn lmn_cell unfolded multiscale equivalence nade baselines recent_frames sequence_model solved_memory "
-        "options registry diagonalize transfer_checks initialize"
+        "options registry diagonalize transfer_checks initialize functional_scale"
     ),
 }
 FILES = {
