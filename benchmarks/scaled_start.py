@@ -4,28 +4,28 @@ Sets, networks and options are those of `linmem reproduce encoding`: Mackey-Glas
 the next frame of JSB Chorales, 100 units; and the images of `digits`, pixel by pixel, 64 units. The learning rate is
 the one of two that is better on valid with the first seed; patience or a limit of epochs ends training. "Scaled" is
 `linmem.nn.functional_scale.scale_functional_`: the largest net input is 1 at the start. Controls: the default start
-scaled, and the solved start without a patience; of JSB the solved starts alone. Other largest net inputs are tried on
-the series, on valid alone. About 40 minutes on one thread; an interrupted run continues.
+scaled, the solved start without a patience, with limits on the norms of the recurrent weights, and with both; of JSB
+the solved starts alone. On the series other largest net inputs are tried, on valid alone, and linear regression on
+their last values. About 50 minutes on one thread; an interrupted run continues, and several processes share the work.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import mean
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from linmem import data
 from linmem.experiments.encoding.grids import GRIDS, NetworkConfig, TaskPlan
-from linmem.experiments.encoding.tasks import Problem
+from linmem.experiments.encoding.tasks import NextFrames
 from linmem.nn.functional_scale import scale_functional_
 from linmem.nn.lmn import LMN
 from linmem.nn.registry import ModelOptions, build_model
@@ -36,19 +36,6 @@ from linmem.runs.queue import run_jobs
 from linmem.training.loop import evaluate, train
 from linmem.training.options import TrainingOptions
 from linmem.training.pretraining import pretrain_on_inputs
-from linmem.training.tasks import task_of
-
-
-@dataclass(frozen=True)
-class Digits:
-    """Scanned digits of 8 × 8 pixels, one pixel per step; the class after the last one."""
-
-    random: ClassVar[bool] = False
-
-    def draw(self, name: str, seed: int) -> Problem:
-        """The splits are the same for every seed."""
-        splits = data.load("digits")
-        return Problem(splits, task_of(splits), splits)
 
 
 CONFIG = GRIDS["small"]
@@ -56,33 +43,41 @@ RATES, SEEDS = CONFIG.learning_rates, range(CONFIG.seeds)
 PLANS = {plan.name: plan for plan in CONFIG.tasks}
 SERIES = ("Mackey-Glass, τ = 17", "Mackey-Glass, τ = 30")
 PLANS[SERIES[1]] = replace(PLANS[SERIES[1]], networks=PLANS[SERIES[0]].networks)
-PLANS["digits"] = TaskPlan("digits", Digits(), (64,), NetworkConfig(64, 64, 200, 20, 16))
+PLANS["digits"] = TaskPlan("digits", NextFrames("digits"), (64,), NetworkConfig(64, 64, 200, 20, 16))
 
 
 class Start(NamedTuple):
-    """A model, whether its memory is solved, its largest net input at the start (None: as it is), and patience."""
+    """A model, whether its memory is solved, its largest net input at the start (None: as it is), and its training."""
 
+    label: str
     model: str = "lmn-b"
     solved: bool = False
     largest: float | None = None
     patience: bool = True
+    limit_norms: bool = False
+
+    def file(self, rate: float, seed: int) -> str:
+        """Return the name of the file of a run."""
+        return f"{self.label}-{rate:g}-{seed}".replace(", ", "_").replace(" ", "_")
 
 
-STARTS = {
-    "LSTM": Start("lstm"),
-    "LMN, default": Start(),
-    "LMN, default, scaled": Start(largest=1.0),
-    "LMN, solved": Start(solved=True),
-    "LMN, solved, no patience": Start(solved=True, patience=False),
-    "LMN, solved, scaled": Start(solved=True, largest=1.0),
-}
-LARGEST = {f"{largest:g}": Start(solved=True, largest=largest) for largest in (0.1, 0.3, 3.0)}
-SOLVED = {name: STARTS[name] for name in ("LMN, solved", "LMN, solved, scaled")}
+STARTS = (
+    Start("LSTM", "lstm"),
+    Start("default"),
+    Start("default, scaled", largest=1.0),
+    Start("solved", solved=True),
+    Start("solved, no patience", solved=True, patience=False),
+    Start("solved, limits", solved=True, limit_norms=True),
+    Start("solved, limits, no patience", solved=True, limit_norms=True, patience=False),
+    Start("solved, scaled", solved=True, largest=1.0),
+    Start("solved, scaled, limits", solved=True, largest=1.0, limit_norms=True),
+)
+LARGEST = tuple(Start(f"solved, at most {largest:g}", solved=True, largest=largest) for largest in (0.1, 0.3, 3.0))
 SCORED = ("valid", "test")
 TABLES = (
     *((title, STARTS, SCORED) for title in (*SERIES, "digits")),
     *((title, LARGEST, SCORED[:1]) for title in SERIES),
-    ("jsb_chorales", SOLVED, SCORED),
+    ("jsb_chorales", [one for one in STARTS if one.label in ("solved", "solved, scaled")], SCORED),
 )
 
 
@@ -91,7 +86,7 @@ def trained(plan: TaskPlan, start: Start, rate: float, seed: int) -> dict[str, A
     config = plan.networks
     assert config is not None
     splits, task = (problem := plan.task.draw(plan.name, seed)).splits, problem.task
-    options = ModelOptions(start.model, config.units, config.units)
+    options = ModelOptions(start.model, config.units, config.units, limit_norms=start.limit_norms)
     model = build_model(options, splits.features, task.output_size(splits), seed)
     assert isinstance(model, SequenceModel)
 
@@ -132,27 +127,29 @@ def _windows(inputs: Sequence[Tensor], targets: Sequence[Tensor], lags: int) -> 
     return pad(torch.cat(windows).double(), (0, 1), value=1.0), torch.cat(list(targets)).double()
 
 
-def chosen(plan: TaskPlan, starts: Mapping[str, Start], folder: Path) -> dict[str, list[dict[str, Any]]]:
+def chosen(plan: TaskPlan, starts: Sequence[Start], folder: Path) -> list[list[dict[str, Any]]]:
     """Return the runs of all seeds of every start, at the rate that is better on valid with the first seed."""
 
-    def run_all(rates: Mapping[str, Sequence[float]], seeds: Sequence[int]) -> dict[str, list[dict[str, Any]]]:
-        names = {
-            (name, rate, seed): f"{name}-{rate:g}-{seed}" for name in starts for rate in rates[name] for seed in seeds
-        }
-        jobs = {file: partial(trained, plan, starts[key[0]], *key[1:]) for key, file in names.items()}
-        found = run_jobs(folder, jobs, progress=True)
-        return {name: [found[file] for key, file in names.items() if key[0] == name] for name in starts}
+    def run_all(tried: Sequence[tuple[Start, float, int]]) -> list[dict[str, Any]]:
+        jobs = {start.file(rate, seed): partial(trained, plan, start, rate, seed) for start, rate, seed in tried}
+        return list(run_jobs(folder, jobs, progress=True).values())
 
-    tried = run_all(dict.fromkeys(starts, RATES), SEEDS[:1])
-    best = {name: [min(own, key=lambda one: one["loss"])["rate"]] for name, own in tried.items()}
-    return run_all(best, SEEDS)
+    first = run_all([(start, rate, SEEDS[0]) for start in starts for rate in RATES])
+    best = [min(own, key=lambda one: one["loss"])["rate"] for own in batched(first, len(RATES))]
+    found = run_all([(start, rate, seed) for start, rate in zip(starts, best, strict=True) for seed in SEEDS])
+    return list(batched(found, len(SEEDS)))
 
 
-def row(name: str, runs: list[dict[str, Any]], splits: Sequence[str]) -> dict[str, Any]:
+def batched(results: list[dict[str, Any]], count: int) -> Iterator[list[dict[str, Any]]]:
+    """Yield `count` results at a time."""
+    return (results[start : start + count] for start in range(0, len(results), count))
+
+
+def row(start: Start, runs: list[dict[str, Any]], splits: Sequence[str]) -> dict[str, Any]:
     """Mean and standard deviation over seeds."""
     net_inputs = [one["net input"] for one in runs if one["net input"] is not None]
     return {
-        "start": name,
+        "start": start.label,
         "largest net input": mean_std(net_inputs) if net_inputs else None,
         "learning rate": f"{runs[0]['rate']:g}",
         "valid before, %": mean_std([one["before"] for one in runs]),
@@ -168,7 +165,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for title, starts, splits in TABLES:
         found = chosen(PLANS[title], starts, arguments.out / title.replace(" ", "_"))
-        rows = [row(name, runs, splits) for name, runs in found.items()]
+        rows = [row(start, runs, splits) for start, runs in zip(starts, found, strict=True)]
         print(
             f"\n{title}, {len(SEEDS)} seeds, one thread, torch {torch.__version__}\n\n{tables.markdown(rows)}",
             flush=True,

@@ -6,13 +6,12 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.prune import l1_unstructured
 
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.nn.functional_scale import scale_functional_
 from linmem.nn.initialize import from_autoencoder_
 from linmem.nn.lmn import LMN
-
-NAMES = ("weight_xh_l0", "weight_mh_l0", "bias_h_l0", "weight_hm_l0", "weight_mm_l0", "bias_m_l0")
 
 
 def sequences(scale=1.0, lengths=(6, 9, 4), seed=0):
@@ -69,18 +68,63 @@ def test_small_inputs_reach_the_range_of_tanh_and_the_memory_changes_little():
     torch.testing.assert_close(layer.weight_hm_l0 @ layer.weight_xh_l0, unscaled.weight_hm_l0 @ unscaled.weight_xh_l0)
 
 
-def test_the_limits_on_norms_are_those_of_the_scaled_weights():
-    x = sequences(1e-2)
-    layer = layer_of()
-    layer.train()(x[0])  # fixes the limits
-    scale_functional_(layer, x, 5.0)
+@pytest.mark.parametrize(("center", "error_before"), [(True, 1.0), (False, 0.2)])
+def test_the_mean_of_the_inputs_is_not_bent_by_tanh(center, error_before):
+    x = [3.0 + one for one in sequences(0.03, lengths=(60,) * 8)]
+    autoencoder = LinearAutoencoder(5, center=center).fit(x)
+    layer = LMN(3, 5, 5, dtype=torch.float64)
+    from_autoencoder_(layer, autoencoder)
+    expected = torch.cat(autoencoder.encode(x))
+    unscaled = torch.cat([layer(one)[0] for one in x]).detach()
+    scale_functional_(layer, x, 0.5)
+    scaled = torch.cat([layer(one)[0] for one in x]).detach()
+    assert float((scaled - expected).norm() / expected.norm()) < 0.1
+    assert float((unscaled - expected).norm() / expected.norm()) > error_before
+
+
+def test_limits_on_norms_are_fixed_anew():
+    layer, x = layer_of(), sequences(1e-2)
+    layer.train()(x[0])
+    before = layer.norm_limits.fixed
+    assert before
+    scale_functional_(layer, x, 1e-3)  # and W_hm is large
     assert not layer.norm_limits.fixed
-    weights = {name: layer.get_parameter(name).detach().clone() for name in NAMES}
-    optimizer = torch.optim.SGD(layer.parameters(), 0.0)
-    layer(x[0])[0].sum().backward()
-    optimizer.step()
-    for name, expected in weights.items():
-        torch.testing.assert_close(layer.get_parameter(name), expected)
+    layer(x[0])
+    assert layer.norm_limits.fixed != before
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_scaled_network_learns_what_an_unscaled_one_misses(seed):
+    """The square of the input one step ago, from inputs so small that tanh is linear."""
+    x = [one[:, :1] for one in sequences(0.02, lengths=(40,) * 20, seed=seed)]
+    y = torch.stack([torch.cat([torch.zeros(1, 1, dtype=torch.float64), one[:-1] ** 2]) for one in x]) / 0.02**2
+    batch, losses = torch.stack(x), []
+    for scaled in (False, True):
+        torch.manual_seed(seed)
+        layer = LMN(1, 6, 6, batch_first=True, dtype=torch.float64, limit_norms=False)
+        readout = nn.Linear(6, 1, dtype=torch.float64)
+        from_autoencoder_(layer, LinearAutoencoder(6).fit(x))
+        if scaled:
+            scale_functional_(layer, x, 3.0)
+        optimizer = torch.optim.Adam([*layer.parameters(), *readout.parameters()], 1e-2)
+        for _ in range(400):
+            optimizer.zero_grad()
+            loss = (readout(layer(batch)[0]) - y).square().mean() / y.var()
+            loss.backward()
+            optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[1] < 0.3 < 0.7 < losses[0]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_memory_that_overflows_is_noticed_wherever_its_sequence_stands(order):
+    layer = LMN(1, 2, 2, nonlinearity="identity")
+    with torch.no_grad():
+        layer.weight_mm_l0.copy_(100 * torch.eye(2))
+        layer.weight_hm_l0.fill_(1.0)
+        layer.weight_mh_l0.copy_(torch.tensor([[1.0, -1.0], [1.0, -1.0]]))
+    with pytest.raises(ValueError, match="finite"):
+        scale_functional_(layer, [torch.ones(3, 1), torch.ones(300, 1)][::order])
 
 
 @pytest.mark.parametrize(
@@ -90,11 +134,17 @@ def test_the_limits_on_norms_are_those_of_the_scaled_weights():
         (layer_of, (sequences(), math.nan), "largest must be"),
         (layer_of, (sequences(lengths=()),), "at least one"),
         (layer_of, ([x[:, :2] for x in sequences()],), "features"),
-        (lambda: layer_of(bias=False), ([0 * x for x in sequences()],), "not all zero"),
+        (lambda: layer_of(bias=False), ([0 * x for x in sequences()],), "must vary"),
+        (
+            lambda: layer_of(bias=False).float(),
+            ([1e-42 * x for x in sequences()],),
+            "must vary and stay finite in torch.float32",
+        ),
+        (lambda: l1_unstructured(layer_of(), "weight_hm_l0", 0.5), (sequences(),), "weight_hm_l0 must be a parameter"),
         (lambda: layer_of(output="functional"), (sequences(),), "output must be 'memory'"),
         (lambda: layer_of(num_layers=2), (sequences(),), "num_layers"),
         (lambda: LMN(3, (5, 6), 4), (sequences(),), "one functional layer"),
-        (lambda: weight_norm(layer_of(), "weight_xh_l0"), (sequences(),), "weight_xh_l0 must not be parametrized"),
+        (lambda: weight_norm(layer_of(), "weight_xh_l0"), (sequences(),), "weight_xh_l0 must be a parameter"),
     ],
 )
 def test_a_layer_that_cannot_be_scaled_is_left_as_it_was(make, arguments, message):

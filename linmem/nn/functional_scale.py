@@ -1,17 +1,21 @@
-"""Scale the functional units of an LMN to the range in which their nonlinearity acts.
+"""Centre and scale the functional units of an LMN, so that they work in the range in which tanh is not linear.
 
 A functional unit computes h = σ(z) of its net input z = W_xh x + W_mh m + b_h. An LMN that was filled from an
-autoencoder of its inputs (`linmem.initialize.from_autoencoder_`) has z = A x. Where the inputs are small or narrow, |z|
-is far below 1 and tanh(z) ≈ z: the network is nearly linear, and gradient descent may end at the best linear one.
+autoencoder of its inputs (`linmem.initialize.from_autoencoder_`) has z = A x [S20]. Where the inputs are small or have
+few channels, |z| is far below 1, tanh(z) ≈ z, and the network is nearly linear at the start of its training; where the
+inputs have a mean, tanh bends A mean. With c the mean of z and a factor s
 
-    W_xh′ = s W_xh,   W_mh′ = s W_mh,   b_h′ = s b_h,   W_hm′ = W_hm / s
+    W_xh′ = s W_xh,   W_mh′ = s W_mh,   b_h′ = s (b_h − c),   W_hm′ = W_hm / s,   b_m′ = b_m + W_hm c
 
-leaves the memory as it is where σ is linear, and lets tanh bend at the largest net inputs.
+leave the memory as it is where σ is linear.
+
+Symbols: f functional units, p memory units, N steps of all sequences of a batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,18 +23,30 @@ from torch import Tensor
 from linmem.nn.limited_parameters import reset_norm_limits
 from linmem.nn.lmn import LMN
 from linmem.nn.scan.checks import check_single_layer
-from linmem.nn.transfer_checks import check_fillable, check_memory_output
-from linmem.sequences import check_sequences
+from linmem.sequences import check_sequences, length_buckets, pad, valid_mask
 from linmem.validation import check_number
+
+BATCH = 64  # sequences
+CENTRED = ("tanh", "identity")  # the other nonlinearities have a kink at zero
+
+
+class _Range(NamedTuple):
+    mean: Tensor  # of the net input of each functional unit, (f,)
+    lowest: Tensor
+    highest: Tensor
+
+    def largest_distance(self, centre: Tensor) -> float:
+        return float(torch.maximum(self.highest - centre, centre - self.lowest).max())
 
 
 @torch.no_grad()
 def scale_functional_(layer: LMN, sequences: Sequence[Tensor], largest: float = 1.0) -> float:
     """Scale the net inputs of the functional units so that the largest is `largest`, and W_hm by the inverse.
 
-    With ReLU or the identity as nonlinearity the layer computes what it did before; with tanh, nearly, as far as
-    `largest` and the net inputs before are below 1. Call it after `initialize.from_autoencoder_` or
-    `training.pretraining.pretrain_on_inputs`, before training.
+    With tanh or the identity, and biases, each unit's mean net input is subtracted before, and added to b_m. With the
+    identity or ReLU the layer computes what it did before; with tanh nearly so, if `largest` is at most about 1. Larger
+    net inputs are scaled down, smaller ones up; one outlier decides. Call it after `initialize.from_autoencoder_` or
+    `training.pretraining.pretrain_on_inputs`, before training. It takes one forward pass over the sequences.
 
     Parameters
     ----------
@@ -49,10 +65,10 @@ def scale_functional_(layer: LMN, sequences: Sequence[Tensor], largest: float = 
     Raises
     ------
     ValueError
-        `largest` is not positive, the net inputs are all zero or not finite, or the layer has another shape. The layer
-        is then unchanged.
+        `largest` is not positive, the net inputs are constant or not finite, a weight is pruned or parametrized, or the
+        layer has another shape. The layer is then unchanged.
     TypeError
-        `layer` is no LMN.
+        `layer` is not an LMN.
 
     Examples
     --------
@@ -69,28 +85,60 @@ def scale_functional_(layer: LMN, sequences: Sequence[Tensor], largest: float = 
     if largest <= 0:
         raise ValueError(f"largest must be greater than 0, got {largest}.")
     check_single_layer(layer)
-    check_memory_output(layer)
-    names = ["weight_xh_l0", "weight_mh_l0", *(["bias_h_l0"] if layer.bias else [])]
-    check_fillable(layer, **dict.fromkeys((*names, "weight_hm_l0"), torch.ones(())))
-    inputs = check_sequences(sequences, features=layer.input_size)
-    found = max(float(_net_inputs(layer, x).abs().max()) for x in inputs)
-    scale = largest / found if found else 0.0
-    if not 0 < scale < float("inf"):
+    if layer.output != "memory":
+        raise ValueError(f"output must be 'memory', got {layer.output!r}. Other outputs would be scaled, too.")
+    weights = _parameters(layer)
+    W_hm = weights["weight_hm_l0"]
+    found = _range(_net_inputs(layer, check_sequences(sequences, features=layer.input_size)))
+    centre = found.mean if layer.bias and layer.nonlinearity in CENTRED else torch.zeros_like(found.mean)
+    scale = largest / distance if (distance := found.largest_distance(centre)) else 0.0
+    scaled = {"weight_xh_l0": weights["weight_xh_l0"] * scale, "weight_mh_l0": weights["weight_mh_l0"] * scale}
+    if layer.bias:
+        scaled["bias_h_l0"] = (weights["bias_h_l0"] - centre) * scale
+        scaled["bias_m_l0"] = weights["bias_m_l0"] + W_hm @ centre
+    scaled["weight_hm_l0"] = W_hm / scale if scale else W_hm
+    if not scale or not all(bool(value.isfinite().all()) for value in scaled.values()):
         raise ValueError(
-            f"The net inputs must be finite and not all zero, got {found} as the largest. Fill the layer first."
+            f"The net inputs must vary and stay finite in {W_hm.dtype} when scaled to {largest}, got {distance} as the "
+            "largest. Standardize the sequences."
         )
-    for name in names:
-        layer.get_parameter(name).mul_(scale)
-    layer.get_parameter("weight_hm_l0").div_(scale)
+    for name, value in scaled.items():
+        weights[name].copy_(value)
     reset_norm_limits(layer)
     return scale
 
 
-def _net_inputs(layer: LMN, x: Tensor) -> Tensor:
-    """Return W_xh x_t + W_mh m_{t-1} + b_h for all steps of one sequence, (T, f)."""
+def _parameters(layer: LMN) -> dict[str, Tensor]:
+    """Return the parameters of the layer by name; ValueError if one of them is computed from others."""
+    found = dict(layer.named_parameters())
+    names = ["weight_xh_l0", "weight_mh_l0", "weight_hm_l0", *(["bias_h_l0", "bias_m_l0"] if layer.bias else [])]
+    for name in names:
+        if name not in found:
+            raise ValueError(
+                f"{name} must be a parameter, got one that is pruned or parametrized. Scale the layer before that."
+            )
+    return {name: found[name] for name in names}
+
+
+def _net_inputs(layer: LMN, sequences: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Yield W_xh x_t + W_mh m_{t-1} + b_h at all steps of a batch of sequences, (N, f)."""
     W_xh, W_mh = layer.get_parameter("weight_xh_l0"), layer.get_parameter("weight_mh_l0")
-    x = x.to(W_xh)
-    memory = layer(x[None] if layer.batch_first else x[:, None])[0].reshape(len(x), -1)
-    earlier = torch.cat([torch.zeros_like(memory[:1]), memory[:-1]])
-    z = x @ W_xh.T + earlier @ W_mh.T
-    return z + layer.get_parameter("bias_h_l0") if layer.bias else z
+    for members in length_buckets([len(x) for x in sequences], BATCH):
+        batch = pad([sequences[index].to(W_xh) for index in members])
+        x = batch.values
+        memory = layer(x if layer.batch_first else x.transpose(0, 1))[0]
+        memory = memory if layer.batch_first else memory.transpose(0, 1)
+        earlier = torch.cat([torch.zeros_like(memory[:, :1]), memory[:, :-1]], 1)
+        z = x @ W_xh.T + earlier @ W_mh.T
+        yield (z + layer.get_parameter("bias_h_l0") if layer.bias else z)[valid_mask(batch.lengths)]
+
+
+def _range(batches: Iterator[Tensor]) -> _Range:
+    sums, lows, highs, steps = [], [], [], 0
+    for z in batches:
+        sums.append(z.sum(0, dtype=torch.float64))
+        lows.append(z.amin(0))
+        highs.append(z.amax(0))
+        steps += len(z)
+    lowest, highest = torch.stack(lows).amin(0), torch.stack(highs).amax(0)
+    return _Range((torch.stack(sums).sum(0) / steps).to(lowest), lowest, highest)
