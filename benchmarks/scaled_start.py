@@ -37,7 +37,6 @@ from linmem.training.loop import evaluate, train
 from linmem.training.options import TrainingOptions
 from linmem.training.pretraining import pretrain_on_inputs
 
-
 CONFIG = GRIDS["small"]
 RATES, SEEDS = CONFIG.learning_rates, range(CONFIG.seeds)
 PLANS = {plan.name: plan for plan in CONFIG.tasks}
