@@ -54,6 +54,7 @@ class Start(NamedTuple):
     largest: float | None = None
     patience: bool = True
     limit_norms: bool = False
+    center: bool = True
 
     def file(self, rate: float, seed: int) -> str:
         """Return the name of the file of a run."""
@@ -69,6 +70,7 @@ STARTS = (
     Start("solved, limits", solved=True, limit_norms=True),
     Start("solved, limits, no patience", solved=True, limit_norms=True, patience=False),
     Start("solved, scaled", solved=True, largest=1.0),
+    Start("solved, scaled, not centred", solved=True, largest=1.0, center=False),
     Start("solved, scaled, limits", solved=True, largest=1.0, limit_norms=True),
 )
 LARGEST = tuple(Start(f"solved, at most {largest:g}", solved=True, largest=largest) for largest in (0.1, 0.3, 3.0))
@@ -76,7 +78,11 @@ SCORED = ("valid", "test")
 TABLES = (
     *((title, STARTS, SCORED) for title in (*SERIES, "digits")),
     *((title, LARGEST, SCORED[:1]) for title in SERIES),
-    ("jsb_chorales", [one for one in STARTS if one.label in ("solved", "solved, scaled")], SCORED),
+    (
+        "jsb_chorales",
+        [one for one in STARTS if one.label in ("solved", "solved, scaled", "solved, scaled, not centred")],
+        SCORED,
+    ),
 )
 
 
@@ -96,7 +102,7 @@ def trained(plan: TaskPlan, start: Start, rate: float, seed: int) -> dict[str, A
     if start.solved:
         pretrain_on_inputs(model.recurrent, model.readout, inputs, targets, task=task, seed=seed)
     if start.largest is not None:
-        scale_functional_(model.recurrent, inputs, start.largest)
+        scale_functional_(model.recurrent, inputs, start.largest, center=start.center)
     found = {"rate": rate, "net input": _largest_net_input(model, inputs), "before": percent("valid")}
     patience = config.patience if start.patience else config.max_epochs
     how = TrainingOptions(rate, config.batch_size, max_epochs=config.max_epochs, patience=patience, seed=seed)
@@ -106,7 +112,11 @@ def trained(plan: TaskPlan, start: Start, rate: float, seed: int) -> dict[str, A
 
 
 def _largest_net_input(model: SequenceModel, inputs: Sequence[Tensor]) -> float | None:
-    return 1 / scale_functional_(deepcopy(model.recurrent), inputs) if isinstance(model.recurrent, LMN) else None
+    return (
+        1 / scale_functional_(deepcopy(model.recurrent), inputs, center=False)
+        if isinstance(model.recurrent, LMN)
+        else None
+    )
 
 
 def linear_regression(plan: TaskPlan, lags: int) -> str:

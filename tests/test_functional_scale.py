@@ -82,6 +82,16 @@ def test_the_mean_of_the_inputs_is_not_bent_by_tanh(center, error_before):
     assert float((unscaled - expected).norm() / expected.norm()) > error_before
 
 
+def test_without_centering_zero_stays_zero():
+    layer, x = LMN(3, 5, 5, dtype=torch.float64), sequences()
+    from_autoencoder_(layer, LinearAutoencoder(5).fit([1 + one for one in x]))
+    scale_functional_(layer, x, 0.5, center=False)
+    assert not layer(torch.zeros(4, 3, dtype=torch.float64))[0].any()
+    assert max(largest_net_input(layer, one) for one in x) == pytest.approx(0.5)
+    scale_functional_(layer, x, 0.5)
+    assert layer.bias_h_l0.any()
+
+
 def test_limits_on_norms_are_fixed_anew():
     layer, x = layer_of(), sequences(1e-2)
     layer.train()(x[0])

@@ -40,13 +40,13 @@ class _Range(NamedTuple):
 
 
 @torch.no_grad()
-def scale_functional_(layer: LMN, sequences: Sequence[Tensor], largest: float = 1.0) -> float:
+def scale_functional_(layer: LMN, sequences: Sequence[Tensor], largest: float = 1.0, *, center: bool = True) -> float:
     """Scale the net inputs of the functional units so that the largest is `largest`, and W_hm by the inverse.
 
-    With tanh or the identity, and biases, each unit's mean net input is subtracted before, and added to b_m. With the
-    identity or ReLU the layer computes what it did before; with tanh nearly so, if `largest` is at most about 1. Larger
-    net inputs are scaled down, smaller ones up; one outlier decides. Call it after `initialize.from_autoencoder_` or
-    `training.pretraining.pretrain_on_inputs`, before training. It takes one forward pass over the sequences.
+    With the identity or ReLU the layer computes what it did before; with tanh nearly so, if `largest` is at most about 1.
+    Larger net inputs are scaled down, smaller ones up; one outlier decides. Call it after
+    `initialize.from_autoencoder_` or `training.pretraining.pretrain_on_inputs`, before training. It takes one forward
+    pass over the sequences.
 
     Parameters
     ----------
@@ -56,6 +56,10 @@ def scale_functional_(layer: LMN, sequences: Sequence[Tensor], largest: float = 
         The training set, or a part of it.
     largest : float
         The largest net input in absolute value, over all units, steps and sequences.
+    center : bool
+        Whether to subtract each unit's mean net input before, in b_h, and to correct b_m; with tanh or the identity, and
+        biases, only. Without it tanh bends the mean of the inputs, if they have one. Inputs that are mostly zero, such as
+        pixels, train better without it (docs/guide/training_measurements.md).
 
     Returns
     -------
@@ -90,7 +94,7 @@ def scale_functional_(layer: LMN, sequences: Sequence[Tensor], largest: float = 
     weights = _parameters(layer)
     W_hm = weights["weight_hm_l0"]
     found = _range(_net_inputs(layer, check_sequences(sequences, features=layer.input_size)))
-    centre = found.mean if layer.bias and layer.nonlinearity in CENTRED else torch.zeros_like(found.mean)
+    centre = found.mean if center and layer.bias and layer.nonlinearity in CENTRED else torch.zeros_like(found.mean)
     scale = largest / distance if (distance := found.largest_distance(centre)) else 0.0
     scaled = {"weight_xh_l0": weights["weight_xh_l0"] * scale, "weight_mh_l0": weights["weight_mh_l0"] * scale}
     if layer.bias:
