@@ -43,8 +43,8 @@ class _Range(NamedTuple):
 def scale_functional_(layer: LMN, sequences: Sequence[Tensor], largest: float = 1.0, *, center: bool = True) -> float:
     """Scale the net inputs of the functional units so that the largest is `largest`, and W_hm by the inverse.
 
-    With the identity or ReLU the layer computes what it did before; with tanh nearly so, if `largest` is at most about 1.
-    Larger net inputs are scaled down, smaller ones up; one outlier decides. Call it after
+    With the identity or ReLU the layer computes what it did before; with tanh nearly so, if `largest` is at most about
+    1. Larger net inputs are scaled down, smaller ones up; one outlier decides. Call it after
     `initialize.from_autoencoder_` or `training.pretraining.pretrain_on_inputs`, before training. It takes one forward
     pass over the sequences.
 
@@ -57,9 +57,9 @@ def scale_functional_(layer: LMN, sequences: Sequence[Tensor], largest: float = 
     largest : float
         The largest net input in absolute value, over all units, steps and sequences.
     center : bool
-        Whether to subtract each unit's mean net input before, in b_h, and to correct b_m; with tanh or the identity, and
-        biases, only. Without it tanh bends the mean of the inputs, if they have one. Inputs that are mostly zero, such as
-        pixels, train better without it (docs/guide/training_measurements.md).
+        Whether to subtract each unit's mean net input before, in b_h, and to correct b_m; with tanh or the identity,
+        and biases, only. Without it tanh bends the mean of the inputs, if they have one; with it inputs that are zero
+        no longer give zero, which was worse on pixels (docs/guide/training_measurements.md).
 
     Returns
     -------
