@@ -64,7 +64,8 @@ class LMN(Pretrained, LimitedParameters):
         (:mod:`linmem.nn.scan.memory`): stable for all parameter values, with fewer parameters and faster.
     limit_norms : bool
         Whether W_mh, W_hm and W_mm are scaled down, in place, after each step of a ``torch.optim.Optimizer`` that has
-        made them expansive. See :mod:`linmem.nn.norm_limits`.
+        made them expansive. See :mod:`linmem.nn.norm_limits`. Compare with False on validation data where the layer is
+        filled with a solved memory, whose norm is at the limit from the start.
     device, dtype
         As in torch's layers.
 
