@@ -6,7 +6,7 @@ the one of two that is better on valid with the first seed; patience or a limit 
 `linmem.nn.functional_scale.scale_functional_`: the largest net input is 1 at the start. Controls: the default start
 scaled, the solved start without a patience, with limits on the norms of the recurrent weights, and with both; of JSB
 the solved starts alone. On the series other largest net inputs are tried, on valid alone, and linear regression on
-their last values. About 50 minutes on one thread; an interrupted run continues, and several processes share the work.
+their last values. About an hour on one thread; an interrupted run continues, and several processes share the work.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from statistics import mean
 from typing import Any, NamedTuple
 
 import torch
+from sklearn.linear_model import LinearRegression
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -70,7 +71,7 @@ STARTS = (
     Start("solved, limits", solved=True, limit_norms=True),
     Start("solved, limits, no patience", solved=True, limit_norms=True, patience=False),
     Start("solved, scaled", solved=True, largest=1.0),
-    Start("solved, scaled, not centred", solved=True, largest=1.0, center=False),
+    Start("solved, scaled, not centered", solved=True, largest=1.0, center=False),
     Start("solved, scaled, limits", solved=True, largest=1.0, limit_norms=True),
 )
 LARGEST = tuple(Start(f"solved, at most {largest:g}", solved=True, largest=largest) for largest in (0.1, 0.3, 3.0))
@@ -80,7 +81,7 @@ TABLES = (
     *((title, LARGEST, SCORED[:1]) for title in SERIES),
     (
         "jsb_chorales",
-        [one for one in STARTS if one.label in ("solved", "solved, scaled", "solved, scaled, not centred")],
+        [one for one in STARTS if one.label in ("solved", "solved, scaled", "solved, scaled, not centered")],
         SCORED,
     ),
 )
@@ -108,15 +109,21 @@ def trained(plan: TaskPlan, start: Start, rate: float, seed: int) -> dict[str, A
     how = TrainingOptions(rate, config.batch_size, max_epochs=config.max_epochs, patience=patience, seed=seed)
     history = train(model, splits, task, how)
     after = {"loss": history.best.valid_loss, "valid": percent("valid"), "test": percent("test")}
+    after["norm"] = _memory_norm(model)
     return found | after | {"best epoch": history.best_epoch, "epochs": len(history.epochs)}
 
 
 def _largest_net_input(model: SequenceModel, inputs: Sequence[Tensor]) -> float | None:
-    return (
-        1 / scale_functional_(deepcopy(model.recurrent), inputs, center=False)
-        if isinstance(model.recurrent, LMN)
-        else None
-    )
+    if not isinstance(model.recurrent, LMN):
+        return None
+    return 1 / scale_functional_(deepcopy(model.recurrent), inputs, center=False)
+
+
+def _memory_norm(model: SequenceModel) -> float | None:
+    """Return the spectral norm of W_mm."""
+    if not isinstance(model.recurrent, LMN):
+        return None
+    return float(torch.linalg.matrix_norm(model.recurrent.get_parameter("weight_mm_l0").detach(), 2))
 
 
 def linear_regression(plan: TaskPlan, lags: int) -> str:
@@ -124,16 +131,15 @@ def linear_regression(plan: TaskPlan, lags: int) -> str:
     found = []
     for seed in SEEDS:
         splits, task = (problem := plan.task.draw(plan.name, seed)).splits, problem.task
-        (x, y), (valid_x, valid_y) = (_windows(*task.examples(splits, split), lags) for split in ("train", "valid"))
-        error = valid_x @ torch.linalg.lstsq(x, y, driver="gelsd").solution - valid_y
-        found.append(100 - 100 * float(error.square().sum() / (valid_y - valid_y.mean()).square().sum()))
+        train_windows, valid_windows = (_windows(*task.examples(splits, split), lags) for split in ("train", "valid"))
+        found.append(100 * LinearRegression().fit(*train_windows).score(*valid_windows))
     return mean_std(found)
 
 
 def _windows(inputs: Sequence[Tensor], targets: Sequence[Tensor], lags: int) -> tuple[Tensor, Tensor]:
     pairs = zip(inputs, targets, strict=True)
     windows = [pad(x, (0, 0, lags - 1, 0)).unfold(0, lags, 1).flatten(1)[-len(y) :] for x, y in pairs]
-    return pad(torch.cat(windows).double(), (0, 1), value=1.0), torch.cat(list(targets)).double()
+    return torch.cat(windows).double(), torch.cat(list(targets)).double()
 
 
 def chosen(plan: TaskPlan, starts: Sequence[Start], folder: Path) -> list[list[dict[str, Any]]]:
@@ -156,14 +162,18 @@ def batched(results: list[dict[str, Any]], count: int) -> Iterator[list[dict[str
 
 def row(start: Start, runs: list[dict[str, Any]], splits: Sequence[str]) -> dict[str, Any]:
     """Mean and standard deviation over seeds."""
-    net_inputs = [one["net input"] for one in runs if one["net input"] is not None]
+
+    def of_lmn(key: str) -> str | None:
+        return None if runs[0][key] is None else mean_std([one[key] for one in runs])
+
     return {
         "start": start.label,
-        "largest net input": mean_std(net_inputs) if net_inputs else None,
+        "largest net input": of_lmn("net input"),
         "learning rate": f"{runs[0]['rate']:g}",
         "valid before, %": mean_std([one["before"] for one in runs]),
         "best epoch": round(mean(one["best epoch"] for one in runs)),
         "epochs": round(mean(one["epochs"] for one in runs)),
+        "‖W_mm‖ after": of_lmn("norm"),
     } | {f"{split}, %": mean_std([one[split] for one in runs]) for split in splits}
 
 

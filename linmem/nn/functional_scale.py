@@ -1,4 +1,4 @@
-"""Centre and scale the functional units of an LMN, so that they work in the range in which tanh is not linear.
+"""Center and scale the functional units of an LMN, so that they work in the range in which tanh is not linear.
 
 A functional unit computes h = σ(z) of its net input z = W_xh x + W_mh m + b_h. An LMN that was filled from an
 autoencoder of its inputs (`linmem.initialize.from_autoencoder_`) has z = A x [S20]. Where the inputs are small or have
@@ -27,7 +27,7 @@ from linmem.sequences import check_sequences, length_buckets, pad, valid_mask
 from linmem.validation import check_number
 
 BATCH = 64  # sequences
-CENTRED = ("tanh", "identity")  # the other nonlinearities have a kink at zero
+CENTERED = ("tanh", "identity")  # the other nonlinearities have a kink at zero
 
 
 class _Range(NamedTuple):
@@ -35,8 +35,8 @@ class _Range(NamedTuple):
     lowest: Tensor
     highest: Tensor
 
-    def largest_distance(self, centre: Tensor) -> float:
-        return float(torch.maximum(self.highest - centre, centre - self.lowest).max())
+    def largest_distance(self, offset: Tensor) -> float:
+        return float(torch.maximum(self.highest - offset, offset - self.lowest).max())
 
 
 @torch.no_grad()
@@ -94,12 +94,14 @@ def scale_functional_(layer: LMN, sequences: Sequence[Tensor], largest: float = 
     weights = _parameters(layer)
     W_hm = weights["weight_hm_l0"]
     found = _range(_net_inputs(layer, check_sequences(sequences, features=layer.input_size)))
-    centre = found.mean if center and layer.bias and layer.nonlinearity in CENTRED else torch.zeros_like(found.mean)
-    scale = largest / distance if (distance := found.largest_distance(centre)) else 0.0
+    centered = center and layer.bias and layer.nonlinearity in CENTERED
+    offset = found.mean if centered else torch.zeros_like(found.mean)
+    distance = found.largest_distance(offset)
+    scale = largest / distance if distance else 0.0
     scaled = {"weight_xh_l0": weights["weight_xh_l0"] * scale, "weight_mh_l0": weights["weight_mh_l0"] * scale}
     if layer.bias:
-        scaled["bias_h_l0"] = (weights["bias_h_l0"] - centre) * scale
-        scaled["bias_m_l0"] = weights["bias_m_l0"] + W_hm @ centre
+        scaled["bias_h_l0"] = (weights["bias_h_l0"] - offset) * scale
+        scaled["bias_m_l0"] = weights["bias_m_l0"] + W_hm @ offset
     scaled["weight_hm_l0"] = W_hm / scale if scale else W_hm
     if not scale or not all(bool(value.isfinite().all()) for value in scaled.values()):
         raise ValueError(
