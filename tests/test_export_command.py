@@ -1,5 +1,7 @@
 """`linmem export`: the files give the predictions of the run; ONNX graphs run at other sizes; refusals in one line."""
 
+import doctest
+
 import numpy as np
 import pytest
 import torch
@@ -8,10 +10,12 @@ from torch import nn
 import linmem
 from linmem import LMN, MemoryAnomalyDetector, MemoryFeatures
 from linmem.data.standardization import Standardization
+from linmem.export import agreement
 from linmem.export.c_check import find_compiler, run_program
 from linmem.export.onnx_graph import Graph, export_graph, solved_layer
 from linmem.nn.registry import ModelOptions, build_model
 from linmem.nn.sequence_model import SequenceModel
+from linmem.runs import export_run
 
 from .test_cli import SMALL, pieces, run, trained  # noqa: F401
 
@@ -118,6 +122,21 @@ def test_a_run_without_its_data_is_compared_on_random_series(tmp_path, capsys):
     status, printed, _ = run(capsys, "export", out, "--format=c")
     assert status == 0
     assert "differs from Python" in printed
+
+
+@needs_compiler
+def test_a_program_that_writes_nan_is_refused(tmp_path, monkeypatch):
+    MemoryAnomalyDetector(memory_size=6).fit(np.sin(0.3 * np.arange(300))).save(tmp_path / "detector.safetensors")
+    monkeypatch.setattr(
+        export_run, "run_program", lambda code, name, series, outputs: np.full((len(series), 1), np.nan)
+    )
+    with pytest.raises(RuntimeError, match="must agree with Python, got a difference of nan"):
+        export_run.export(tmp_path / "detector.safetensors", "c", tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*.c"))
+
+
+def test_examples_run():
+    assert doctest.testmod(agreement).failed == 0
 
 
 def test_bad_input_gives_one_line(trained, pieces, tmp_path, capsys):  # noqa: F811

@@ -15,13 +15,15 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from linmem.data.standardization import Standardization
+from linmem.export.agreement import Agreement, agreement
 from linmem.nn.baselines import StochasticDetach
 from linmem.nn.lmn import LMN
 from linmem.nn.sequence_model import SequenceModel
@@ -29,14 +31,7 @@ from linmem.nn.solved_memory import SolvedMemory, SolvedMemoryModel
 from linmem.storage.atomic import replacing
 
 OPSET = 18
-
-
-class Exported(NamedTuple):
-    """A graph that was written and compared with the model."""
-
-    path: Path
-    largest_difference: float  # between ONNX Runtime and PyTorch
-    largest_output: float
+TOLERANCE = 1e-4  # relative: ONNX Runtime and PyTorch, both in float32
 
 
 class Graph(nn.Module):
@@ -162,7 +157,7 @@ def solved_layer(memory: SolvedMemory) -> LMN:
     return layer.eval()
 
 
-def export_graph(graph: Graph, path: Path, series: Sequence[Tensor]) -> Exported:
+def export_graph(graph: Graph, path: Path, series: Sequence[Tensor]) -> Agreement:
     """Write a graph and compare it with PyTorch on sequences (T_i, a) by ONNX Runtime.
 
     Raises
@@ -207,26 +202,26 @@ def export_graph(graph: Graph, path: Path, series: Sequence[Tensor]) -> Exported
                 input_names=["x", *names],
                 output_names=outputs,
             )
-        difference, largest = _compare(graph, partial, series, runtime)
-    return Exported(path, difference, largest)
+        one = agreement(_outputs(graph, partial, series, runtime))
+        if not one.within(TOLERANCE):
+            raise RuntimeError(
+                f"ONNX Runtime must agree with PyTorch, got a difference of {one.difference:.2g}. Report this."
+            )
+    return one
 
 
-@torch.no_grad()
-def _compare(graph: Graph, path: Path, series: Sequence[Tensor], runtime: Any) -> tuple[float, float]:
+def _outputs(
+    graph: Graph, path: Path, series: Sequence[Tensor], runtime: Any
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Outputs and states of PyTorch, and those of ONNX Runtime."""
     session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    difference = largest = 0.0
     for one in series:
         inputs = one if graph.one_step else one[None]  # the steps of a sequence as a batch, or one sequence
         state = graph.start(len(inputs))
         expected = graph(inputs, *state)
         given = dict(zip([node.name for node in session.get_inputs()], (inputs, *state), strict=True))
         found = session.run(None, {name: value.numpy() for name, value in given.items()})
-        for mine, theirs in zip(expected, found, strict=True):
-            difference = max(difference, float((mine - torch.from_numpy(theirs)).abs().max()))
-            largest = max(largest, float(mine.abs().max()))
-    if not difference <= 1e-4 * max(1.0, largest):
-        raise RuntimeError(f"ONNX Runtime must agree with PyTorch, got a difference of {difference:.2g}. Report this.")
-    return difference, largest
+        yield from zip((value.numpy() for value in expected), found, strict=True)
 
 
 def _packages() -> Any:
