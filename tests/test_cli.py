@@ -250,6 +250,11 @@ def altered(run_folder, tmp_path):
         (["train", "{pieces}", "--config={digits}"], "linmem train"),
         (["fit", "{pieces}", "--memory_size=1.0"], "memory_size must be a positive integer"),
         (["generate", "{trained}", "--voices=-2"], "voices must be from 1 to the number of notes (88), got -2"),
+        (["generate", "{trained}", "--piece=²"], "piece must be the index of a test piece or a MIDI file, got '²'"),
+        (
+            ["generate", "{trained}", "--prompt_length=2", "--steps_per_quarter=0"],
+            "steps_per_quarter must be a whole number from 1 to 960, got 0",
+        ),
         (["train", "{pieces}", "--out", "{trained}"], "with state.safetensors. Continue it (--resume)"),
         (
             ["train", "{pieces}", "--out", "{trained}", "--resume", "--model=lstm"],

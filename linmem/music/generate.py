@@ -86,15 +86,18 @@ def generate(
     if prompt_length < 1:
         raise ValueError(f"prompt_length must be at least 1, got {prompt_length}. Raise prompt_length.")
     options, model = load_run(run)
-    resolution = steps_per_quarter
-    if piece.isdigit() or resolution is None:
+    is_index, resolution = piece.isdecimal(), steps_per_quarter
+    if not is_index and not Path(piece).is_file():
+        raise ValueError(f"piece must be the index of a test piece or a MIDI file, got {piece!r}. Correct the path.")
+    if is_index or resolution is None:
         splits = options.load_data()
         if splits.kind != "piano_roll":
             raise ValueError(
                 f"run must be of piano rolls, got one of {splits.kind} ({options.data}). Name another run."
             )
-        resolution = resolution or splits.steps_per_quarter or 1
-    if piece.isdigit():
+        resolution = (splits.steps_per_quarter or 1) if resolution is None else resolution
+    midi.check_steps(resolution)
+    if is_index:
         if int(piece) >= len(splits.test):
             raise ValueError(
                 f"piece must be an index of the test split of {options.data}, which has pieces 0 to "

@@ -189,7 +189,8 @@ def harmonize(
             f"run must be trained on piano rolls of {midi.NOTES} notes, got {splits.features}. "
             "Use a run of piano rolls without --onsets."
         )
-    resolution = steps_per_quarter or splits.steps_per_quarter or 1
+    resolution = (splits.steps_per_quarter or 1) if steps_per_quarter is None else steps_per_quarter
+    midi.check_steps(resolution)
     _check_range([note.pitch for note in read_score(file).notes], torch.cat(list(splits.train)), options.data)
     melody = midi.piano_roll(file, resolution).to(device)
     roll = harmonize_melody(model.to(device), melody, sampling, beam).cpu()
