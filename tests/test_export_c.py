@@ -227,13 +227,16 @@ def test_what_no_stream_can_compute_is_refused():
     with pytest.raises(ValueError, match="views must be of .* for C, got 'standardized'"):
         estimator_program(classifier)
     forecaster = MemoryForecaster(season=None, lag_decays=(0.9,), penalties=(1e-3,)).fit(series[:2])
-    with pytest.raises(ValueError, match="must be fitted to one series for C, got 2"):
+    with pytest.raises(ValueError, match="must be fitted to one series for C, got a list of 2"):
         estimator_program(forecaster)
     with pytest.raises(ValueError, match="got MemoryFeatures"):
         estimator_program(classifier.features_)
     bidirectional = SequenceModel(LMN(3, 4, 5, bidirectional=True, batch_first=True), nn.Linear(10, 2))
     with pytest.raises(ValueError, match="must read forward only for C"):
         network_program(bidirectional)
+    series = 5 + np.sin(0.3 * np.arange(80))
+    with pytest.raises(ValueError, match="must be fitted to one series for C, got a list of 1"):
+        estimator_program(MemoryForecaster(season=None, memory_size=5, lag_decays=(0.9,)).fit([series]))
     with pytest.raises(ValueError, match="name must be a C identifier, got '2x'"):
         network_program(network("lstm", {})).write("2x")
 

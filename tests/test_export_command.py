@@ -115,6 +115,24 @@ def test_a_saved_detector_is_exported(tmp_path, capsys):
 
 
 @needs_compiler
+def test_an_estimator_is_compared_in_the_units_of_its_data(tmp_path):
+    pressure = 101325.04 + 0.5 * np.random.default_rng(0).standard_normal(400).cumsum() / 10
+    MemoryAnomalyDetector(memory_size=6).fit(pressure).save(tmp_path / "detector.safetensors")
+    found = export_run.read_model(tmp_path / "detector.safetensors", "loss")
+    assert abs(found.series[0].mean() - pressure.mean()) < 1
+    line = export_run.export(tmp_path / "detector.safetensors", "c", tmp_path / "c")[0]
+    assert float(line.partition("at most ")[2].partition(" ")[0]) < 1e-3
+
+
+@needs_compiler
+def test_names_of_classes_may_hold_signs_of_comments(tmp_path):
+    series = [np.sin((0.3 + 0.3 * (i % 2)) * np.arange(40)) for i in range(8)]
+    classifier = linmem.MemoryClassifier(n_projections=50, views=["scaled"])
+    classifier.fit(series, ["km/*", "*/h"] * 4).save(tmp_path / "classifier.safetensors")
+    assert "compiled" in export_run.export(tmp_path / "classifier.safetensors", "c", tmp_path / "c")[0]
+
+
+@needs_compiler
 def test_a_run_without_its_data_is_compared_on_random_series(tmp_path, capsys):
     folder, out = series_folder(tmp_path / "data"), tmp_path / "run"
     assert run(capsys, "train", folder, "--out", out, *SMALL)[0] == 0

@@ -19,6 +19,8 @@ from linmem.estimators.regressor import MemoryRegressor
 from linmem.estimators.views import CAUSAL
 from linmem.export.c_program import Program
 
+COARSE = 1e-6  # rounding error of a mean, relative to the scale, above which it is written as two floats
+
 
 def estimator_program(estimator: Any) -> Program:
     """The program of a fitted estimator: what its `update` returns, as floats.
@@ -41,13 +43,19 @@ def estimator_program(estimator: Any) -> Program:
 
 
 def _scaled(program: Program, target: str, mean: np.ndarray, scale: np.ndarray, source: str = "x") -> None:
-    program.array(f"{target}_mean", mean)
+    centered = _centered(program, f"{target}_mean", mean, scale, f"{source}[i]")
     program.array(f"{target}_rate", 1 / scale)
     program.buffer(target, len(mean))
-    program.add(
-        f"for (int i = 0; i < {len(mean)}; i++)\n"
-        f"        {target}[i] = ({source}[i] - {target}_mean[i]) * {target}_rate[i];"
-    )
+    program.add(f"for (int i = 0; i < {len(mean)}; i++)\n        {target}[i] = ({centered}) * {target}_rate[i];")
+
+
+def _centered(program: Program, name: str, mean: np.ndarray, scale: np.ndarray, value: str) -> str:
+    """C expression of a value minus its mean; far from zero the mean is two floats, because one would be too coarse."""
+    expression = f"{value} - {program.array(name, mean)}[i]"
+    rest = mean - mean.astype(np.float32).astype(np.float64)
+    if (np.abs(rest) > COARSE * scale).any():
+        expression += f" - {program.array(f'{name}_rest', rest)}[i]"
+    return expression
 
 
 def _detector(detector: MemoryAnomalyDetector) -> Program:
@@ -69,8 +77,11 @@ def _detector(detector: MemoryAnomalyDetector) -> Program:
 
 def _forecaster(forecaster: MemoryForecaster) -> Program:
     """z_t = Σ_k c_k x_{t−k}, Π (1 − shift^lag) = Σ_k c_k shift^k; the stream starts at the end of the fitted series."""
-    if len(forecaster.series_) != 1:
-        raise ValueError(f"the forecaster must be fitted to one series for C, got {len(forecaster.series_)}.")
+    if not forecaster.single_:
+        raise ValueError(
+            f"the forecaster must be fitted to one series for C, got a list of {len(forecaster.series_)}. Pass the "
+            "series itself to fit."
+        )
     model, a = forecaster.model_, forecaster.n_features_in_
     d, length, p = model.dynamics, sum(model.lags), len(model.dynamics.A)
     coefficients = np.ones(1)
@@ -87,11 +98,9 @@ def _forecaster(forecaster: MemoryForecaster) -> Program:
     terms = [(k, c) for k, c in enumerate(coefficients) if c and k]
     recent = program.keep("recent", length * a, stream.recent[::-1]) if length else ""  # newest first
     past = "".join(f" {'+' if c > 0 else '-'} {abs(c):.1f}f * {recent}[{(k - 1) * a} + i]" for k, c in terms)
-    program.array("change_mean", model.mean)
+    centered = _centered(program, "change_mean", model.mean, model.scale, f"{newest}[i]{past}")
     program.array("change_scale", model.scale)
-    program.add(
-        f"for (int i = 0; i < {a}; i++)\n        {change}[i] = ({newest}[i]{past} - change_mean[i]) / change_scale[i];"
-    )
+    program.add(f"for (int i = 0; i < {a}; i++)\n        {change}[i] = ({centered}) / change_scale[i];")
     program.affine(after, program.array("A", d.A), None, change, (p, a))
     program.add_product(after, program.array("B", d.B), state, (p, p))
     program.copy(state, after, p)

@@ -207,7 +207,7 @@ class Program:
             comment.append(
                 f"{name}_forecast(y, steps) writes the next steps, {self.outputs} floats each; no step is read."
             )
-        top = "/* " + "\n * ".join(line.replace("*/", "* /") for line in comment) + "\n */"
+        top = "/* " + "\n * ".join(line.replace("*/", "* /").replace("/*", "/ *") for line in comment) + "\n */"
         includes = "#include <math.h>\n#include <stdint.h>" if self.counters else "#include <math.h>"
         parts = [top, includes, "\n".join(prototypes), *self._declarations(), *used, *functions]
         guard = f"{name.upper()}_H"

@@ -14,6 +14,9 @@ from torch import Tensor
 
 from linmem.data import Standardization
 from linmem.estimators.anomaly import MemoryAnomalyDetector
+from linmem.estimators.classifier import MemoryClassifier
+from linmem.estimators.forecaster import MemoryForecaster
+from linmem.estimators.regressor import MemoryRegressor
 from linmem.estimators.saving import load_any
 from linmem.export.agreement import agreement
 from linmem.export.c_check import find_compiler, run_program
@@ -65,30 +68,40 @@ def read_model(run: Path, best_by: str) -> Exportable:
     """Load the network or estimator of a run folder or file, with series to compare on."""
     if run.is_file():
         estimator = load_any(run)
-        return Exportable(
-            estimator, True, None, False, _classes(estimator), [_noise(estimator.n_features_in_, estimator)]
-        )
+        return Exportable(estimator, True, None, False, _classes(estimator), [_random_series(estimator)])
     options, config = read_options(run), read_described_config(run)
     estimator = load_estimator(run) if options.model.model == ESTIMATOR else None
+    scale = Standardization.of(config["description"])
     try:
-        splits = options.load_data()
-        series = [x[:CHECKED_STEPS] for x in (splits.test[:CHECKED_SERIES])]
+        series = [x[:CHECKED_STEPS] for x in options.load_data().test[:CHECKED_SERIES]]
     except (OSError, ValueError):  # the data are not on this machine
-        splits, series = None, [_noise(config["input_size"], estimator)]
+        series = [_random_series(estimator) if estimator is not None else _noise(config["input_size"])]
     if estimator is not None:
         return Exportable(estimator, True, None, False, _classes(estimator), series)
-    scale = Standardization.of(config["description"])
-    if splits is not None and scale:
+    if scale:
         series = [scale.invert(x) for x in series]
     model = load_run(run, best_by)[1]
     names = list(config["description"].get("class_names") or [])
     return Exportable(model, False, scale, task_name(options, config) == "NextValue", names, series)
 
 
-def _noise(features: int, estimator: Any) -> Tensor:
-    """A random series (T, a), positive for a forecaster of logarithms."""
-    x = torch.randn(CHECKED_STEPS, features, generator=torch.Generator().manual_seed(0))
-    return x.exp() if getattr(getattr(estimator, "model_", None), "log", False) else x
+def _random_series(estimator: Any) -> Tensor:
+    """A random series (T, a) in the units of the data; for a forecaster the last steps of a fitted series."""
+    if isinstance(estimator, MemoryForecaster):
+        return torch.from_numpy(estimator.series_[0][-CHECKED_STEPS:]).float()
+    x = _noise(estimator.n_features_in_)
+    if isinstance(estimator, MemoryAnomalyDetector):
+        mean, scale = estimator.mean_, estimator.scale_
+    elif isinstance(estimator, MemoryClassifier | MemoryRegressor):
+        mean, scale = estimator.features_.views_.mean, estimator.features_.views_.scale
+    else:
+        return x
+    return (x.double() * torch.from_numpy(scale) + torch.from_numpy(mean)).float()
+
+
+def _noise(features: int) -> Tensor:
+    """A series (T, a) of independent standard normal numbers."""
+    return torch.randn(CHECKED_STEPS, features, generator=torch.Generator().manual_seed(0))
 
 
 def _classes(estimator: Any) -> list[str]:
