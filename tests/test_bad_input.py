@@ -540,6 +540,11 @@ def test_a_killed_fit_runs_again_without_force(refused, tmp_path):
         (out / "scree.png").write_text("whole")
     with pytest.raises(FileExistsError, match=r"scree.png"):
         check_free(out, ["scree.png"], force=False)
+    with suppress(ValueError), unfinished(out, ["scree.png", "new.png"], force=True):
+        raise ValueError
+    check_free(out, ["new.png"], force=False)
+    with pytest.raises(FileExistsError, match=r"scree.png"):  # complete before, and so still protected
+        check_free(out, ["scree.png"], force=False)
 
 
 LONG = "x" * 5000

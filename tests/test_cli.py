@@ -1,6 +1,7 @@
 """The command line: all commands on small data, their help, and bad input, which gives one line."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,12 +13,14 @@ import pytest
 import torch
 
 from linmem import cli
+from linmem.analysis import layer_speed
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.autoencoder.solvers import SOLVERS
 from linmem.cli.commands import COMMANDS
 from linmem.cli.main import parser
 from linmem.data import midi
 from linmem.experiments.harness.catalog import EXPERIMENTS
+from linmem.runs import confusion, runner
 from linmem.runs.directory import load_run
 from linmem.runs.options import FIELDS, RunOptions, with_options
 
@@ -349,6 +352,29 @@ def test_evaluate_writes_table_and_scores_with_out(trained, tmp_path, capsys):
     assert status == 2
     assert "must not hold earlier output" in err
     assert run(capsys, *command, "--out", tmp_path, "--force")[0] == 0
+
+
+def test_earlier_output_is_noticed_before_anything_is_computed(trained, tmp_path, capsys, monkeypatch):
+    for name in ("bench.md", "confusion-test.csv"):
+        (tmp_path / name).write_text("mine")
+    monkeypatch.setattr(layer_speed, "measure", lambda *_, **__: pytest.fail("measured"))
+    monkeypatch.setattr(runner, "evaluate_run", lambda *_: pytest.fail("evaluated"))
+    monkeypatch.setattr(confusion, "has_classes", lambda _: True)
+    for command in (["bench", "--sizes=1"], ["evaluate", trained]):
+        status, out, err = run(capsys, *command, "--out", tmp_path)
+        assert (status, out) == (2, "")
+        assert "must not hold earlier output" in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bench.md", "confusion-test.csv"]
+
+
+def test_a_command_whose_reader_has_gone_does_not_succeed():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "linmem", "reproduce"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, timeout=300)
+    os.close(writer)
+    assert done.returncode == 141
+    assert done.stderr == ""
 
 
 def test_bench_prints_ratios_and_writes_its_numbers(tmp_path, capsys):

@@ -137,6 +137,11 @@ def test_a_saved_forecaster_is_continued(series, tmp_path, capsys):
     assert run(capsys, "forecast", tmp_path / "one.safetensors", "--steps=4", "--out", tmp_path / "new")[0] == 0
     table = rows(tmp_path / "new" / "forecast.csv")
     assert column(table, "channel_0") == pytest.approx(forecaster.predict(4), rel=1e-6)
+    forecaster.update(values[0])
+    forecaster.save(tmp_path / "later.safetensors")
+    status, _, error = run(capsys, "forecast", tmp_path / "later.safetensors", "--steps=4")
+    assert status == 2
+    assert "must hold a forecaster at the end of its fitted series, got one that has read further steps" in error
 
 
 @pytest.mark.parametrize("missing", ["state", "series_", "choice_", "horizon_", "lags", "n_features_in_", "0"])
@@ -154,7 +159,7 @@ def test_an_incomplete_forecaster_is_refused_with_one_line(missing, series, tmp_
 
 def test_names_of_channels_may_hold_commas_and_quotes(tmp_path, capsys):
     values = np.sin(0.4 * np.arange(120)) + 0.1 * np.random.default_rng(0).standard_normal(120)
-    path, names = tmp_path / "named.csv", ["level, in m", 'the "other"']
+    path, names = tmp_path / "named.csv", ["level, in $^$ m", 'the "other"']
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(names)
@@ -182,6 +187,7 @@ def test_bad_input_gives_one_line(trained, series, tmp_path, capsys):  # noqa: F
     for arguments, message in (
         ((trained,), "run must predict the next step of numeric series, got one for NextFrame. Use `linmem generate`."),
         ((trained, "--steps=0"), "steps must be at least 1, got 0"),
+        ((trained, "--split=titles"), "split must be one of train, valid, test, got 'titles'"),
         ((series,), "must be"),
         ((tmp_path,), "run must be a folder that `linmem train` wrote"),
     ):

@@ -6,6 +6,9 @@ import torch
 import linmem
 from linmem import data
 from linmem.data.standardization import Standardization
+from linmem.runs import predict as predictions
+from linmem.runs.confusion import confusion
+from linmem.runs.options import RunOptions
 
 from .test_cli import SMALL, pieces, run, trained  # noqa: F401
 
@@ -61,6 +64,30 @@ def test_all_new_files_are_predicted_and_named(tmp_path, capsys):
         assert [row[:3] for row in rows[1:]] == [["0", "39", "a.csv"], ["1", "39", "b.csv"]]
         if model != SMALL:
             assert [row[-1] for row in rows[1:]] == ["fast", "slow"]
+
+
+def test_classes_that_training_lacks_keep_the_columns_of_the_data(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert run(capsys, "train", "digits:6:20:30", "--model=estimator", "--n_projections=50", "--out", out)[0] == 0
+    classifier, test = linmem.load(out), data.load("digits:6:20:30")
+    assert len(classifier.classes_) < 10
+    assert run(capsys, "predict", out, "digits:6:20:30")[0] == 0
+    values = read(out / "predictions-test.csv")[:, 2:12]
+    expected = classifier.decision_function([x.numpy() for x in test.test])
+    np.testing.assert_allclose(values[:, classifier.classes_], expected, rtol=1e-5)
+    assert np.isneginf(np.delete(values, classifier.classes_, 1)).all()
+    true = test.labels["test"].numpy()
+    correct = confusion(out).counts.trace()
+    assert correct == (classifier.predict([x.numpy() for x in test.test]) == true).sum() > 0
+
+
+def test_the_own_data_are_recognized_by_a_path_of_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "series").mkdir()
+    for index in range(3):
+        np.save(tmp_path / "series" / f"{index}.npy", np.ones((4, 2)))
+    assert predictions._new_files("~/series", RunOptions("~/series")) is None
+    assert predictions._new_files("~/series", RunOptions("~/other")) is not None
 
 
 def test_bad_input_gives_one_line(trained, pieces, capsys):  # noqa: F811

@@ -1,6 +1,7 @@
 """The command line: finds the command, parses its options, calls it, and turns errors into one line.
 
-Bad input and lost workers end with exit status 2, an interrupt with 130. `LINMEM_TRACEBACK=1` shows tracebacks.
+Bad input and lost workers end with exit status 2, an interrupt with 130, a closed pipe with 141.
+`LINMEM_TRACEBACK=1` shows tracebacks.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 import sys
 from argparse import Action, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -37,6 +39,7 @@ from linmem.workers import WorkerLostError
 
 _EXPECTED = (ValueError, TypeError, OSError, ImportError, DivergenceError, WorkerLostError)
 MOST_THREADS = 1024
+CLOSED_PIPE = 141  # exit status of programs that SIGPIPE ends
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with plain_warnings(name, _one_line), data_parallel.join_workers(device) as own_device:
             call(command, options | {"device": own_device})
     except BrokenPipeError:  # the reader of the pipe has closed it
-        return 0
+        with suppress(OSError):  # of what is flushed at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
     except (*_EXPECTED, RuntimeError, MemoryError) as error:
         out_of_memory = "allocate" in str(error) or isinstance(error, torch.OutOfMemoryError | MemoryError)
         unexpected = isinstance(error, RuntimeError) and not isinstance(error, (*_EXPECTED, RecursionError))

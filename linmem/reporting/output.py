@@ -45,26 +45,38 @@ def check_free(folder: Path, names: Sequence[str], force: bool) -> None:
     """
     for path in (folder, *(folder / name for name in names)):
         require_no_dangling_link(path)
+    if not force and (existing := _complete(folder, names)):
+        raise FileExistsError(
+            f"out must not hold earlier output, got {folder / existing[0]}. Use another folder (--out) or replace it "
+            "(--force)."
+        )
+
+
+def _complete(folder: Path, names: Sequence[str]) -> list[str]:
+    """Return the names of files that exist and that no killed command left incomplete."""
     mark = folder / UNFINISHED
     incomplete = mark.read_text(encoding="utf-8", errors="replace").split("\n") if mark.is_file() else []
-    paths = [folder / name for name in names if name not in incomplete]
-    if not force and (existing := [path for path in paths if path.exists()]):
-        raise FileExistsError(
-            f"out must not hold earlier output, got {existing[0]}. Use another folder (--out) or replace it (--force)."
-        )
+    return [name for name in names if name not in incomplete and (folder / name).exists()]
 
 
 @contextmanager
 def unfinished(folder: Path, names: Sequence[str], force: bool) -> Iterator[None]:
-    """Mark the files `names` as incomplete until the end of the block, so that after a kill the command can run again.
+    """Mark new files among `names` as incomplete until the end of the block; a killed command can then run again.
 
-    The mark is a file in `folder`; it stays if the process is killed or interrupted in the block. Raises like
-    `check_free` before it writes the mark.
+    The mark is a file in `folder`; it stays if the process is killed or an error ends the block. Files that were
+    complete before, which `force` replaces, are not marked: they need `force` again. Raises like `check_free` before it
+    writes the mark.
     """
     check_free(folder, names, force)
-    write_text(folder / UNFINISHED, "\n".join(names))
+    complete = _complete(folder, names)
+    write_text(folder / UNFINISHED, "\n".join(name for name in names if name not in complete))
     yield
     (folder / UNFINISHED).unlink(missing_ok=True)
+
+
+def table_names(name: str) -> tuple[str, str]:
+    """Return the file names that `write_table` writes."""
+    return f"{name}.md", f"{name}.json"
 
 
 def write_table(folder: Path, name: str, text: str, numbers: Any, force: bool = False) -> None:
@@ -75,7 +87,7 @@ def write_table(folder: Path, name: str, text: str, numbers: Any, force: bool = 
     FileExistsError
         One of the files exists and `force` is false.
     """
-    table, content = output_paths(folder, (f"{name}.md", f"{name}.json"), force)
+    table, content = output_paths(folder, table_names(name), force)
     write_text(table, text + "\n")
     write_json(content, numbers)
 

@@ -22,6 +22,11 @@ class Confusion(NamedTuple):
     names: list[str]
 
 
+def has_classes(folder: Path) -> bool:
+    """Whether the sequences of a run have classes."""
+    return isinstance(read_options(folder).load_data(), LabelledSplits)
+
+
 def confusion(folder: Path, split: str = "test", best_by: str = "loss") -> Confusion | None:
     """Count the predictions of a run on one split; None where its sequences have no classes."""
     options = read_options(folder)

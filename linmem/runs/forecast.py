@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from linmem import data
 from linmem.data import Splits, Standardization
+from linmem.data.splits import SPLITS
 from linmem.estimators.forecaster import MemoryForecaster
 from linmem.estimators.intervals import conformal_widths
 from linmem.estimators.saving import load_any
@@ -71,10 +72,13 @@ def forecast(
     Raises
     ------
     ValueError
-        The run has no numeric series to continue, or an argument is out of range.
+        The run has no numeric series to continue, an argument is out of range, or a saved forecaster has read steps
+        after its fitted series.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}.")
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
     if run.is_file():
         return _saved_forecast(run, steps, name, split, index, coverage)
     options, config = read_options(run), read_described_config(run)
@@ -101,7 +105,7 @@ def series_of(splits: Splits, split: str, index: int) -> Tensor:
     """The whole of a series split in time, or one sequence (T, a) of a split."""
     if splits.consecutive:
         return torch.cat([*splits.train, *splits.valid, *splits.test])
-    sequences: list[Tensor] = getattr(splits, split, [])
+    sequences: list[Tensor] = getattr(splits, split)
     if not 0 <= index < len(sequences):
         raise ValueError(f"series must be from 0 to {len(sequences) - 1} in the split {split!r}, got {index}.")
     return sequences[index]
@@ -157,6 +161,11 @@ def _saved_forecast(file: Path, steps: int, name: str | None, split: str, index:
     if name is not None:
         splits = data.load(name)
         return _continue(forecaster, splits, series_of(splits, split, index), steps, coverage)
+    if not np.array_equal(forecaster.predict(1), forecaster.reset().predict(1)):
+        raise ValueError(
+            f"{file} must hold a forecaster at the end of its fitted series, got one that has read further steps, "
+            "which are not in the file. Give the whole series (--data FILE), or call predict in Python."
+        )
     if not 0 <= index < len(forecaster.series_):
         raise ValueError(f"series must be from 0 to {len(forecaster.series_) - 1}, got {index}.")
     return _continue(forecaster, None, torch.from_numpy(forecaster.series_[index]), steps, coverage)

@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from linmem import data
 from linmem.data import Splits
 from linmem.data.folder import load_unlabelled
 from linmem.data.splits import SPLITS
 from linmem.data.standardization import Standardization
+from linmem.estimators.classifier import MemoryClassifier
 from linmem.nn.baselines import RNNRBM
 from linmem.nn.nade import FrameDistribution
 from linmem.runs import fitted_estimator as estimators
@@ -43,8 +45,9 @@ def predict(folder: Path, name: str, split: str | None = None, best_by: str = "l
     """Apply the model of a run to the data set `name`, which is read with the options of the run.
 
     Without `split`, other files than those of the run are predicted one and all, where no folders train, valid and
-    test divide them; of all other data the test split is. The
-    probabilities of a model with a joint distribution over notes are its marginals, estimated from samples.
+    test divide them; of all other data the test split is. The probabilities of a model with a joint distribution over
+    notes are its marginals, estimated from samples. A class that an estimator has not seen in training has the decision
+    value −∞.
 
     Raises
     ------
@@ -64,7 +67,7 @@ def predict(folder: Path, name: str, split: str | None = None, best_by: str = "l
     sequences = getattr(splits, split)
     task = task_name(options, config)
     if options.model.model == ESTIMATOR:
-        values = _estimated(folder, splits, split)
+        values = _estimated(folder, splits, split, config)
         kind = "decision" if task == "Classes" else "output"
     else:
         scale = Standardization.of(config["description"])
@@ -99,7 +102,7 @@ def read_described_config(folder: Path) -> dict[str, Any]:
 def _new_files(name: str, options: RunOptions) -> Splits | None:
     """All sequences of a folder or file that is not the run's own; None for other data."""
     path = Path(name).expanduser()
-    if name in data.SETS or not path.exists() or path.resolve() == Path(options.data).resolve():
+    if name in data.SETS or not path.exists() or path.resolve() == Path(options.data).expanduser().resolve():
         return None
     return load_unlabelled(path, replace(options.files, standardize=False))
 
@@ -135,11 +138,18 @@ def _network_outputs(
     return values
 
 
-def _estimated(folder: Path, splits: Splits, split: str) -> list[Tensor]:
+def _estimated(folder: Path, splits: Splits, split: str, config: dict[str, Any]) -> list[Tensor]:
+    """Outputs of a run's estimator; decision values in the order of the data's classes, not of the estimator's.
+
+    The estimator sorts its classes, as texts where they have names, and knows those of its training split alone.
+    """
     estimator = estimators.load_estimator(folder)
-    names = list(read_described_config(folder)["description"].get("class_names") or [])
     values = [torch.from_numpy(y) for y in estimators.outputs(estimator, splits, split)]
-    if names:  # the estimator sorts its classes as texts
-        order = [list(estimator.classes_).index(name) for name in names]
-        values = [y[:, order] for y in values]
-    return values
+    if not isinstance(estimator, MemoryClassifier):
+        return values
+    column = {one: index for index, one in enumerate(estimator.classes_.tolist())}
+    unknown = len(column)  # the column that is appended, for classes without a training sequence
+    order = [
+        column.get(one, unknown) for one in config["description"].get("class_names") or range(config["output_size"])
+    ]
+    return [functional.pad(y, (0, 1), value=-torch.inf)[:, order] for y in values]

@@ -43,6 +43,8 @@ def bench(
     from linmem.analysis import layer_speed
     from linmem.reporting import output
 
+    if out is not None:
+        output.check_free(Path(out), output.table_names("bench"), force)
     measured = layer_speed.SIZES[:sizes] if sizes > 0 else ()
     how = {"rounds": rounds, "clock": clock}
     machine = layer_speed.machine(clock=clock, rounds=rounds, device=device)
