@@ -169,3 +169,14 @@ def test_a_layer_that_cannot_be_scaled_is_left_as_it_was(make, arguments, messag
 def test_another_layer_is_refused():
     with pytest.raises(TypeError, match="must be a linmem.LMN"):
         scale_functional_(nn.LSTM(3, 4), sequences())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rounding_of_constant_net_inputs_is_not_scaled(dtype):
+    layer = LMN(5, 8, 8, dtype=dtype)
+    with torch.no_grad():
+        layer.weight_mh_l0.zero_()
+    before = {name: value.clone() for name, value in layer.state_dict().items()}
+    with pytest.raises(ValueError, match="must vary"):
+        scale_functional_(layer, [torch.full((20, 5), 0.37)] * 3)
+    assert all(torch.equal(before[name], value) for name, value in layer.state_dict().items())

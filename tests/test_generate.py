@@ -71,6 +71,9 @@ def test_mode_and_global_generator_stay_unchanged():
     continue_piece(model, torch.zeros(2, 4), 3)
     assert model.training
     assert torch.equal(before, torch.get_rng_state())
+    with pytest.raises(ValueError, match="features in its last dimension, got 5"):
+        continue_piece(model, torch.zeros(2, 5), 3)
+    assert model.training
 
 
 def test_bad_input():
@@ -136,6 +139,14 @@ def test_top_p_removes_improbable_outcomes():
     assert 0 < frames[:, 3].sum() < 300
     exact = [sample_frame(logits, SamplingOptions(top_p=0.95, voices=3), generator) for _ in range(50)]
     assert all(frame.tolist() == [True, False, True, True] for frame in exact)
+
+
+@pytest.mark.parametrize("top_p", [0.4, 0.2, 1e-300])
+def test_the_most_probable_outcome_is_always_in_the_nucleus(top_p):
+    logits = torch.logit(torch.tensor([0.6, 0.95, 0.4, 0.01]))
+    generator = torch.Generator().manual_seed(0)
+    frames = [sample_frame(logits, SamplingOptions(top_p=top_p), generator).tolist() for _ in range(20)]
+    assert frames == [[True, True, False, False]] * 20
 
 
 def test_extreme_logits_are_sampled():

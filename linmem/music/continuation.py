@@ -5,6 +5,8 @@ Symbols: T frames of the prompt, S frames to sample, a notes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -58,15 +60,24 @@ def continue_piece(model: nn.Module, prompt: Tensor, steps: int, sampling: Sampl
     onsets = prompt.shape[1] == 2 * NOTES
     check_options(sampling, NOTES if onsets else prompt.shape[1])
     generator = torch.Generator().manual_seed(sampling.seed)
+    frames = [prompt[-1]]
+    with evaluation_mode(model):
+        outputs, state = model(prompt[None])
+        for _ in range(steps):
+            frames.append(sample_next(outputs[:, -1], frames[-1][None], sampling, generator)[0])
+            outputs, state = model(frames[-1][None, None], state)
+    return torch.stack(frames[1:])
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Set a model to evaluation mode, and back to the mode it was in at the end of the block."""
     was_training = model.training
     model.eval()
-    outputs, state = model(prompt[None])
-    frames = [prompt[-1]]
-    for _ in range(steps):
-        frames.append(sample_next(outputs[:, -1], frames[-1][None], sampling, generator)[0])
-        outputs, state = model(frames[-1][None, None], state)
-    model.train(was_training)
-    return torch.stack(frames[1:])
+    try:
+        yield
+    finally:
+        model.train(was_training)
 
 
 def sample_next(

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from linmem.data import midi
 from linmem.data.midi_file import read_score, require_mido
 from linmem.music.beam import beam_search
-from linmem.music.continuation import joint_voices
+from linmem.music.continuation import evaluation_mode, joint_voices
 from linmem.music.generate import write_music
 from linmem.music.sampling import SamplingOptions, check_options
 from linmem.nn.sequence_model import SequenceModel
@@ -85,23 +85,18 @@ def harmonize_melody(
         raise ValueError(f"beam must be at least 0, got {beam}. Use 0 to sample.")
     generator = torch.Generator(melody.device).manual_seed(sampling.seed)
     given = _given_notes(melody)
-    was_training = model.training
-    model.eval()
     sounding = melody.any(1)
-    begin = melody[sounding.nonzero()[:1, 0]]
-    if beam:
-        found = beam_search(model, begin[0], melody, joint_voices(sampling), beam)
-        model.train(was_training)
-        return found
-    outputs, state = model(begin[None])
-    frames = []
-    for step in range(len(melody)):
-        frame = melody[step]
-        if sounding[step]:
-            frame = outputs[0, -1].sample_below(given[step], joint_voices(sampling), generator).to(melody)
-        frames.append(frame)
-        outputs, state = model(frame[None, None], state)
-    model.train(was_training)
+    begin, frames = melody[sounding.nonzero()[:1, 0]], []
+    with evaluation_mode(model):
+        if beam:
+            return beam_search(model, begin[0], melody, joint_voices(sampling), beam)
+        outputs, state = model(begin[None])
+        for step in range(len(melody)):
+            frame = melody[step]
+            if sounding[step]:
+                frame = outputs[0, -1].sample_below(given[step], joint_voices(sampling), generator).to(melody)
+            frames.append(frame)
+            outputs, state = model(frame[None, None], state)
     return torch.stack(frames)
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from linmem.data.midi import NOTES
-from linmem.music.continuation import sample_next
+from linmem.music.continuation import evaluation_mode, sample_next
 from linmem.music.sampling import DEFAULTS, SamplingOptions, check_options
 from linmem.nn.nade import FrameDistribution
 from linmem.nn.sequence_model import SequenceModel
@@ -86,21 +86,19 @@ def inpaint(
         raise ValueError(f"candidates must be at least 1, got {candidates}. Raise candidates.")
     check_options(sampling, NOTES if piece.shape[1] == 2 * NOTES else piece.shape[1])
     generator = torch.Generator().manual_seed(sampling.seed)
-    was_training = model.training
-    model.eval()
     rolls = piece[:first].expand(candidates, -1, -1)
-    outputs, state = model(rolls)
-    for _ in range(first, last):
-        frames = sample_next(outputs[:, -1], rolls[:, -1], sampling, generator)
-        rolls = torch.cat([rolls, frames[:, None]], 1)
-        outputs, state = model(frames[:, None], state)
     after = piece[last : last + LOOK_AHEAD].expand(candidates, -1, -1)
     weight = torch.zeros(candidates, dtype=torch.float64)
-    if after.shape[1]:
-        weight = -_nll(outputs, after[:, :1]).cpu()
+    with evaluation_mode(model):
+        outputs, state = model(rolls)
+        for _ in range(first, last):
+            frames = sample_next(outputs[:, -1], rolls[:, -1], sampling, generator)
+            rolls = torch.cat([rolls, frames[:, None]], 1)
+            outputs, state = model(frames[:, None], state)
+        if after.shape[1]:
+            weight = -_nll(outputs, after[:, :1]).cpu()
         if after.shape[1] > 1:
             weight -= _nll(model(after[:, :-1], state)[0], after[:, 1:]).cpu()
-    model.train(was_training)
     share = torch.softmax(weight, 0)
     chosen = int(torch.multinomial(share, 1, generator=generator))
     return Inpainting(torch.cat([rolls[chosen], piece[last:]]), 1 / float(share.square().sum()))

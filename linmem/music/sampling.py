@@ -91,8 +91,8 @@ def sample_frame(logits: Tensor, options: SamplingOptions, generator: torch.Gene
     tensor([ True, False, False,  True])
     """
     z = logits.double() / options.temperature
-    if options.top_p < 1:  # an outcome of probability 1 - top_p or less never belongs to the nucleus
-        unlikely = torch.logit(torch.tensor(1 - options.top_p, dtype=torch.float64))
+    if options.top_p < 1:  # of the two outcomes of a note, the less probable one at 1 - top_p or less is left out
+        unlikely = torch.logit(torch.tensor(min(1 - options.top_p, 0.5), dtype=torch.float64))
         z = torch.where(z <= unlikely, -torch.inf, torch.where(-z <= unlikely, torch.inf, z))
     if options.voices is None and options.max_voices is None:
         return torch.rand(z.shape, generator=generator, dtype=torch.float64) < torch.sigmoid(z)

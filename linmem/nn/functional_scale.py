@@ -14,6 +14,7 @@ Symbols: f functional units, p memory units, N steps of all sequences of a batch
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from linmem.sequences import check_sequences, length_buckets, pad, valid_mask
 from linmem.validation import check_number
 
 BATCH = 64  # sequences
+ROUNDING = 16  # times the relative error of the dtype: below it, centered net inputs are constant
 CENTERED = ("tanh", "identity")  # the other nonlinearities have a kink at zero
 
 
@@ -36,7 +38,10 @@ class _Range(NamedTuple):
     highest: Tensor
 
     def largest_distance(self, offset: Tensor) -> float:
-        return float(torch.maximum(self.highest - offset, offset - self.lowest).max())
+        """Return the largest |z − offset|; 0 where it is the rounding error of the net inputs z."""
+        distance = float(torch.maximum(self.highest - offset, offset - self.lowest).max())
+        rounding = ROUNDING * torch.finfo(offset.dtype).eps * float(offset.abs().max())
+        return 0.0 if distance <= rounding < math.inf else distance
 
 
 @torch.no_grad()
