@@ -179,6 +179,9 @@ def test_kept_trials_are_repeated_to_the_last_digit(tmp_path, monkeypatch, capsy
     path.write_text("")
     with pytest.raises(ValueError, match="trials must have trials of table2_fair, got none"):
         repeat_trials("table2_fair", tmp_path, 1)
+    path.write_text('{"name": "x"}\n')
+    with pytest.raises(ValueError, match="must be kept trials, got: KeyError: 'options'. Remove the file"):
+        repeat_trials("table2_fair", tmp_path, 1)
     with pytest.raises(ValueError, match="repeat must be at least 1, got 0"):
         repeat_trials("table2_fair", tmp_path, 0)
 

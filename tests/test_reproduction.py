@@ -161,7 +161,9 @@ def test_force_runs_again(tmp_path, monkeypatch):
     reproduce.reproduce("parameters", tmp_path, grid="smoke")
     with pytest.raises(ValueError, match="must hold grid paper with seed 0, got grid smoke with seed 0"):
         reproduce.reproduce("parameters", tmp_path, grid="paper")
-    assert "5.61" in reproduce.reproduce("parameters", tmp_path, grid="paper", force=True)
+    assert "5.61" in reproduce.reproduce("parameters", tmp_path, grid="paper", seed=3, force=True)
+    reproduce.reproduce("parameters", tmp_path, force=True)  # the grid and seed of the records
+    assert {(one["grid"], one["seed"]) for one in require_records("parameters", tmp_path)} == {("paper", 3)}
 
 
 def test_lines_of_a_grid_that_was_changed_are_not_gone_on_with(tmp_path, monkeypatch):
@@ -272,3 +274,10 @@ def test_a_damaged_file_says_so(tmp_path, content):
     (tmp_path / "table1.jsonl").write_text(content)
     with pytest.raises(ValueError, match="table1.jsonl must hold valid records"):
         reproduce.reproduce("table1", tmp_path, grid="smoke")
+
+
+@pytest.mark.parametrize("altered", [{"seconds": 10**400}, {"cpu_seconds": None}])
+def test_a_damaged_number_says_so_and_other_experiments_are_listed(results, tmp_path, altered):
+    record = require_records("table1", results[0])[-1] | altered
+    (tmp_path / "table1.jsonl").write_text(json.dumps(record) + "\n")
+    assert "table1.jsonl is damaged" in reproduce.list_experiments(tmp_path)

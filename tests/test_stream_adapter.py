@@ -104,6 +104,9 @@ def test_wrong_methods_and_channels_are_refused():
     detector = StreamAdapter(MemoryAnomalyDetector(memory_size=8).fit(X), ["a", "b"])
     with pytest.raises(ValueError, match="x must have the channels a, b, got a"):
         detector.learn_one({"a": 1.0})
+    numbered = StreamAdapter(MemoryAnomalyDetector(memory_size=8).fit(X)).learn_one({0: 1.0, 1: 1.0})
+    with pytest.raises(ValueError, match="x must have the channels 0, 1, got 0"):
+        numbered.learn_one({0: 1.0})
     with pytest.raises(ValueError, match="predict_one needs a predictor, got MemoryAnomalyDetector"):
         detector.predict_one()
     with pytest.raises(ValueError, match="transform_one needs MemoryFeatures"):

@@ -138,3 +138,8 @@ def test_figure3_repeats_the_choice_of_the_first_seed(tmp_path):
     assert tables.mean_std(losses, 3) in row
     found = {one.statement.split()[4]: one.found for one in figure3.targets(lines)}
     assert found["LMN-B"].startswith(f"{sum(losses) / 3:.3f}")
+
+
+def test_a_seed_without_a_finite_figure_has_no_spread():
+    assert tables.mean_std([float("inf"), 1.0]) == "inf ± nan"
+    assert tables.mean_std([float("nan"), 1.0]) == "nan ± nan"

@@ -104,7 +104,7 @@ class StreamAdapter:
         """Pass a step to the estimator; the channels are those of the first step that it accepts."""
         channels = list(x) if self.channels is None else self.channels
         if set(x) != set(channels):
-            raise ValueError(f"x must have the channels {', '.join(channels)}, got {', '.join(map(str, x))}.")
+            raise ValueError(f"x must have the channels {', '.join(map(str, channels))}, got {', '.join(map(str, x))}.")
         output = self.estimator.update([x[name] for name in channels])
         self.channels = channels
         return output

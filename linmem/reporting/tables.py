@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from math import isfinite, nan
 from statistics import mean, stdev
 from typing import Any
 
@@ -32,7 +33,10 @@ def mean_std(values: Sequence[float], digits: int = 2) -> str | None:
     if not values:
         return None
     average = f"{mean(values):.{digits}f}"
-    return f"{average} ± {stdev(values):.{digits}f}" if len(values) > 1 else average
+    if len(values) == 1:
+        return average
+    spread = stdev(values) if all(map(isfinite, values)) else nan
+    return f"{average} ± {spread:.{digits}f}"
 
 
 def markdown(

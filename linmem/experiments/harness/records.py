@@ -130,4 +130,12 @@ def _parse(line: str) -> Record | None:
     if not isinstance(record, dict) or not record.keys() >= REQUIRED:
         return None
     fits = all(isinstance(record[name], kind) and record[name] is not True for name, kind in _TYPES.items())
-    return record if fits and record["result"] and math.isfinite(record["seconds"]) else None
+    times = [record["seconds"], record.get("cpu_seconds", 0.0)]
+    return record if fits and record["result"] and all(map(_is_finite, times)) else None
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False

@@ -18,6 +18,7 @@ from linmem.experiments.harness.training import TRIALS, train_all, with_seed
 from linmem.reporting import tables
 from linmem.runs.options import RunOptions
 from linmem.storage.atomic import read_lines
+from linmem.storage.parsing import parsing
 
 
 class Kept(NamedTuple):
@@ -61,10 +62,11 @@ def _kept_trials(name: str, folder: Path, grid: str, seed: int) -> Iterator[Kept
     runs = planned(name, grid, seed).values()
     by_key = {_key(asdict(options)): options for own in runs for options in own}
     for path in sorted((folder / TRIALS).glob("*.jsonl")):
-        for trial in read_lines(path):
-            if (options := by_key.get(_key(trial["options"]))) is not None:
-                own_seed = trial["options"]["training"]["seed"]
-                yield Kept(trial["name"], trial["code"], with_seed(options, own_seed), trial["valid_loss"])
+        with parsing(path, "kept trials", "Remove the file."):
+            for trial in read_lines(path):
+                if (options := by_key.get(_key(trial["options"]))) is not None:
+                    own_seed = trial["options"]["training"]["seed"]
+                    yield Kept(trial["name"], trial["code"], with_seed(options, own_seed), trial["valid_loss"])
 
 
 def _key(options: dict[str, Any]) -> str:

@@ -77,9 +77,10 @@ def reproduce(
         incomplete and was begun by other code.
     """
     experiment, path = load_experiment(name), folder / f"{name}.jsonl"
-    records = require_records(name, folder) if path.exists() and not force else []
-    grid = grid or (records[0]["grid"] if records else default_grid(experiment))
-    seed = seed if seed is not None else records[0]["seed"] if records else 0
+    before = read_records(name, folder).valid if force or not path.exists() else require_records(name, folder)
+    grid = grid or (before[0]["grid"] if before else default_grid(experiment))
+    seed = seed if seed is not None else before[0]["seed"] if before else 0
+    records = [] if force else before
     if grid not in experiment.GRIDS:
         raise ValueError(f"grid must be one of {', '.join(experiment.GRIDS)}, got {grid!r}. Choose one of these.")
     _check_same_run(name, path, records, experiment, grid, seed)
