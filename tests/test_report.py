@@ -7,6 +7,7 @@ import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from linmem import cli
@@ -16,6 +17,7 @@ from linmem.experiments.harness.catalog import load_experiment
 from linmem.experiments.harness.records import require_records
 from linmem.experiments.report import page
 from linmem.experiments.report.markup import html, picture
+from linmem.reporting import figures
 from linmem.reporting.output import figure
 
 pytest.importorskip("markdown_it", reason="the report needs markdown-it-py")
@@ -115,6 +117,12 @@ def test_markdown_cannot_fetch_or_inject():
 
 def test_a_heading_goes_below_the_experiment_s():
     assert html("# a", "a text") == "<h3>a</h3>\n"
+
+
+def test_names_of_classes_may_hold_dollar_signs(tmp_path):
+    with figure(tmp_path / "matrix.png", 1) as (axes,):
+        figures.confusion_matrix(axes, np.eye(2, dtype=int), ["$^$", "b"])
+    assert (tmp_path / "matrix.png").stat().st_size > 0
 
 
 def test_a_picture_says_what_it_shows(tmp_path):

@@ -193,7 +193,7 @@ def harmonize(
     write_music(roll, paths[0], paths[1], resolution, tempo, sampling.voices or sampling.max_voices)
     with figure(paths[2], 1, width=10, height=4) as axes:
         figures.piano_roll(axes[0], roll)
-        axes[0].set_title(f"harmonization of {file.name}")
+        axes[0].set_title(f"harmonization of {file.name}", parse_math=False)
     return paths
 
 

@@ -78,8 +78,8 @@ def confusion_matrix(axes: Axes, counts: Any, names: Sequence[str]) -> None:
     shares = counts / counts.sum(1, keepdims=True).clip(min=1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     places = range(len(names))
-    axes.set_xticks(places, names, rotation=90 if max(map(len, names)) > 3 else 0)
-    axes.set_yticks(places, names)
+    axes.set_xticks(places, names, rotation=90 if max(map(len, names)) > 3 else 0, parse_math=False)
+    axes.set_yticks(places, names, parse_math=False)
     axes.set(xlabel="predicted class", ylabel="class")
     if len(names) <= MAX_COUNTS:
         for row in places:

@@ -26,5 +26,4 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.6,
     "lines.markersize": 4,
     "font.size": 10,
-    "text.parse_math": False,  # names of channels and classes may hold dollar signs
 }

@@ -72,7 +72,7 @@ def forecast(
         for channel, one in zip(shown, axes, strict=True):
             known, values, lower, upper = (part[:, channel].tolist() for part in result[1:])
             figures.forecast(one, known, values, lower, upper, coverage)
-            one.set_title(result.channels[channel])
+            one.set_title(result.channels[channel], parse_math=False)
     missing = int((result.lower != result.lower).any(1).sum())
     continued = f"{counted(steps, 'step')} of {counted(len(result.channels), 'channel')}"
     print(f"{continued} after step {len(result.known) - 1}: {table}, {picture}")
