@@ -9,8 +9,8 @@ the power method estimate them from below, so that a true norm may exceed its li
     memory      ‖W_mm‖ ≤ 1                  the memory alone is not expansive; always true of a diagonal memory
     write       ‖W_hm‖ ≤ 3
     loop        ‖W_mm + W_hm W_mh‖ ≤ 1      the recurrence with σ' = 1 is not expansive
-    feedback    ‖W_hm‖ ‖W_mh‖ ≤ 0.5         for unbounded σ only (relu, selu), whose active units change with the input
-    gain        ‖W_hm,i‖ ≤ 1 − r_i          for unbounded σ and a diagonal memory only: row i of W_hm, decay r_i
+    feedback    ‖W_hm‖ ‖W_mh‖ ≤ 0.5         for all σ but tanh, whose active units may change with the input
+    gain        ‖W_hm,i‖ ≤ 1 − r_i          for all σ but tanh and a diagonal memory: row i of W_hm, decay r_i
 
 Only weights that are trained are scaled: frozen and parametrized weights stay as they are, and the limits hold for the
 others. Where W_mm or W_mh is not trained the loop may have the norm of its term plus 0.5, if that is larger.
