@@ -60,6 +60,17 @@ def test_readout_auto_is_the_same_as_no_readout(classes, series):  # noqa: F811
         assert chosen(source, readout="auto", **given) == chosen(source, **given)
 
 
+def test_options_of_the_other_kind_of_estimator_are_refused(classes, numbers, series):  # noqa: F811
+    for source, given, message in (
+        (classes, {"season": 7}, "season must not be given for labelled series, got 7"),
+        (numbers, {"horizon": 3, "season": None}, "horizon must not be given for labelled series, got 3"),
+        (series, {"model": "estimator", "streaming": True}, "streaming must not be given for series without labels"),
+        (series, {"model": "estimator", "n_projections": 50}, "n_projections must not be given for series without"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            defaults.choose(str(source), given)
+
+
 def test_options_of_networks_choose_a_network(classes):
     network = {"model": "lmn-b", "standardize": True, "readout": None}
     assert chosen(classes, max_epochs=3) == network

@@ -14,9 +14,10 @@ from typing import Any
 from linmem import data
 from linmem.data import FolderOptions, LabelledSplits, PairedSplits, Splits
 from linmem.nn.registry import ModelOptions
-from linmem.runs.options import ESTIMATOR, SHARED, PretrainingOptions
+from linmem.runs.options import ESTIMATOR, SHARED, EstimatorOptions, PretrainingOptions
 from linmem.training.options import TrainingOptions
 
+FORECASTER, FEATURES = ("horizon", "season"), ("n_projections", "streaming")  # options of one kind of estimator
 NETWORK = {f.name for group in (ModelOptions, TrainingOptions, PretrainingOptions) for f in fields(group)}
 
 
@@ -52,7 +53,7 @@ def choose(name: str, given: Mapping[str, Any]) -> Chosen:
     Raises
     ------
     ValueError
-        The data cannot be read.
+        The data cannot be read, or an option is one of another kind of estimator.
     """
     reading = {f.name: given[f.name] for f in fields(FolderOptions) if f.name in given}
     splits = data.load(name, **reading | {"standardize": False})
@@ -61,6 +62,8 @@ def choose(name: str, given: Mapping[str, Any]) -> Chosen:
         options, reason = _choose_model(options, splits)
         if options.get("model") != ESTIMATOR and splits.kind != "piano_roll":
             options.setdefault("standardize", True)
+    if options.get("model") == ESTIMATOR:
+        _check_kind(options, _is_labelled(splits))
     return Chosen(options, data.standardized(splits) if options.get("standardize") else splits, reason)
 
 
@@ -81,6 +84,14 @@ def _choose_model(options: dict[str, Any], splits: Splits) -> tuple[dict[str, An
         return options | {"model": network}, line
     line = f"model: {ESTIMATOR}, the default for labelled series; --model lmn-b, lstm, … trains a network"
     return options | {"model": ESTIMATOR}, line
+
+
+def _check_kind(options: Mapping[str, Any], labelled: bool) -> None:
+    """Raise ValueError for an option of the estimators of labelled series where a forecaster is fitted, or reverse."""
+    names, data = (FORECASTER, "labelled series") if labelled else (FEATURES, "series without labels")
+    for name in names:
+        if (value := options.get(name, default := getattr(EstimatorOptions, name))) != default:
+            raise ValueError(f"{name} must not be given for {data}, got {value!r}. Omit it.")
 
 
 def _is_labelled(splits: Splits) -> bool:
