@@ -139,6 +139,20 @@ def test_a_stream_has_the_features_and_outputs_of_the_steps_so_far(views):
         assert numbers[-1] == pytest.approx(regressor.predict([one])[0], rel=1e-3)
 
 
+def test_a_stream_refuses_what_transform_refuses_and_goes_on():
+    series, _ = waves(20)
+    features = MemoryFeatures(views=["scaled", "scaled differences"], random_state=0).fit(series)
+    first, second = ([0.5], [-1.0])
+    features.update(first)
+    for refused in ([1e40], [-1e200]):
+        with pytest.raises(ValueError, match=r"values must be at most 1e\+30 training deviations"):
+            features.transform([np.array([first, refused])])
+        with pytest.raises(ValueError, match=r"values must be at most 1e\+30 training deviations"):
+            features.update(refused)
+    expected = features.transform([np.array([first, second])])[0]
+    np.testing.assert_allclose(features.update(second), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
 def test_views_of_the_whole_series_cannot_stream():
     series, labels = waves()
     with pytest.raises(ValueError, match=r"views must be of .* for streams, got 'standardized'"):

@@ -331,6 +331,14 @@ def test_a_forecaster_saved_after_updates_continues_its_stream(season, tmp_path)
     assert (copy.reset().predict(5) == model.reset().predict(5)).all()
 
 
+def test_a_list_of_one_series_is_one_stream():
+    x = seasonal()
+    one = MemoryForecaster(season=None, **QUICK).fit(x[:200])
+    listed = MemoryForecaster(season=None, **QUICK).fit([x[:200]])
+    assert [listed.update(value) for value in x[200:210]] == [one.update(value) for value in x[200:210]]
+    assert (listed.predict(5)[0] == one.predict(5)).all()
+
+
 def test_steps_of_a_stream_are_checked():
     model = MemoryForecaster(season=None, log=True, **QUICK).fit(seasonal())
     with pytest.raises(ValueError, match="x_t must be positive for a model of log x"):

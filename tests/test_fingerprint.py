@@ -1,5 +1,6 @@
 """The fingerprint of an experiment's code: it covers what a measurement depends on, and a stale run is refused."""
 
+import ast
 import shutil
 
 import pytest
@@ -7,6 +8,10 @@ import pytest
 from linmem.experiments.harness import fingerprint, reproduce
 from linmem.experiments.harness.fingerprint import ROOT, code_fingerprint, sources
 from linmem.experiments.harness.records import require_records, write_records
+from linmem.runs.options import ESTIMATOR
+from linmem.storage.atomic import read_lines
+
+TRIALS = sorted((ROOT.parent / "results" / "trials").glob("runs-*.jsonl"))
 
 
 def names(module):
@@ -18,6 +23,16 @@ def test_the_sources_are_those_that_are_imported_and_no_tables():
     assert {"experiments/table2/as_published.py", "runs/runner.py", "nn/lmn.py"} <= found
     assert not {"experiments/table2/summary.py", "reporting/tables.py", "cli/main.py", "experiments/time.py"} & found
     assert "training/loop.py" not in names("linmem.experiments.capacity")
+
+
+def test_no_experiment_trains_the_estimators_that_the_fingerprint_leaves_out():
+    assert not {"runs/fitted_estimator.py", "estimators/classifier.py"} & names("linmem.experiments.table2_paper")
+    trained = {row["options"]["model"]["model"] for path in TRIALS for row in read_lines(path)}
+    assert {"lmn-b", "lstm"} <= trained
+    assert ESTIMATOR not in trained
+    for path in (ROOT / "experiments").rglob("*.py"):
+        strings = [x.value for x in ast.walk(ast.parse(path.read_text())) if isinstance(x, ast.Constant)]
+        assert ESTIMATOR not in strings, path
 
 
 def test_docstrings_comments_and_blank_lines_are_no_part_of_the_code(tmp_path):

@@ -150,6 +150,12 @@ def test_chorales_with_onsets_continue_with_repeated_notes(tmp_path, capsys):
     assert "without --onsets" in capsys.readouterr().err
 
 
+def test_a_missing_melody_is_named(trained, tmp_path, capsys):
+    assert main(["harmonize", str(trained), str(tmp_path / "no.mid"), "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.startswith(f"linmem harmonize: file must be a MIDI file, got '{tmp_path}/no.mid'")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("command", ["generate", "harmonize"])
 @pytest.mark.parametrize("option", ["--voices=89", "--voices=-1", "--voices=2147483647", "--max_voices=89"])
 def test_absurd_numbers_of_voices_are_refused(trained, tmp_path, capsys, command, option):

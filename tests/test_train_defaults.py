@@ -94,6 +94,20 @@ def test_a_network_refuses_the_options_of_estimators(series, classes, tmp_path, 
     assert not (tmp_path / "run").exists()
 
 
+def test_an_estimator_has_its_own_default_size_and_every_size_that_is_given(classes, series, tmp_path, capsys):  # noqa: F811
+    for source, default in ((classes, 20), (series, 50)):
+        for given, expected in (({}, default), ({"memory_size": 250}, 250), ({"memory_size": 8}, 8)):
+            found = defaults.choose(str(source), {"model": "estimator", **given}).options
+            assert found["memory_size"] == expected
+    assert run(capsys, "train", classes, "--memory_size=250", "--out", tmp_path / "run")[0] == 0
+    assert linmem.load(tmp_path / "run").memory_size == read_options(tmp_path / "run").model.memory_size == 250
+
+
+def test_piano_rolls_have_no_estimator(pieces):  # noqa: F811
+    with pytest.raises(ValueError, match="must be labelled or numeric series for an estimator, got piano rolls"):
+        defaults.choose(str(pieces), {"model": "estimator"})
+
+
 def test_named_sets_keep_their_defaults():
     assert chosen("digits:50:10") == {"model": None, "standardize": None, "readout": None}
     assert chosen("digits:50:10", model="solved", readout="ridge")["model"] == "solved"

@@ -233,7 +233,7 @@ class MemoryForecaster(Saved, BaseEstimator):
     def _one_stream(self, method: str) -> ForecastStream:
         """The stream of the only fitted series, for a method of streams."""
         check_is_fitted(self, "model_")
-        if not self.single_:
+        if len(self.series_) != 1:
             raise ValueError(f"{method} must have one fitted series, got {len(self.series_)}. Pass series to predict.")
         return self._current()[0]
 

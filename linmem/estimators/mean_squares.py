@@ -46,7 +46,7 @@ def mean_and_deviation(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def standardize(values: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Return (values − mean) / scale for values (N, a).
+    """Return (values − mean) / scale for values (N, a), or for one step (a,).
 
     Raises
     ------

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from linmem.estimators.encoders import Encoder
+from linmem.estimators.mean_squares import standardize
 from linmem.estimators.pooling import Pool
 from linmem.estimators.views import CAUSAL, Views
 
@@ -37,8 +38,14 @@ class FeatureStream:
         self._windows = [np.zeros((encoder.lags, len(views.mean)), np.float32) for encoder in encoders]
 
     def update(self, x: np.ndarray) -> list[np.ndarray]:
-        """Blocks (1, d_b) of features, one per memory, of all steps up to the next one, (a,)."""
-        z = (x - self._views.mean) / self._views.scale
+        """Blocks (1, d_b) of features, one per memory, of all steps up to the next one, (a,).
+
+        Raises
+        ------
+        ValueError
+            A value is too far from the training mean; the step is not read.
+        """
+        z = standardize(x, self._views.mean, self._views.scale)
         change = z - self._last if self._steps else np.zeros_like(z)
         blocks = []
         for name, encoder, pool, window in zip(

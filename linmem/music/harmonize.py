@@ -186,6 +186,8 @@ def harmonize(
         )
     resolution = (splits.steps_per_quarter or 1) if steps_per_quarter is None else steps_per_quarter
     midi.check_steps(resolution)
+    if not file.is_file():
+        raise ValueError(f"file must be a MIDI file, got {str(file)!r}. Correct the path.")
     _check_range([note.pitch for note in read_score(file).notes], torch.cat(list(splits.train)), options.data)
     melody = midi.piano_roll(file, resolution).to(device)
     roll = harmonize_melody(model.to(device), melody, sampling, beam).cpu()

@@ -1,8 +1,9 @@
-"""What `linmem train` chooses by the data where the user does not: the model, and whether inputs are standardized.
+"""What `linmem train` chooses by the data where the user does not: model, size of an estimator, standardized inputs.
 
-Both concern the user's own files. Labelled series are fitted by an estimator, solved in closed form, unless an option
-of a network is given; `--model solved` with the readout ridge is that estimator, too. The inputs of networks are
-standardized; piano rolls never are. Named data sets keep the defaults of their experiments.
+Model and standardized inputs are chosen for the user's own files. Labelled series are fitted by an estimator, solved
+in closed form, unless an option of a network is given; `--model solved` with the readout ridge is that estimator, too.
+The inputs of networks are standardized; piano rolls never are. Named data sets keep the defaults of their experiments.
+An estimator has its own default size on all data.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def choose(name: str, given: Mapping[str, Any]) -> Chosen:
     Raises
     ------
     ValueError
-        The data cannot be read, or an option is one of another kind of estimator.
+        The data cannot be read, an option is one of another kind of estimator, or the data have no estimator.
     """
     reading = {f.name: given[f.name] for f in fields(FolderOptions) if f.name in given}
     splits = data.load(name, **reading | {"standardize": False})
@@ -64,6 +65,7 @@ def choose(name: str, given: Mapping[str, Any]) -> Chosen:
             options.setdefault("standardize", True)
     if options.get("model") == ESTIMATOR:
         _check_kind(options, _is_labelled(splits))
+        options.setdefault("memory_size", _default_size(splits))
     return Chosen(options, data.standardized(splits) if options.get("standardize") else splits, reason)
 
 
@@ -92,6 +94,13 @@ def _check_kind(options: Mapping[str, Any], labelled: bool) -> None:
     for name in names:
         if (value := options.get(name, default := getattr(EstimatorOptions, name))) != default:
             raise ValueError(f"{name} must not be given for {data}, got {value!r}. Omit it.")
+
+
+def _default_size(splits: Splits) -> int:
+    """The memory units of the estimator for a data set, which are fewer than those of a network."""
+    from linmem.runs.fitted_estimator import kind_for  # imports scikit-learn
+
+    return kind_for(splits)().memory_size
 
 
 def _is_labelled(splits: Splits) -> bool:

@@ -43,19 +43,31 @@ def build(options: RunOptions, splits: Splits) -> Estimator:
         An option has no meaning for an estimator, or there is none for the data.
     """
     _check_options(options)
-    model, own, defaults = options.model, options.estimator, ModelOptions(ESTIMATOR)
-    sizes: dict[str, Any] = {} if model.memory_size == defaults.memory_size else {"memory_size": model.memory_size}
+    model, own, kind = options.model, options.estimator, kind_for(splits)
+    size: dict[str, Any] = {"memory_size": model.memory_size}
+    if issubclass(kind, MemoryForecaster):
+        size |= {"lag_decays": model.lag_decay} if model.lag_decay else {}
+        return MemoryForecaster(own.horizon, own.season or "auto", **size)
+    size |= {"decays": model.lag_decay} if model.lag_decay else {}
+    size |= {"views": list(CAUSAL)} if own.streaming else {}
+    return kind(**size, n_projections=own.n_projections, random_state=options.training.seed)
+
+
+def kind_for(splits: Splits) -> type[Estimator]:
+    """The class of the estimator for a data set.
+
+    Raises
+    ------
+    ValueError
+        There is none: targets are one per step, or the data are piano rolls.
+    """
+    if isinstance(splits, PairedSplits) and splits.targets["train"][0].dim() > 1:
+        raise ValueError("targets of an estimator must be one per sequence, got one per step. Train a network.")
     if isinstance(splits, LabelledSplits | PairedSplits):
-        if isinstance(splits, PairedSplits) and splits.targets["train"][0].dim() > 1:
-            raise ValueError("targets of an estimator must be one per sequence, got one per step. Train a network.")
-        features = sizes | ({"decays": model.lag_decay} if model.lag_decay else {})
-        features |= {"views": list(CAUSAL)} if own.streaming else {}
-        kind = MemoryClassifier if isinstance(splits, LabelledSplits) else MemoryRegressor
-        return kind(**features, n_projections=own.n_projections, random_state=options.training.seed)
+        return MemoryClassifier if isinstance(splits, LabelledSplits) else MemoryRegressor
     if splits.kind == "piano_roll":
         raise ValueError("data must be labelled or numeric series for an estimator, got piano rolls. Train a network.")
-    sizes |= {"lag_decays": model.lag_decay} if model.lag_decay else {}
-    return MemoryForecaster(own.horizon, own.season or "auto", **sizes)
+    return MemoryForecaster
 
 
 def fit(estimator: Any, splits: Splits, *, valid: bool = False) -> Estimator:
