@@ -3,8 +3,8 @@
 A door is one file of `doors`: it makes a case from a seed (files in a folder, and arguments) and uses it. The oracle is
 the same for all doors. A case either succeeds with valid output, or it raises ValueError or OSError with a message of
 one line of at most 300 characters that names the file; a command exits with status 2 and prints such a line. Any other
-exception, a traceback, more than three different warnings, a new file outside the output folder, a changed input, or more
-memory or time than the limits is a failure.
+exception, a traceback, more than three different warnings, a new file outside the output folder, a changed input, or
+more memory or time than the limits is a failure.
 
 Cases run in forked processes under RLIMIT_AS and timers, so that a hang or a crash of the interpreter is one failure.
 
