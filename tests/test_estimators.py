@@ -618,3 +618,81 @@ def test_other_numbers_of_features_and_unfitted_estimators_are_refused(tmp_path)
     classifier.save(tmp_path / "file")
     with pytest.raises(ValueError, match="must hold a MemoryRegressor"):
         MemoryRegressor.load(tmp_path / "file")
+
+
+@pytest.mark.parametrize("fit", ["fit", "fit with landmarks", "partial_fit"])
+def test_the_unit_of_one_target_does_not_change_the_predictions_of_another(fit):
+    """Of a regressor; with the errors added up as they are, the target of the largest unit would choose for all."""
+    series, _ = waves(60)
+    rng = np.random.default_rng(0)
+    targets = np.stack([rng.standard_normal(60), [np.abs(x).max() for x in series]], 1)
+    landmarks = 2000 if fit == "fit" else 20
+    found = []
+    for unit in (1.0, 1e6):
+        regressor = small(MemoryRegressor, n_landmarks=landmarks)
+        getattr(regressor, fit.split()[0])(series, targets * [1.0, unit])
+        found.append(regressor.predict(series) / [1.0, unit])
+    assert relative(found[1], found[0]) < 1e-6
+
+
+def test_partial_fit_starts_a_new_stream_whatever_it_fits_again():
+    series, labels = waves(40, features=1)
+    classifier = small(views=["scaled"]).partial_fit(series[:8], labels[:8])
+    for count in (1, 31):  # the features stay, and are fitted again
+        for x_t in series[-1][:5]:
+            classifier.update(x_t)
+        classifier.partial_fit(series[8 : 8 + count], labels[8 : 8 + count])
+        found = [classifier.update(x_t) for x_t in series[-1]][-1]
+        assert relative(found[1], classifier.decision_function([series[-1]])[0]) < 1e-4
+
+
+class Extended(MemoryFeatures):
+    pass
+
+
+def test_an_object_that_could_not_be_loaded_is_not_saved(tmp_path):
+    series, _ = waves(10)
+    path = tmp_path / "model"
+    with pytest.raises(ValueError, match=r"must be of classes of linmem.estimators, got .*Extended"):
+        Extended(n_projections=50).fit(series).save(path)
+    dates = np.array(["2026-01-01", "2026-01-02"], "M8[D]")[np.arange(10) % 2]
+    with pytest.raises(ValueError, match=r"arrays must hold numbers or texts, got datetime64\[D\]"):
+        small().fit(series, dates).save(path)
+    with pytest.raises(ValueError, match=r"got a range. Pass a list"):
+        small(views=["scaled"], decays=(0.5,), random_state=range(3)).fit(series, np.arange(10) % 2).save(path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("dtype", [">i4", ">f8", "<i2"])
+def test_labels_of_any_byte_order_are_saved(dtype, tmp_path):
+    series, labels = waves(20)
+    classifier = small().fit(series, (labels == "fast").astype(dtype))
+    classifier.save(tmp_path / "model")
+    assert (MemoryClassifier.load(tmp_path / "model").predict(series) == classifier.predict(series)).all()
+
+
+def test_collections_that_are_no_list_of_series_are_named():
+    pandas = pytest.importorskip("pandas")
+    series, _ = waves(4)
+    for given, name in (({"a": series[0], "b": series[1]}, "dict"), (pandas.DataFrame({"a": [1.0, 2.0]}), "DataFrame")):
+        with pytest.raises(ValueError, match=f"must be a list of .*, got (one )?{name}"):
+            MemoryFeatures().fit(given)
+
+
+@pytest.mark.parametrize("views", [None, 3, [], [1], np.array(["raw", "scaled"])])
+def test_views_that_do_not_exist_are_refused(views):
+    with pytest.raises(ValueError, match="views must be 'auto' or some of"):
+        MemoryFeatures(views=views).fit(waves(4)[0])
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.arange(10) * 1j, "y must hold real numbers, got complex128"),
+        (np.arange(10).astype("M8[s]"), r"y must hold real numbers, got datetime64\[s\]"),
+        (np.zeros((10, 0)), r"y must have shape \(n,\) or \(n, o\), got \(10, 0\)"),
+    ],
+)
+def test_targets_that_are_no_numbers_are_refused(y, message):
+    with pytest.raises(ValueError, match=message):
+        small(MemoryRegressor).fit(waves(10)[0], y)

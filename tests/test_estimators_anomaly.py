@@ -158,3 +158,10 @@ def test_a_refused_fit_leaves_the_detector_as_it_was():
     with pytest.raises(ValueError, match="penalty must be"):
         detector.set_params(penalty=-1).fit(5 * signal(features=3))
     assert (detector.score_samples(unseen) == expected).all()
+
+
+@pytest.mark.parametrize("level", [0.1, 0.3, 1.1, 21.3, 36.6, 1e200 / 3])
+@pytest.mark.parametrize("steps", [300, 500])
+def test_a_series_that_stays_constant_has_no_anomaly(level, steps):
+    detector = MemoryAnomalyDetector(memory_size=10).fit(np.full(steps, level))
+    assert not detector.predict(np.full(3000, level)).any()

@@ -5,14 +5,17 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 
+from linmem.data import Splits
 from linmem.estimators import forecaster, mean_squares, step_size
 from linmem.estimators.dynamics import fit_dynamics
 from linmem.estimators.forecaster import MemoryForecaster
 from linmem.estimators.intervals import conformal_widths
 from linmem.estimators.rolling_origin import rolling_forecasts
 from linmem.estimators.seasonality import difference, find_seasons, integrate
+from linmem.runs import fitted_estimator
 
 QUICK = {"lag_decays": (0.9,), "penalties": (1e-4,)}
 
@@ -359,3 +362,63 @@ def test_intervals_beyond_the_horizon_use_the_model_fitted_before_validation():
     assert beyond.shape[1] == 20
     lower, upper = model.predict_interval(20)
     assert (lower < upper).all()
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("season", [None, 12])
+def test_forecasts_of_steps_in_their_own_units_are_those_of_predict(log, season):
+    """Of series of different scale, each forecast from the steps before it alone: `linmem evaluate` and `predict`."""
+    rng = np.random.default_rng(0)
+    series = [
+        scale * np.stack([seasonal(80, 2 * i), 3 * seasonal(80, 2 * i + 1)], 1) for i, scale in ((0, 1.0), (1, 1e4))
+    ]
+    model = MemoryForecaster(season=season, log=log, **QUICK).fit(series)
+    x = np.concatenate([np.full((14, 2), 7.0), 7 + rng.uniform(0, 5, (26, 2))])  # constant at first: the typical unit
+    splits = Splits("series", train=[], valid=[], test=[torch.from_numpy(x)])
+    (found,) = fitted_estimator.outputs(model, splits, "test")
+    first = len(x) - len(found)
+    assert first == sum(model.model_.lags)
+    expected = [model.predict(1, series=x[: t + 1])[0] for t in range(first, len(x))]
+    assert found == pytest.approx(np.array(expected), rel=1e-8)
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_log_may_be_a_boolean_of_numpy(flag):
+    assert MemoryForecaster(log=np.bool_(flag), **QUICK).fit(seasonal(60)).choice_.log is flag
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"log": 1}, "log must be True, False or 'auto', got 1"),
+        ({"log": np.array([True, False])}, "log must be True, False or 'auto', got array"),
+        ({"season": np.array([3, 4])}, "season must be an integer of at least 1"),
+    ],
+)
+def test_options_that_are_no_choice_are_refused(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        MemoryForecaster(**parameters).fit(seasonal(60))
+
+
+@pytest.mark.parametrize("kind", ["values of a dict", "pandas Series"])
+def test_several_series_may_come_in_any_collection(kind):
+    x = seasonal(60)
+
+    def wrap(x):
+        if kind == "values of a dict":
+            return {"a": x, "b": x}.values()
+        return pytest.importorskip("pandas").Series([x, x], index=[5, 6])
+
+    model = MemoryForecaster(**QUICK).fit(wrap(x))
+    assert [one.shape for one in model.predict(3)] == [(3,), (3,)]
+    assert model.predict(3, series=wrap(x))[1] == pytest.approx(model.predict(3)[1])
+
+
+def test_a_step_beyond_the_range_is_refused_and_the_stream_goes_on():
+    model = MemoryForecaster(**QUICK).fit(1e-20 * (seasonal(60) - 5))
+    expected = model.predict(3)
+    with pytest.raises(ValueError, match=r"at most 1e\+30 training deviations from the training mean"):
+        model.update(1e300)
+    assert model.predict(3) == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(ValueError, match=r"at most 1e\+30 training deviations"):
+        model.predict(2, series=[*(1e-20 * seasonal(60)), 1e300])

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import linmem
-from linmem import LMN, MemoryAnomalyDetector, MemoryFeatures
+from linmem import LMN, MemoryAnomalyDetector, MemoryFeatures, MemoryForecaster
 from linmem.data.standardization import Standardization
 from linmem.export import agreement
 from linmem.export.c_check import find_compiler, run_program
@@ -125,6 +125,26 @@ def test_an_estimator_is_compared_in_the_units_of_its_data(tmp_path):
 
 
 @needs_compiler
+@needs_compiler
+@pytest.mark.parametrize("log", [True, False])
+def test_a_forecaster_far_from_zero_keeps_its_digits_or_is_refused(log, tmp_path):
+    wave = np.sin(0.5 * np.arange(300)) + 0.3 * np.random.default_rng(0).standard_normal(300)
+    for level in (1e4, 1e7):
+        path = tmp_path / f"at-{level:g}"
+        forecaster = MemoryForecaster(log=log, lag_decays=(0.9,), penalties=(1e-4,)).fit(level + wave)
+        forecaster.save(path)
+        if level == 1e7:
+            with pytest.raises(ValueError, match="must change by more than float's rounding from step to step"):
+                export_run.export(path, "c", tmp_path, name="far")
+            assert not (tmp_path / "far.c").exists()
+            continue
+        export_run.export(path, "c", tmp_path, name="near")
+        later = level + wave[:100]
+        found = run_program((tmp_path / "near.c").read_text(), "near", later[:, None].astype(np.float32), 1)[:, 0]
+        expected = np.array([forecaster.update(x) for x in later.astype(np.float32)])
+        assert np.abs(found - expected).max() < 0.02  # of steps of size 0.5; float has 0.001 at 1e4
+
+
 def test_names_of_classes_may_hold_signs_of_comments(tmp_path):
     series = [np.sin((0.3 + 0.3 * (i % 2)) * np.arange(40)) for i in range(8)]
     classifier = linmem.MemoryClassifier(n_projections=50, views=["scaled"])

@@ -223,6 +223,11 @@ def test_labelled_folders_are_classified_by_the_estimator(tmp_path, capsys):
     assert column(table, "decision_class1") == pytest.approx(expected[:, 1], rel=1e-5)
     assert column(table, "step").tolist() == [len(x) - 1 for x in test]
     assert [row["predicted"] for row in table] == [f"class{i}" for i in expected.argmax(1)]
+    assert run(capsys, "predict", out, folder, "--every_step", "--force")[0] == 0
+    table = rows(out / "predictions-test.csv")
+    assert column(table, "step").tolist() == [step for x in test for step in range(len(x))]
+    steps = np.cumsum([len(x) for x in test]) - 1
+    assert column(table, "decision_class1")[steps] == pytest.approx(expected[:, 1], rel=1e-4)
     status, printed, _ = run(capsys, "evaluate", out, "--out", tmp_path / "scores")
     assert status == 0
     assert "MemoryClassifier" in printed
@@ -247,6 +252,50 @@ def test_numbers_are_predicted_by_the_estimator(tmp_path, capsys):
     test = data.load(str(folder)).test
     expected = linmem.load(out).predict([x.numpy() for x in test])
     assert column(rows(out / "predictions-test.csv"), "output_0") == pytest.approx(expected, rel=1e-5)
+    status, _, error = run(capsys, "predict", out, folder, "--every_step", "--force")
+    assert status == 2
+    assert "every_step must be False for an estimator that reads whole series" in error
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--n_projections=0",), "n_projections must be at least 1, got 0"),
+        (("--lag_decay=1.0",), "decays must be numbers between 0 and 1"),
+    ],
+)
+def test_options_that_cannot_be_fitted_leave_the_earlier_run(options, message, tmp_path, capsys):
+    folder, out = labelled(tmp_path / "data"), tmp_path / "run"
+    assert run(capsys, "train", folder, "--model=estimator", "--n_projections=50", "--out", out)[0] == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    status, _, error = run(capsys, "train", folder, "--model=estimator", *options, "--force", "--out", out)
+    assert status == 2
+    assert message in error
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--season=-3",), "season must be an integer of at least 1"),
+        (("--season=0",), "season must be an integer of at least 1"),
+        (("--horizon=0",), "horizon must be at least 1, got 0"),
+        (("--lag_decay=1.5",), "lag_decay must be"),
+    ],
+)
+def test_a_forecaster_that_cannot_be_fitted_leaves_no_run(options, message, series, tmp_path, capsys):
+    status, _, error = run(capsys, "train", series, "--model=estimator", *options, "--out", tmp_path / "run")
+    assert status == 2
+    assert message in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_series_too_short_for_a_forecaster_leaves_no_run(tmp_path, capsys):
+    np.savetxt(tmp_path / "short.csv", np.arange(20.0), delimiter=",")
+    status, _, error = run(capsys, "train", tmp_path / "short.csv", "--model=estimator", "--out", tmp_path / "run")
+    assert status == 2
+    assert "must have at least 20 steps" in error
+    assert not (tmp_path / "run").exists()
 
 
 def test_options_without_meaning_for_an_estimator_are_refused(series, pieces, tmp_path, capsys):  # noqa: F811

@@ -92,7 +92,7 @@ class MemoryAnomalyDetector(Saved, BaseEstimator):
     def fit(self, series: Any, y: Any = None) -> MemoryAnomalyDetector:
         """Fit to mostly normal data: one (T,) or (T, a) series, or a list of them; `y` is ignored."""
         check_share("contamination", self.contamination)
-        sequences, _ = read_one_or_several(series, self.layout, min_length=2)
+        sequences, _, _ = read_one_or_several(series, self.layout, min_length=2)
         steps = np.concatenate(sequences)
         mean, deviation = mean_and_deviation(steps)
         scale = scale_of(deviation, steps)
@@ -111,7 +111,7 @@ class MemoryAnomalyDetector(Saved, BaseEstimator):
     def score_samples(self, series: Any) -> Any:
         """Return the score (T,) of each step of a series, or a list of them for a list; higher is more anomalous."""
         check_is_fitted(self, "threshold_")
-        sequences, single = read_one_or_several(series, self.layout, self.n_features_in_)
+        sequences, single, _ = read_one_or_several(series, self.layout, self.n_features_in_)
         scores = [self._score(standardize(x, self.mean_, self.scale_)) for x in sequences]
         return scores[0] if single else scores
 

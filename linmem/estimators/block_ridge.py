@@ -2,7 +2,8 @@
 
 Columns are standardized and clipped at ±3, since a column that is nearly constant in training takes huge values on new
 series. Block b has the kernel K_b = s_b Z_b Z_bᵀ of mean diagonal 1 and the weight max(R²_b, 0.001)⁴, R²_b the block's
-own leave-one-out R². The strength is the one of least leave-one-out error, found from one eigendecomposition.
+own leave-one-out R². The strength is the one of least leave-one-out error, found from one eigendecomposition. Errors of
+several outputs are added up as they are, or each in its own `units`.
 
 Symbols: n series, d_b features of block b, o outputs, λ strength.
 """
@@ -104,9 +105,13 @@ def kernel_ridge(kernel: np.ndarray, targets: np.ndarray, strengths: Sequence[fl
     return best
 
 
-def fit_block_ridge(blocks: Sequence[np.ndarray], targets: np.ndarray) -> BlockFit:
-    """Weight the blocks (n, d_b) and regress targets (n, o) on them; costs n² Σ d_b + n³ per block."""
+def fit_block_ridge(blocks: Sequence[np.ndarray], targets: np.ndarray, units: np.ndarray | float = 1.0) -> BlockFit:
+    """Weight the blocks (n, d_b) and regress targets (n, o) on them; costs n² Σ d_b + n³ per block.
+
+    `units` (o,) are what the errors of each output are measured in.
+    """
     n, offset = len(targets), targets.mean(0)
+    centered = (targets - offset) / units
     standardizer = fit_standardizer(blocks)
     standardized = standardizer.apply(blocks)
     kernels, traces, weights = [], [], []
@@ -114,11 +119,11 @@ def fit_block_ridge(blocks: Sequence[np.ndarray], targets: np.ndarray) -> BlockF
         kernel = (z @ z.T).astype(np.float64)
         traces.append(max(np.trace(kernel), 1e-300))
         kernels.append(kernel * (n / traces[-1]))
-        weights.append(max(kernel_ridge(center(kernels[-1]), targets - offset).r2, SMALLEST_R2) ** POWER)
+        weights.append(max(kernel_ridge(center(kernels[-1]), centered).r2, SMALLEST_R2) ** POWER)
     shares = np.array(weights) / sum(weights)
     joint = center(np.sum([share * kernel for share, kernel in zip(shares, kernels, strict=True)], axis=0))
-    found = kernel_ridge(joint, targets - offset)
+    found = kernel_ridge(joint, centered)
     scales = shares * n / np.array(traces)
-    coefficients = [scale * (z.T @ found.dual) for scale, z in zip(scales, standardized, strict=True)]
+    coefficients = [scale * (z.T @ (found.dual * units)) for scale, z in zip(scales, standardized, strict=True)]
     shift = sum(z.mean(0, dtype=np.float64) @ c for z, c in zip(standardized, coefficients, strict=True))
     return BlockFit(standardizer, scales, BlockMap(coefficients, offset - shift), found.strength)

@@ -68,7 +68,7 @@ class MemoryClassifier(ClassifierMixin, MemoryPredictor):
         The ridge is that of all series so far. Memories, scales and block weights are fitted to at least half of them,
         until `n_landmarks` series have been added; until then the series are kept. They stay from then on, for any
         division into batches. A call after a `fit` to at most `n_landmarks` series starts again; one after a `fit` to
-        more of them adds to it.
+        more of them adds to it. The stream of `update` starts again, too.
 
         Parameters
         ----------

@@ -40,6 +40,8 @@ class ForecastModel:
 
     def transform(self, series: np.ndarray) -> np.ndarray:
         """The series on the scale of the model."""
+        if self.log and not (series > 0).all():
+            raise ValueError("series must be positive for a model of log x, got values at or below 0.")
         return np.log(series) if self.log else series
 
     def inverse_transform(self, values: np.ndarray) -> np.ndarray:
@@ -48,7 +50,30 @@ class ForecastModel:
 
     def forecast(self, series: np.ndarray, origins: np.ndarray, steps: int) -> np.ndarray:
         """Forecasts (n, steps, a), on the scale of the model, of the steps after each origin of a (T, a) series."""
-        x = self.transform(series)
+        return self._forecast(self.transform(series), origins, steps)
+
+    def forecast_in_units(self, series: np.ndarray, origins: np.ndarray, units: np.ndarray) -> np.ndarray:
+        """Forecasts (n, a) of the step after each origin of a (T, a) series, which is divided by its own units (n, a).
+
+        A forecast is affine in the values of the model, so one of every channel by itself serves all units.
+        """
+
+        def affine(x: np.ndarray) -> np.ndarray:
+            return self._forecast(x, origins, 1)[:, 0]
+
+        constant = affine(np.zeros_like(series))
+        values, parts, weights = constant, series, 1 / units
+        if self.log:  # log(x / unit) = log x − log unit
+            values, parts, weights = affine(self.transform(series)), np.ones_like(series), -np.log(units)
+        for channel in range(series.shape[1]):
+            alone = np.zeros_like(series)
+            alone[:, channel] = parts[:, channel]
+            values = values + weights[:, channel, None] * (affine(alone) - constant)
+        result: np.ndarray = units * self.inverse_transform(values)
+        return result
+
+    def _forecast(self, x: np.ndarray, origins: np.ndarray, steps: int) -> np.ndarray:
+        """Do what `forecast` does, for a series on the scale of the model."""
         states = self.dynamics.states((difference(x, self.lags) - self.mean) / self.scale)
         z = self.dynamics.forecast(states[origins - sum(self.lags)], steps)
         return integrate(z * self.scale + self.mean, x, origins, self.lags)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from linmem.estimators.forecast_model import ForecastModel
+from linmem.estimators.mean_squares import standardize
 from linmem.estimators.seasonality import difference, integrate
 
 
@@ -33,7 +34,7 @@ class ForecastStream:
         if model.log and not (x_t > 0).all():
             raise ValueError(f"x_t must be positive for a model of log x, got {x_t.tolist()}. Fit with log=False.")
         steps = np.concatenate([self.recent, model.transform(x_t)[None]])
-        scaled = (difference(steps, model.lags) - model.mean) / model.scale
+        scaled = standardize(difference(steps, model.lags), model.mean, model.scale)
         self.state = model.dynamics.advance(self.state, scaled)
         self.recent = steps[len(steps) - len(self.recent) :]
 
@@ -51,6 +52,6 @@ def start_stream(model: ForecastModel, series: np.ndarray) -> ForecastStream:
     if len(series) < max(length, 1):
         raise ValueError(f"series must have at least {max(length, 1)} steps, got {len(series)}.")
     x = model.transform(series)
-    scaled = (difference(x, model.lags) - model.mean) / model.scale
+    scaled = standardize(difference(x, model.lags), model.mean, model.scale)
     state = model.dynamics.states(scaled)[-1:] if len(scaled) else np.zeros((1, len(model.dynamics.B)))
     return ForecastStream(state, x[len(x) - length :])

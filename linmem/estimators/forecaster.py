@@ -36,6 +36,7 @@ from linmem.validation import check_count, shown
 
 PENALTIES = tuple(10.0**power for power in range(-6, 2))
 DEFAULT_HORIZON = 12
+LEAST_STEPS = 20  # of each series
 
 
 class Interval(NamedTuple):
@@ -128,9 +129,8 @@ class MemoryForecaster(Saved, BaseEstimator):
 
     def fit(self, series: Any, y: Any = None) -> MemoryForecaster:
         """Fit to one (T,) or (T, a) series or a list of them, of at least 20 steps each; `y` is ignored."""
-        self._check_parameters()
-        sequences, single = read_one_or_several(series, self.layout, min_length=20)
-        flat = _is_flat(series if single else series[0])
+        self.check_parameters()
+        sequences, single, flat = read_one_or_several(series, self.layout, min_length=LEAST_STEPS)
         longest = min(map(len, sequences)) // 4
         seasons = self._seasons(sequences, longest)
         typical = typical_step_size(sequences) if len(sequences) > 1 else None
@@ -154,7 +154,7 @@ class MemoryForecaster(Saved, BaseEstimator):
 
     def _seasons(self, sequences: list[np.ndarray], longest: int) -> tuple[int, ...]:
         """The seasons to choose from: those whose differences leave enough steps before the first origin."""
-        if self.season == "auto":
+        if isinstance(self.season, str):  # "auto"
             return tuple(
                 one for one in find_seasons(max(sequences, key=len), longest) if can_difference(sequences, one)
             )
@@ -279,10 +279,7 @@ class MemoryForecaster(Saved, BaseEstimator):
         if series is None:
             ends = zip(self._current(), map(self._unit, self.series_), strict=True)
             return list(ends), self._shaped(self.single_, self.flat_)
-        given, single = read_one_or_several(series, self.layout, self.n_features_in_)
-        if self.model_.log and not all((x > 0).all() for x in given):
-            raise ValueError("series must be positive for a model of log x, got values at or below 0.")
-        flat = _is_flat(series if single else series[0])
+        given, single, flat = read_one_or_several(series, self.layout, self.n_features_in_)
         units = [self._unit(x) for x in given]
         streams = [start_stream(self.model_, x / unit) for x, unit in zip(given, units, strict=True)]
         return list(zip(streams, units, strict=True)), self._shaped(single, flat)
@@ -298,18 +295,22 @@ class MemoryForecaster(Saved, BaseEstimator):
 
     def _logs(self, sequences: list[np.ndarray]) -> list[bool]:
         positive = all((x > 0).all() for x in sequences)
-        if self.log is True and not positive:
+        if isinstance(self.log, str):  # "auto"
+            return [False, True] if positive else [False]
+        if self.log and not positive:
             raise ValueError("series must be positive for log=True, got values at or below 0. Use log='auto'.")
-        return [False, True] if self.log == "auto" and positive else [self.log is True]
+        return [bool(self.log)]
 
-    def _check_parameters(self) -> None:
+    def check_parameters(self) -> None:
+        """Raise ValueError for a parameter that has no meaning; `fit` does so first."""
         if self.horizon is not None:
             check_count("horizon", self.horizon)
+        auto = isinstance(self.season, str) and self.season == "auto"
         whole = isinstance(self.season, Integral) and not isinstance(self.season, bool)
-        if not (self.season in ("auto", None) or (whole and int(self.season) >= 1)):
+        if not (auto or self.season is None or (whole and int(self.season) >= 1)):
             raise ValueError(f"season must be an integer of at least 1, 'auto' or None, got {shown(self.season)}.")
-        if self.log not in (True, False, "auto"):
-            raise ValueError(f"log must be True, False or 'auto', got {self.log!r}.")
+        if not (isinstance(self.log, bool | np.bool_) or (isinstance(self.log, str) and self.log == "auto")):
+            raise ValueError(f"log must be True, False or 'auto', got {shown(self.log)}.")
         for name in ("lag_decays", "penalties"):
             if not holds_numbers(getattr(self, name)):
                 raise ValueError(f"{name} must hold at least one number, got {shown(getattr(self, name))}.")
@@ -321,8 +322,3 @@ def _unit(series: np.ndarray, typical: np.ndarray | None) -> np.ndarray:
         return np.ones(series.shape[1])
     size = step_size(series)
     return np.where(np.isnan(size), typical, size)
-
-
-def _is_flat(series: Any) -> bool:
-    """Whether a series is given as a vector."""
-    return getattr(series, "ndim", None) == 1 or (isinstance(series, list | tuple) and np.ndim(series[0]) == 0)

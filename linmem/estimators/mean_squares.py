@@ -38,11 +38,10 @@ def mean_and_deviation(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     0.5
     """
     factor = factor_of(values)
-    if factor == 1:
-        return values.mean(0), values.std(0)
-    scaled = values * factor
-    mean = np.where(scaled.max(0) == scaled.min(0), scaled[0], scaled.mean(0))  # rounding of 1e200 is 1e184, not 0
-    return mean / factor, scaled.std(0) / factor
+    scaled = values if factor == 1 else values * factor
+    constant = scaled.max(0) == scaled.min(0)  # their computed mean may differ by rounding, which is no deviation
+    mean, deviation = np.where(constant, scaled[0], scaled.mean(0)), np.where(constant, 0.0, scaled.std(0))
+    return mean / factor, deviation / factor
 
 
 def standardize(values: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -101,6 +101,7 @@ class MemoryPredictor(Saved, BaseEstimator):
         if kept is not None and len(kept.series) >= self.n_landmarks:
             kept = None
         self._set_fitted(features, sums.standardizer, sums.solve(), sums, kept)
+        self.reset()
 
     def _read(self, sequences: Any, targets: np.ndarray, features: int | None = None) -> list[np.ndarray]:
         check_count("n_landmarks", self.n_landmarks, least=2)
@@ -118,12 +119,17 @@ class MemoryPredictor(Saved, BaseEstimator):
         parameters = {name: value for name, value in self.get_params().items() if name not in ("layout", "n_landmarks")}
         features = MemoryFeatures(**parameters)._fit_checked(series)
         blocks = features._blocks_of_checked([series[i] for i in rows])
-        return features, fit_block_ridge(blocks, targets[rows]), blocks
+        return features, fit_block_ridge(blocks, targets[rows], self._units(targets[rows])), blocks
 
     def _fit_sums(self, series: list[np.ndarray], targets: np.ndarray) -> tuple[MemoryFeatures, LandmarkRidge]:
         rows = np.sort(generator(self.random_state).permutation(len(series))[: self.n_landmarks])
         features, fit, blocks = self._fit_landmarks(series, targets, rows)
-        return features, _extended(landmark_ridge(fit, blocks, targets[rows]), features, series, targets)
+        ridge = landmark_ridge(fit, blocks, targets[rows], self._units(targets[rows]))
+        return features, _extended(ridge, features, series, targets)
+
+    def _units(self, targets: np.ndarray) -> np.ndarray:
+        """What the errors of each output of (n, o) targets are measured in, (o,): those of a classifier are alike."""
+        return np.ones(targets.shape[1])
 
     def _set_fitted(
         self,

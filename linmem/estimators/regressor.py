@@ -10,14 +10,19 @@ from typing import Any
 import numpy as np
 from sklearn.base import RegressorMixin
 
+from linmem.estimators.mean_squares import mean_and_deviation
 from linmem.estimators.predictor import MemoryPredictor
 from linmem.estimators.series import as_targets
+from linmem.scales import scale_of
 
 LEAST_TARGET, LARGEST_TARGET = 1e-100, 1e100  # squares beyond them vanish or overflow
 
 
 class MemoryRegressor(RegressorMixin, MemoryPredictor):
     """Regressor from ragged multivariate series to numbers; everything is solved in closed form.
+
+    Several outputs share the weights of the features and the strength of the ridge, chosen by their errors in units of
+    each one's standard deviation.
 
     Parameters
     ----------
@@ -59,7 +64,7 @@ class MemoryRegressor(RegressorMixin, MemoryPredictor):
         The ridge is that of all series so far. Memories, scales and block weights are fitted to at least half of them,
         until `n_landmarks` series have been added; until then the series are kept. They stay from then on, for any
         division into batches. A call after a `fit` to at most `n_landmarks` series starts again; one after a `fit` to
-        more of them adds to it.
+        more of them adds to it. The stream of `update` starts again, too.
         """
         targets = _targets(y)
         if getattr(self, "sums_", None) is not None:
@@ -81,6 +86,10 @@ class MemoryRegressor(RegressorMixin, MemoryPredictor):
         outputs = self._update_outputs(x_t)[0]
         return float(outputs[0]) if self.single_ else outputs
 
+    def _units(self, targets: np.ndarray) -> np.ndarray:
+        """The standard deviation of each output of (n, o) targets, (o,); 1 of a constant one."""
+        return scale_of(mean_and_deviation(targets)[1], targets)
+
     def _check_outputs(self, targets: np.ndarray) -> None:
         """Refuse targets of another shape than those of the calls that `partial_fit` adds to."""
         outputs = len(self.map_.intercept)
@@ -93,8 +102,11 @@ class MemoryRegressor(RegressorMixin, MemoryPredictor):
 
 def _targets(y: Any) -> np.ndarray:
     """Check `y`; returns (n,) or (n, o) float64."""
-    targets = as_targets(y, np.float64)
-    if targets.ndim not in (1, 2):
+    given = as_targets(y)
+    if given.dtype.kind in "cmM":
+        raise ValueError(f"y must hold real numbers, got {given.dtype}. Convert it.")
+    targets = given.astype(np.float64)
+    if targets.ndim not in (1, 2) or targets.shape[1:] == (0,):
         raise ValueError(f"y must have shape (n,) or (n, o), got {targets.shape}.")
     if not np.isfinite(targets).all():
         place = np.argwhere(~np.isfinite(targets))[0].tolist()

@@ -21,6 +21,7 @@ from linmem.storage import tensor_file
 from linmem.storage.parsing import parsing
 
 PACKAGE = "linmem.estimators."
+RANDOM = (np.random.RandomState, np.random.Generator, np.random.SeedSequence, np.random.BitGenerator)
 
 
 class Saved:
@@ -102,7 +103,7 @@ def pack(value: Any, tensors: dict[str, Tensor]) -> Any:
     """JSON for `value`; its numeric arrays are put into `tensors`."""
     if isinstance(value, np.ndarray) and value.dtype.kind not in "OUS":
         name = str(len(tensors))
-        tensors[name] = torch.from_numpy(value.copy())
+        tensors[name] = _as_tensor(value)
         return {"array": name}
     if isinstance(value, np.ndarray):
         return {"texts": value.tolist(), "dtype": value.dtype.str}
@@ -121,9 +122,18 @@ def pack(value: Any, tensors: dict[str, Tensor]) -> Any:
         return {"object": _path(value), "state": pack(state, tensors)}
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise ValueError(
-        f"saved values must be numbers, texts or arrays, got a {type(value).__name__}. Set random_state to an integer."
-    )
+    remedy = "Set random_state to an integer." if isinstance(value, RANDOM) else "Pass a list of numbers or texts."
+    raise ValueError(f"saved values must be numbers, texts, lists or arrays, got a {type(value).__name__}. {remedy}")
+
+
+def _as_tensor(array: np.ndarray) -> Tensor:
+    """A copy of an array as a tensor; torch has no other byte order than the machine's, and no dates."""
+    try:
+        return torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
+    except TypeError:
+        raise ValueError(
+            f"saved arrays must hold numbers or texts, got {array.dtype}. Convert them before fit."
+        ) from None
 
 
 def unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
@@ -148,7 +158,13 @@ def unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def _path(value: Any) -> str:
-    return f"{type(value).__module__.removeprefix(PACKAGE)}.{type(value).__name__}"
+    kind = type(value)
+    if not kind.__module__.startswith(PACKAGE):
+        raise ValueError(
+            f"saved objects must be of classes of {PACKAGE[:-1]}, got {kind.__module__}.{kind.__qualname__}. Save an "
+            "object of the class that it extends."
+        )
+    return f"{kind.__module__.removeprefix(PACKAGE)}.{kind.__name__}"
 
 
 def _class(path: str) -> Any:

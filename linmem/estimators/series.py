@@ -44,7 +44,12 @@ def read_series(sequences: Any, layout: str, features: int | None = None) -> lis
     if layout not in LAYOUTS:
         raise ValueError(f"layout must be 'tc' or 'ct', got {shown(layout)}. 'tc' is (time, channels).")
     array = isinstance(sequences, np.ndarray | Tensor)
-    if hasattr(sequences, "__iter__") and (not array or sequences.ndim == 3 or sequences.dtype == object):
+    if hasattr(sequences, "columns"):
+        raise ValueError(
+            f"sequences must be a list of series, got one {type(sequences).__name__}. Put a single series into a list."
+        )
+    listed = not array or sequences.ndim == 3 or sequences.dtype == object
+    if listed and hasattr(sequences, "__iter__") and not isinstance(sequences, str | bytes | dict):
         sequences = [_as_matrix(one, layout) for one in sequences]
         if layout == "ct":
             sequences = [_transposed(one) for one in sequences]
@@ -105,11 +110,21 @@ def _check_orientation(series: list[Any], layout: str) -> None:
 
 def read_one_or_several(
     series: Any, layout: str, features: int | None = None, min_length: int = 1
-) -> tuple[list[np.ndarray], bool]:
-    """Check one series, (T,) or (T, a), or a list of them; returns the list and whether it was one."""
+) -> tuple[list[np.ndarray], bool, bool]:
+    """Check one series, (T,) or (T, a), or a list of them.
+
+    Returns
+    -------
+    sequences : list of (T, a) arrays
+    single : bool
+        Whether it was one series.
+    flat : bool
+        Whether the first series was a vector.
+    """
     if isinstance(series, Iterator):
         raise TypeError(f"series must be an array or a list of arrays, got a {type(series).__name__}. Pass a list.")
-    if getattr(getattr(series, "dtype", None), "kind", "") == "O" and series.ndim == 1:
+    objects = getattr(getattr(series, "dtype", None), "kind", "") == "O" and series.ndim == 1
+    if objects or (hasattr(series, "__iter__") and not hasattr(series, "ndim") and not isinstance(series, str | dict)):
         series = list(series)  # of arrays, or of numbers
     single = getattr(series, "ndim", 3) <= 2 or (
         isinstance(series, list | tuple) and len(series) > 0 and all(np.ndim(x) == 0 for x in series)
@@ -118,7 +133,7 @@ def read_one_or_several(
     for index, x in enumerate(sequences):
         if len(x) < min_length:
             raise ValueError(f"sequence {index} must have at least {min_length} steps, got {len(x)}.")
-    return sequences, single
+    return sequences, single, np.ndim(series if single else series[0]) == 1
 
 
 def read_step(x_t: Any, features: int) -> np.ndarray:

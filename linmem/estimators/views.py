@@ -5,13 +5,14 @@ Symbols: T steps, a features.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from linmem.estimators.mean_squares import mean_and_deviation, standardize
 from linmem.scales import scale_of
+from linmem.validation import shown
 
 PAD_STEPS = 20  # zeros before and after a series in the "padded" view
 TOLERANCE = 0.05  # series whose means and standard deviations are this near to 0 and 1 count as standardized
@@ -60,10 +61,10 @@ def fit_views(sequences: Sequence[np.ndarray], names: str | Sequence[str] = "aut
     mean, deviation = mean_and_deviation(steps)
     scale = scale_of(deviation, steps)
     if not isinstance(names, str):
-        unknown = [name for name in names if name not in VIEWS]
-        if unknown or not names:
-            raise ValueError(f"views must be 'auto' or some of {', '.join(map(repr, VIEWS))}, got {list(names)}.")
-        return Views(tuple(names), mean, scale)
+        listed = list(names) if isinstance(names, Iterable) else []
+        if not listed or not all(isinstance(name, str) and name in VIEWS for name in listed):
+            raise ValueError(f"views must be 'auto' or some of {', '.join(map(repr, VIEWS))}, got {shown(names)}.")
+        return Views(tuple(map(str, listed)), mean, scale)
     if names != "auto":
         raise ValueError(f"views must be 'auto' or a list of names, got {names!r}. Pass [{names!r}] for one view.")
     chosen = list(CAUSAL)

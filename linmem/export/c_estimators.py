@@ -76,7 +76,10 @@ def _detector(detector: MemoryAnomalyDetector) -> Program:
 
 
 def _forecaster(forecaster: MemoryForecaster) -> Program:
-    """z_t = Σ_k c_k x_{t−k}, Π (1 − shift^lag) = Σ_k c_k shift^k; the stream starts at the end of the fitted series."""
+    """z_t = Σ_k c_k x_{t−k}, Π (1 − shift^lag) = Σ_k c_k shift^k; the stream starts at the end of the fitted series.
+
+    A model of log x reads log(x / level), near 0, where float has more digits.
+    """
     if not forecaster.single_:
         raise ValueError(
             f"the forecaster must be fitted to one series for C, got a list of {len(forecaster.series_)}. Pass the "
@@ -93,12 +96,17 @@ def _forecaster(forecaster: MemoryForecaster) -> Program:
     program = Program(a, a, feeds_back=True)
     program.state["last"] = model.inverse_transform(stream.forecast(model, 1))[0].astype(np.float32)
     newest, change = program.buffer("newest", a), program.buffer("change", a)
+    level = np.exp(stream.recent.mean(0) if length else model.mean).astype(np.float32) if model.log else np.ones(a)
+    shift = np.log(level.astype(np.float64))  # differences do not change by it
+    read = f"logf(x[i] / {program.array('level', level)}[i])" if model.log else "x[i]"
     state, after = program.keep("memory", p, stream.state), program.buffer("following", p)
-    program.add(f"for (int i = 0; i < {a}; i++)\n        {newest}[i] = {'logf(x[i])' if model.log else 'x[i]'};")
+    program.add(f"for (int i = 0; i < {a}; i++)\n        {newest}[i] = {read};")
     terms = [(k, c) for k, c in enumerate(coefficients) if c and k]
-    recent = program.keep("recent", length * a, stream.recent[::-1]) if length else ""  # newest first
+    recent = program.keep("recent", length * a, stream.recent[::-1] - shift) if length else ""  # newest first
     past = "".join(f" {'+' if c > 0 else '-'} {abs(c):.1f}f * {recent}[{(k - 1) * a} + i]" for k, c in terms)
-    centered = _centered(program, "change_mean", model.mean, model.scale, f"{newest}[i]{past}")
+    centered = _centered(
+        program, "change_mean", model.mean - (0 if length else shift), model.scale, f"{newest}[i]{past}"
+    )
     program.array("change_scale", model.scale)
     program.add(f"for (int i = 0; i < {a}; i++)\n        {change}[i] = ({centered}) / change_scale[i];")
     program.affine(after, program.array("A", d.A), None, change, (p, a))
@@ -110,7 +118,7 @@ def _forecaster(forecaster: MemoryForecaster) -> Program:
     program.affine("y", program.array("W", d.W), program.array("b", d.b), state, (a, p))
     back = "".join(f" {'-' if c > 0 else '+'} {abs(c):.1f}f * {recent}[{(k - 1) * a} + i]" for k, c in terms)
     value = f"y[i] * change_scale[i] + change_mean[i]{back}"
-    program.add(f"for (int i = 0; i < {a}; i++)\n        y[i] = {f'expf({value})' if model.log else value};")
+    program.add(f"for (int i = 0; i < {a}; i++)\n        y[i] = {f'level[i] * expf({value})' if model.log else value};")
     return program
 
 

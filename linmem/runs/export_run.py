@@ -18,7 +18,8 @@ from linmem.estimators.classifier import MemoryClassifier
 from linmem.estimators.forecaster import MemoryForecaster
 from linmem.estimators.regressor import MemoryRegressor
 from linmem.estimators.saving import load_any
-from linmem.export.agreement import agreement
+from linmem.estimators.step_size import step_size
+from linmem.export.agreement import Agreement, agreement
 from linmem.export.c_check import find_compiler, run_program
 from linmem.export.c_estimators import estimator_program
 from linmem.export.c_networks import network_program
@@ -33,6 +34,7 @@ from linmem.storage.atomic import write_text
 FORMATS = ("onnx", "c")
 CHECKED_SERIES, CHECKED_STEPS = 3, 200  # what an export is compared on
 C_TOLERANCE = 1e-3  # relative: a stream in float32 against Python's in float64
+MOST_ROUNDING = 0.1  # of a forecaster's outputs, relative to the root mean square change of its series
 
 
 class Exportable(NamedTuple):
@@ -156,7 +158,19 @@ def _compare(code: str, name: str, found: Exportable, outputs: int) -> str:
         raise RuntimeError(
             f"the C program must agree with Python, got a difference of {one.difference:.2g}. Report this."
         )
+    if isinstance(found.model, MemoryForecaster):
+        _check_resolution(found.model, one)
     return f"compiled; differs from Python by at most {one.difference:.1e} in outputs up to {one.output:.3g}"
+
+
+def _check_resolution(forecaster: MemoryForecaster, found: Agreement) -> None:
+    """Refuse a program whose rounding is large against the steps of the series: 1e6 ± 1 has 4 digits left in float."""
+    size = float(np.nan_to_num(step_size(forecaster.series_[0]), nan=np.inf).min())
+    if found.difference > MOST_ROUNDING * size:
+        raise ValueError(
+            f"the series must change by more than float's rounding from step to step, got changes of {size:.2g} and "
+            f"rounding of {found.difference:.2g}. Subtract a constant from the series and fit again."
+        )
 
 
 @torch.no_grad()

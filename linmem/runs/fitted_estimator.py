@@ -20,9 +20,12 @@ from torch import Tensor
 from linmem.data import LabelledSplits, PairedSplits, Splits
 from linmem.data.splits import SPLITS
 from linmem.estimators.classifier import MemoryClassifier
-from linmem.estimators.forecaster import MemoryForecaster
+from linmem.estimators.forecaster import LEAST_STEPS, MemoryForecaster
+from linmem.estimators.memory_parameters import check_memory_parameters
 from linmem.estimators.regressor import MemoryRegressor
 from linmem.estimators.saving import load_any
+from linmem.estimators.series import read_one_or_several
+from linmem.estimators.step_size import running_step_size
 from linmem.estimators.views import CAUSAL
 from linmem.nn.registry import ModelOptions
 from linmem.runs.directory import FITTED
@@ -40,17 +43,27 @@ def build(options: RunOptions, splits: Splits) -> Estimator:
     Raises
     ------
     ValueError
-        An option has no meaning for an estimator, or there is none for the data.
+        An option has no meaning for an estimator, there is none for the data, or it could not be fitted to them: what
+        can be known before the fit is refused here, before a run directory is changed.
     """
     _check_options(options)
     model, own, kind = options.model, options.estimator, kind_for(splits)
     size: dict[str, Any] = {"memory_size": model.memory_size}
     if issubclass(kind, MemoryForecaster):
         size |= {"lag_decays": model.lag_decay} if model.lag_decay else {}
-        return MemoryForecaster(own.horizon, own.season or "auto", **size)
+        forecaster = MemoryForecaster(own.horizon, "auto" if own.season is None else own.season, **size)
+        forecaster.check_parameters()
+        read_one_or_several(_arrays(splits.train), "tc", min_length=LEAST_STEPS)
+        return forecaster
     size |= {"decays": model.lag_decay} if model.lag_decay else {}
     size |= {"views": list(CAUSAL)} if own.streaming else {}
-    return kind(**size, n_projections=own.n_projections, random_state=options.training.seed)
+    estimator: Estimator = kind(**size, n_projections=own.n_projections, random_state=options.training.seed)
+    check_memory_parameters(estimator)
+    if isinstance(splits, LabelledSplits) and len(names := set(names_of(splits, "train").tolist())) < 2:
+        raise ValueError(f"the training split must have at least 2 classes, got {', '.join(map(str, names))} alone.")
+    if len(splits.train) < 2:
+        raise ValueError(f"the training split must have at least 2 series, got {len(splits.train)}. Add series.")
+    return estimator
 
 
 def kind_for(splits: Splits) -> type[Estimator]:
@@ -105,11 +118,20 @@ def check_features(estimator: Estimator, splits: Splits, folder: Path) -> None:
         raise ValueError(f"{splits.name} must have {expected}, got {splits.features}.")
 
 
-def outputs(estimator: Estimator, splits: Splits, split: str) -> list[np.ndarray]:
-    """Decision values (1, c) or numbers (1, o) per sequence, or the forecasts (T − k, a) of a series' last steps."""
+def outputs(estimator: Estimator, splits: Splits, split: str, *, every_step: bool = False) -> list[np.ndarray]:
+    """Decision values (1, c) or numbers (1, o) per sequence, or the forecasts (T − k, a) of a series' last steps.
+
+    With `every_step`, decision values or numbers (T, o) after every step; an estimator of whole series has none.
+    """
     sequences = _arrays(getattr(splits, split))
     if isinstance(estimator, MemoryForecaster):
         return [_next_values(estimator, x, _before(splits, split)) for x in sequences]
+    if every_step:
+        if set(estimator.features_.views_.names) - set(CAUSAL):
+            raise ValueError(
+                "every_step must be False for an estimator that reads whole series. Train with --streaming."
+            )
+        return [_after_every_step(estimator, x) for x in sequences]
     if isinstance(estimator, MemoryRegressor):
         return [np.atleast_1d(y)[None] for y in estimator.predict(sequences)]
     values = estimator.decision_function(sequences)
@@ -145,14 +167,26 @@ def size(estimator: Estimator) -> int:
     return int(sum(part.size for part in estimator.map_.coefficients) + estimator.map_.intercept.size)
 
 
+def _after_every_step(estimator: MemoryClassifier | MemoryRegressor, series: np.ndarray) -> np.ndarray:
+    estimator.reset()
+    return np.stack([np.atleast_1d(estimator.update(x_t)) for x_t in series])
+
+
 def _next_values(estimator: MemoryForecaster, series: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Forecasts (T − k, a) of the step after each step of a series, k the steps that the model needs at first."""
-    known, model = np.concatenate([before, series]), estimator.model_
+    """Forecasts (T − k, a) of the step after each step of a series, k the steps that the model needs at first.
+
+    They are those of `predict(1, series=…)` with the steps so far, which decide the unit of one of several series.
+    """
+    known, model, typical = np.concatenate([before, series]), estimator.model_, estimator.typical_step_size_
     first = max(len(before), sum(model.lags))
     if first >= len(known):
         return np.zeros((0, series.shape[1]))
-    values: np.ndarray = model.inverse_transform(model.forecast(known, np.arange(first, len(known)), 1)[:, 0])
-    return values
+    origins = np.arange(first, len(known))
+    if typical is None:
+        values: np.ndarray = model.inverse_transform(model.forecast(known, origins, 1)[:, 0])
+        return values
+    units = running_step_size(known)[origins]
+    return model.forecast_in_units(known, origins, np.where(np.isnan(units), typical, units))
 
 
 def _before(splits: Splits, split: str) -> np.ndarray:

@@ -41,12 +41,15 @@ class Predictions(NamedTuple):
     files: list[str]  # names of the n files where all of them were read; empty for a split
 
 
-def predict(folder: Path, name: str, split: str | None = None, best_by: str = "loss") -> Predictions:
+def predict(
+    folder: Path, name: str, split: str | None = None, best_by: str = "loss", *, every_step: bool = False
+) -> Predictions:
     """Apply the model of a run to the data set `name`, which is read with the options of the run.
 
     Without `split`, other files than those of the run are predicted one and all, where no folders train, valid and
     test divide them; of all other data the test split is. The probabilities of a model with a joint distribution over
-    notes are its marginals, estimated from samples. A class that an estimator has not seen in training has the decision
+    notes are its marginals, estimated from samples. An estimator of labels or numbers has one output per sequence, with
+    `every_step` one per step. A class that an estimator has not seen in training has the decision
     value −∞.
 
     Raises
@@ -54,7 +57,7 @@ def predict(folder: Path, name: str, split: str | None = None, best_by: str = "l
     FileNotFoundError
         `folder` holds no run with a finished epoch.
     ValueError
-        The data do not have the features of the run.
+        The data do not have the features of the run, or its estimator reads whole series and has no outputs of steps.
     """
     if split is not None and split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
@@ -67,7 +70,7 @@ def predict(folder: Path, name: str, split: str | None = None, best_by: str = "l
     sequences = getattr(splits, split)
     task = task_name(options, config)
     if options.model.model == ESTIMATOR:
-        values = _estimated(folder, splits, split, config)
+        values = _estimated(folder, splits, split, config, every_step)
         kind = "decision" if task == "Classes" else "output"
     else:
         scale = Standardization.of(config["description"])
@@ -138,13 +141,13 @@ def _network_outputs(
     return values
 
 
-def _estimated(folder: Path, splits: Splits, split: str, config: dict[str, Any]) -> list[Tensor]:
+def _estimated(folder: Path, splits: Splits, split: str, config: dict[str, Any], every_step: bool) -> list[Tensor]:
     """Outputs of a run's estimator; decision values in the order of the data's classes, not of the estimator's.
 
     The estimator sorts its classes, as texts where they have names, and knows those of its training split alone.
     """
     estimator = estimators.load_estimator(folder)
-    values = [torch.from_numpy(y) for y in estimators.outputs(estimator, splits, split)]
+    values = [torch.from_numpy(y) for y in estimators.outputs(estimator, splits, split, every_step=every_step)]
     if not isinstance(estimator, MemoryClassifier):
         return values
     column = {one: index for index, one in enumerate(estimator.classes_.tolist())}

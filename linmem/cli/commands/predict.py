@@ -33,7 +33,8 @@ def predict(
     best_by : str
         Weights of the best epoch by loss or by accuracy, on the validation split.
     every_step : bool
-        Write the prediction after every step instead of the last one only.
+        Write the prediction after every step instead of the last one only; an estimator of labels or numbers has them
+        if it was trained with --streaming.
     force : bool
         Replace the file.
 
@@ -47,7 +48,9 @@ def predict(
     from linmem.reporting.output import output_paths, write_csv
     from linmem.runs import predict as predictions
 
-    columns, values, lengths, classes, files = predictions.predict(Path(run), data, split, best_by)
+    columns, values, lengths, classes, files = predictions.predict(
+        Path(run), data, split, best_by, every_step=every_step
+    )
     named = Path(data).resolve().stem if files else split or "test"
     target = Path(out) if out else Path(run) / f"predictions-{named}.csv"
     (target,) = output_paths(target.parent, (target.name,), force)
