@@ -124,7 +124,9 @@ def read_one_or_several(
     if isinstance(series, Iterator):
         raise TypeError(f"series must be an array or a list of arrays, got a {type(series).__name__}. Pass a list.")
     objects = getattr(getattr(series, "dtype", None), "kind", "") == "O" and series.ndim == 1
-    if objects or (hasattr(series, "__iter__") and not hasattr(series, "ndim") and not isinstance(series, str | dict)):
+    if objects or (
+        hasattr(series, "__iter__") and not hasattr(series, "ndim") and not isinstance(series, str | bytes | dict)
+    ):
         series = list(series)  # of arrays, or of numbers
     single = getattr(series, "ndim", 3) <= 2 or (
         isinstance(series, list | tuple) and len(series) > 0 and all(np.ndim(x) == 0 for x in series)
