@@ -464,6 +464,8 @@ def test_feature_names_match_the_features_and_set_output_uses_them():
     frame = features.set_output(transform="pandas").transform(series)
     assert isinstance(frame, pandas.DataFrame)
     assert list(frame.columns) == list(names)
+    features.set_params(decays=(0.5,))  # of the next fit
+    assert features.get_feature_names_out().tolist() == names.tolist()
 
 
 @pytest.mark.parametrize("kind", [MemoryFeatures, MemoryClassifier, MemoryRegressor])

@@ -52,6 +52,8 @@ class MemoryFeatures(Saved, TransformerMixin, BaseEstimator):
         Names and scales of the views.
     encoders_ : list of Encoder
         One per view.
+    decays_ : list of float or None
+        The lag decays of the fit; None in files of versions that did not keep them.
     n_features_in_ : int
         Channels of a series.
 
@@ -91,6 +93,7 @@ class MemoryFeatures(Saved, TransformerMixin, BaseEstimator):
 
     views_: Views
     encoders_: list[Encoder]
+    decays_: list[float] | None = None
     _stream: FeatureStream | None = None
 
     def fit(self, sequences: Any, y: Any = None) -> MemoryFeatures:
@@ -106,6 +109,7 @@ class MemoryFeatures(Saved, TransformerMixin, BaseEstimator):
         settings = (self.decays, self.memory_size, count, self.max_lags, self.memory, rng)
         encoders = [fit_encoder([views.apply(x, name) for x in series], *settings) for name in views.names]
         self.n_features_in_, self.views_, self.encoders_ = series[0].shape[1], views, encoders
+        self.decays_ = [float(decay) for decay in self.decays]
         return self.reset()
 
     def transform(self, sequences: Any) -> np.ndarray:
@@ -147,7 +151,7 @@ class MemoryFeatures(Saved, TransformerMixin, BaseEstimator):
         check_is_fitted(self, "encoders_")
         names = []
         for view, encoder in zip(self.views_.names, self.encoders_, strict=True):
-            for decay, one in zip(self.decays, encoder.projections, strict=True):
+            for decay, one in zip(self.decays_ or self.decays, encoder.projections, strict=True):
                 m, p = len(one.thresholds), one.stop - one.start
                 parts = {"positive": m, "positive mean": m, "sign changes": m, "last state": p, "mean state": p}
                 names += [f"{view} {decay} {part} {i}" for part, count in parts.items() for i in range(count)]
