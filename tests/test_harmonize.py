@@ -7,6 +7,7 @@ from linmem import data
 from linmem.cli.main import main
 from linmem.data import midi
 from linmem.data.midi_file import Note, Score, read_score, write_score
+from linmem.music.audio import TEMPI, synthesize
 from linmem.music.continuation import continue_piece
 from linmem.music.harmonize import harmonize_melody
 from linmem.music.sampling import SamplingOptions
@@ -166,6 +167,29 @@ def test_absurd_numbers_of_voices_are_refused(trained, tmp_path, capsys, command
     expected = f"linmem {command}: {name} must be from 1 to the number of notes (88), got {value}. Change {name}.\n"
     assert capsys.readouterr().err == expected
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("command", ["generate", "harmonize"])
+@pytest.mark.parametrize("tempo", ["0", "-90", "3.9", "1001"])
+def test_a_tempo_out_of_range_leaves_no_folder(trained, tmp_path, capsys, command, tempo):
+    midi.write_midi(melody_of(72, 72, 74, 76), tmp_path / "melody.mid")
+    given = {"generate": ["--prompt_length=5"], "harmonize": [str(tmp_path / "melody.mid")]}[command]
+    assert main([command, str(trained), *given, "--out", str(tmp_path / "out"), f"--tempo={tempo}"]) == 2
+    expected = f"tempo must be from 4 to 1000 quarter notes per minute, got {float(tempo)}. Change tempo."
+    assert capsys.readouterr().err == f"linmem {command}: {expected}\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_audio_and_midi_take_the_same_tempi(tmp_path):
+    score = Score([Note(0, 1, 60)], 1, 1)
+    least, most = TEMPI
+    for tempo in TEMPI:
+        synthesize(score, tempo)
+        write_score(score, tmp_path / "a.mid", tempo)
+    for tempo in (least - 0.1, most + 1):
+        for write in (synthesize, lambda *given: write_score(given[0], tmp_path / "b.mid", given[1])):
+            with pytest.raises(ValueError, match=f"tempo must be from 4 to 1000 quarter notes per minute, got {tempo}"):
+                write(score, tempo)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,25 @@ HARMONICS = 6
 ATTACK, RELEASE, DECAY = 0.01, 0.05, 1.5  # seconds
 PEAK = 0.8
 TAIL = 0.5  # seconds after the last note
+TEMPI = 4, 1000  # quarter notes per minute, the range that `write_score` takes
+
+
+def check_tempo(tempo: float) -> None:
+    """Refuse a tempo that MIDI cannot hold.
+
+    Parameters
+    ----------
+    tempo : float
+        Quarter notes per minute.
+
+    Raises
+    ------
+    ValueError
+        The tempo is out of range.
+    """
+    least, most = TEMPI
+    if not least <= tempo <= most:
+        raise ValueError(f"tempo must be from {least} to {most} quarter notes per minute, got {tempo}. Change tempo.")
 
 
 def synthesize(score: Score, tempo: float = 90.0, rate: int = RATE) -> np.ndarray:
@@ -33,7 +52,7 @@ def synthesize(score: Score, tempo: float = 90.0, rate: int = RATE) -> np.ndarra
     score : Score
         The notes.
     tempo : float
-        Quarter notes per minute.
+        Quarter notes per minute, from 4 to 1000.
     rate : int
         Samples per second.
 
@@ -45,7 +64,7 @@ def synthesize(score: Score, tempo: float = 90.0, rate: int = RATE) -> np.ndarra
     Raises
     ------
     ValueError
-        The audio would exceed `LINMEM_MAX_BYTES`.
+        The tempo is out of range, or the audio would exceed `LINMEM_MAX_BYTES`.
 
     Examples
     --------
@@ -53,6 +72,7 @@ def synthesize(score: Score, tempo: float = 90.0, rate: int = RATE) -> np.ndarra
     >>> len(samples)  # one second of A4 and the tail
     12000
     """
+    check_tempo(tempo)
     seconds = 60 / (tempo * score.resolution)
     end = max([score.length or 0, *(note.end for note in score.notes)]) * seconds + TAIL
     require_size(8 * int(end * rate), "The audio of the score")

@@ -8,7 +8,7 @@ import torch
 
 from linmem.data import midi
 from linmem.data.midi_file import require_mido, write_score
-from linmem.music.audio import synthesize, write_wav
+from linmem.music.audio import check_tempo, synthesize, write_wav
 from linmem.music.continuation import continue_piece
 from linmem.music.inpainting import inpaint as inpaint_range
 from linmem.music.sampling import DEFAULTS, SamplingOptions
@@ -59,7 +59,7 @@ def generate(
         Temperature, nucleus, number of voices and seed. With `voices` or `max_voices`, MIDI has one track per voice if
         no frame has more notes.
     tempo : float
-        Quarter notes per minute.
+        Quarter notes per minute, from 4 to 1000.
     steps_per_quarter : int, optional
         Steps per quarter note; by default that of the run's data set.
     device : str
@@ -83,6 +83,7 @@ def generate(
     """
     require_mido()
     require_matplotlib()
+    check_tempo(tempo)
     if prompt_length < 1:
         raise ValueError(f"prompt_length must be at least 1, got {prompt_length}. Raise prompt_length.")
     options, model = load_run(run)

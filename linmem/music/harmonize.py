@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from linmem.data import midi
 from linmem.data.midi_file import read_score, require_mido
+from linmem.music.audio import check_tempo
 from linmem.music.beam import beam_search
 from linmem.music.continuation import evaluation_mode, joint_voices
 from linmem.music.generate import write_music
@@ -152,7 +153,7 @@ def harmonize(
     beam : int
         Width of a beam search; 0 samples.
     tempo : float
-        Quarter notes per minute.
+        Quarter notes per minute, from 4 to 1000.
     steps_per_quarter : int, optional
         Steps per quarter note; by default that of the run's data set.
     device : str
@@ -177,6 +178,7 @@ def harmonize(
     """
     require_mido()
     require_matplotlib()
+    check_tempo(tempo)
     options, model = load_run(run)
     splits = options.load_data()
     if splits.features != midi.NOTES:

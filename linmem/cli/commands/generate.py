@@ -44,7 +44,7 @@ def generate(
     candidates : int
         Samples of the range from which --inpaint draws.
     tempo : float
-        Quarter notes per minute.
+        Quarter notes per minute, from 4 to 1000.
     steps_per_quarter : int
         Steps per quarter note; by default that of the run's data set.
     device : str

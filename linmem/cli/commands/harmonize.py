@@ -39,7 +39,7 @@ def harmonize(
     beam : int
         Search the most probable voices by a beam of this width; 0 samples them.
     tempo : float
-        Quarter notes per minute.
+        Quarter notes per minute, from 4 to 1000.
     steps_per_quarter : int
         Steps per quarter note; by default that of the run's data set.
     device : str
