@@ -29,7 +29,7 @@ L2 = {0.0, 1e-7, 1e-6, 1e-5, 1e-4}
 
 @pytest.fixture(scope="module")
 def paper():
-    (part,) = table2_paper.GRIDS["small"].parts
+    part = next(one for one in table2_paper.GRIDS["paper"].parts if one.data == "jsb_chorales")
     return plan_runs(part, 0)
 
 
@@ -49,9 +49,9 @@ def test_the_paper_protocol_has_all_published_sizes_and_penalties(paper):
     assert {o.model.forget_bias for o in paper["LSTM"]} == {0, 1}
 
 
-@pytest.mark.parametrize("most", [100, 250])
-def test_smaller_grids_are_parts_of_the_paper_protocol(most, paper):
-    (part,) = table2_paper.GRIDS[f"up_to_{most}"].parts
+@pytest.mark.parametrize(("grid", "most"), [("up_to_100", 100), ("up_to_250", 250), ("small", 750)])
+def test_smaller_grids_are_parts_of_the_paper_protocol_with_controls(grid, most, paper):
+    (part,) = table2_paper.GRIDS[grid].parts
     runs_by_row = plan_runs(part, 0)
     for row in ("LMN-A", "LMN-B"):
         limited = [replace(o, model=replace(o.model, limit_norms=True)) for o in runs_by_row[row]]

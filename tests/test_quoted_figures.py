@@ -139,7 +139,10 @@ def test_what_is_said_of_the_trials_of_lmn_a_under_l18_s_options_is_in_the_kept_
     assert f"{max(complete):.0f}" == "24"
     assert max(loss for units, loss in losses.items() if units <= 100) < 11
     text = " ".join(PAGE.read_text().split())
+    largest = {one["state"] for one in trials if one["options"]["model"]["memory_size"] == 500}
+    assert largest == {"failed"}
     diverged = f"Of the {len(trials)} trials of the LMN-A {len(trials) - len(complete)} diverged"
+    diverged += ", among them all of 500 memory units"
     ends = f"the other {len(complete)} end between 10.97 and 24 nats on valid, those of at most 100 units below 11"
     assert f"{diverged}; {ends}" in text
     of_lmn_a = [one["result"] for one in read_lines(RESULTS / "table2_paper.jsonl") if one["result"]["row"] == "LMN-A"]

@@ -10,9 +10,9 @@ nats per frame.
 Valid chooses among all runs of a row by NLL; the chosen options are trained with three seeds, and test is read once
 for each. The row "a fifth" is the pretrained LMN-B chosen among the trials with at most a fifth of the chosen LSTM's
 parameters [L19]. Grid "up_to_100" is JSB with the sizes of at most 100 units, "up_to_250" that of at most 250, "small"
-all of JSB; runs that two grids have are trained once. The first two also have controls, which are not L18's: LMN-A and
-LMN-B with the same options and limits on the norms of their weights. The RNN-RBM is left out: L18's row is B12's. The
-GRU is not in L18.
+all of JSB, "paper" all four sets; runs that two grids have are trained once. JSB also has controls, which are not
+L18's, except in "paper": LMN-A and LMN-B with the same options and limits on the norms of their weights. The RNN-RBM is
+left out: L18's row is B12's. The GRU is not in L18.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ class Config:
     parts: tuple[Part, ...]
 
 
-_JSB = Part("jsb_chorales")
+_JSB = Part("jsb_chorales", controls=("LMN-A", "LMN-B"))
 
 
 def _up_to(most: int) -> Part:
     """JSB with the sizes of at most `most` units."""
     pairs = tuple(pair for pair in _JSB.lmn_sizes if max(pair) <= most)
     units = tuple(units for units in _JSB.units if units <= most)
-    return replace(_JSB, units=units, lmn_sizes=pairs, controls=("LMN-A", "LMN-B"))
+    return replace(_JSB, units=units, lmn_sizes=pairs)
 
 
 GRIDS = {
