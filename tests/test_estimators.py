@@ -698,3 +698,26 @@ def test_views_that_do_not_exist_are_refused(views):
 def test_targets_that_are_no_numbers_are_refused(y, message):
     with pytest.raises(ValueError, match=message):
         small(MemoryRegressor).fit(waves(10)[0], y)
+
+
+def test_an_output_that_is_constant_among_the_landmarks_leaves_the_others_independent_of_its_unit():
+    rng = np.random.default_rng(1)
+    series = [np.sin((0.3 + 0.02 * i) * np.arange(40 + i)) + 0.3 * rng.standard_normal(40 + i) for i in range(60)]
+    found, first = [], 0.02 * np.arange(60)
+    second = np.where(np.arange(60) < 20, 0, rng.permutation(60))
+    for unit in (1.0, 1e-3, 1e3):
+        regressor = MemoryRegressor(n_projections=100, n_landmarks=20)
+        for start in range(0, 60, 10):
+            batch = slice(start, start + 10)
+            regressor.partial_fit(series[batch], np.stack([first, unit * second], 1)[batch])
+        found.append(regressor.predict(series) / [1, unit])
+    assert relative(found[1], found[0]) < 1e-6
+    assert relative(found[2], found[0]) < 1e-6
+
+
+def test_other_classes_than_those_of_the_first_call_are_refused():
+    series, labels = [np.sin((0.2 + 0.2 * (i % 2)) * np.arange(40 + i)) for i in range(12)], np.arange(12) % 2
+    model = MemoryClassifier(n_projections=60).partial_fit(series, labels)
+    with pytest.raises(ValueError, match=r"classes must be those of the first call, \[0, 1\], got \[0, 1, 2\]"):
+        model.partial_fit(series, labels, classes=[0, 1, 2])
+    assert model.partial_fit(series, labels, classes=[1, 0]).classes_.tolist() == [0, 1]

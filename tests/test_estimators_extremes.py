@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 
 from linmem.estimators.anomaly import MemoryAnomalyDetector
 from linmem.estimators.features import MemoryFeatures
 from linmem.estimators.forecaster import MemoryForecaster
 from linmem.estimators.regressor import MemoryRegressor
 from linmem.estimators.seasonality import find_seasons
+from linmem.runs import fitted_estimator
 
 SCALES = [1e-300, 1e-200, 1e200, 1e297]
 QUICK = {"season": None, "memory_size": 5, "lag_decays": (0.9,), "penalties": (1e-4,)}
@@ -84,3 +86,44 @@ def test_a_candidate_whose_error_is_nan_is_not_chosen(monkeypatch):
     monkeypatch.setattr("linmem.estimators.forecaster.mean_absolute_error", lambda *_: np.nan)
     with pytest.raises(ValueError, match="series must have forecasts that stay finite for 12 steps, got none"):
         MemoryForecaster(**QUICK).fit(walk())
+
+
+@pytest.mark.parametrize("scale", [1e-15, 1e-100, 1e100])
+@pytest.mark.parametrize("log", [False, True])
+def test_one_step_forecasts_of_all_steps_scale_with_the_series(scale, log):
+    """Also beside a series of another scale, and where the first steps are constant."""
+    model = MemoryForecaster(log=log, **QUICK).fit([walk(), scale * walk(1)])
+    for x in (scale * walk(2), scale * np.concatenate([np.full(15, 30.0), walk(2)])):
+        found = fitted_estimator._next_values(model, x[:, None], np.zeros((0, 1)))[:, 0] / scale
+        expected = [model.predict(1, series=x[: t + 1])[0] / scale for t in range(len(x) - len(found), len(x))]
+        assert found[20:] == pytest.approx(expected[20:], rel=1e-8)
+
+
+def test_a_detector_with_a_constant_channel_of_any_size_is_loaded(tmp_path):
+    x = np.stack([walk(), np.full(100, 1e35)], 1)
+    detector = MemoryAnomalyDetector(memory_size=5).fit(x)
+    detector.save(tmp_path / "detector")
+    assert (
+        MemoryAnomalyDetector.load(tmp_path / "detector").score_samples(x).tolist()
+        == detector.score_samples(x).tolist()
+    )
+
+
+@pytest.mark.parametrize(
+    "step",
+    [np.array([1 + 2j]), torch.tensor([1 + 2j]), np.datetime64("2026-01-01"), np.array([3], "m8[s]")],
+    ids=["complex", "complex tensor", "date", "duration"],
+)
+def test_streams_refuse_what_series_may_not_hold(step):
+    estimators = [
+        MemoryAnomalyDetector(memory_size=5).fit(walk()),
+        MemoryForecaster(**QUICK).fit(walk()),
+        MemoryFeatures(n_projections=20, views=["scaled"]).fit([walk(), walk(1)]),
+    ]
+    for one in estimators:
+        with pytest.raises(ValueError, match="x_t must hold real numbers, got"):
+            one.update(step)
+    detector = estimators[0]
+    expected = detector.update(30.5)
+    for same in (torch.tensor([30.5], dtype=torch.bfloat16), np.float16(30.5), [30.5]):
+        assert detector.reset().update(same) == expected

@@ -422,3 +422,21 @@ def test_a_step_beyond_the_range_is_refused_and_the_stream_goes_on():
     assert model.predict(3) == pytest.approx(expected, rel=1e-12)
     with pytest.raises(ValueError, match=r"at most 1e\+30 training deviations"):
         model.predict(2, series=[*(1e-20 * seasonal(60)), 1e300])
+
+
+def test_a_horizon_that_validation_cannot_see_is_refused():
+    series = seasonal(60)
+    assert MemoryForecaster(horizon=24, season=None, memory_size=4, **QUICK).fit(series).horizon_ == 24
+    expected = "horizon must be at most 24, the last 40 % of the series, got 25. Lower horizon, or fit to a longer"
+    with pytest.raises(ValueError, match=expected):
+        MemoryForecaster(horizon=25, season=None, memory_size=4, **QUICK).fit([series, series[:30]])
+
+
+def test_parameters_that_are_set_after_a_fit_do_not_change_its_intervals(tmp_path):
+    model = MemoryForecaster(horizon=5, season=None, memory_size=20, **QUICK).fit(seasonal())
+    with pytest.warns(UserWarning, match="more than the validated horizon"):
+        expected = model.predict_interval(16).upper.tolist()
+    model.save(tmp_path / "model")
+    for one in (model.set_params(memory_size=1), MemoryForecaster.load(tmp_path / "model").set_params(memory_size=2)):
+        with pytest.warns(UserWarning, match="more than the validated horizon"):
+            assert one.predict_interval(16).upper.tolist() == expected

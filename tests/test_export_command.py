@@ -125,7 +125,6 @@ def test_an_estimator_is_compared_in_the_units_of_its_data(tmp_path):
 
 
 @needs_compiler
-@needs_compiler
 @pytest.mark.parametrize("log", [True, False])
 def test_a_forecaster_far_from_zero_keeps_its_digits_or_is_refused(log, tmp_path):
     wave = np.sin(0.5 * np.arange(300)) + 0.3 * np.random.default_rng(0).standard_normal(300)
@@ -143,6 +142,50 @@ def test_a_forecaster_far_from_zero_keeps_its_digits_or_is_refused(log, tmp_path
         found = run_program((tmp_path / "near.c").read_text(), "near", later[:, None].astype(np.float32), 1)[:, 0]
         expected = np.array([forecaster.update(x) for x in later.astype(np.float32)])
         assert np.abs(found - expected).max() < 0.02  # of steps of size 0.5; float has 0.001 at 1e4
+
+
+def test_without_a_compiler_a_forecaster_far_from_zero_is_refused_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(export_run, "find_compiler", lambda: None)
+    wave = np.sin(0.5 * np.arange(300)) + 0.3 * np.random.default_rng(0).standard_normal(300)
+    for level, refused in ((1e4, False), (1e7, True)):
+        series = np.stack([wave, level + wave], 1)
+        MemoryForecaster(lag_decays=(0.9,), penalties=(1e-4,)).fit(series).save(tmp_path / "saved")
+        if refused:
+            with pytest.raises(ValueError, match="channel 1 must change by more than float's rounding"):
+                export_run.export(tmp_path / "saved", "c", tmp_path / "far")
+        else:
+            assert "there is no C compiler" in export_run.export(tmp_path / "saved", "c", tmp_path / "near")[0]
+    assert not (tmp_path / "far").exists()
+
+
+@needs_compiler
+@pytest.mark.parametrize(("level", "scales"), [((101325, 0.5), (300, 0.02)), ((0, 0), (1e5, 0.01))])
+def test_channels_of_a_forecaster_are_compared_each_in_its_own_unit(level, scales, tmp_path, monkeypatch):
+    wave = np.sin(0.5 * np.arange(300)) + 0.3 * np.random.default_rng(0).standard_normal(300)
+    series = np.stack([wave, np.roll(wave, 3)], 1) * scales + level
+    MemoryForecaster(lag_decays=(0.9,), penalties=(1e-4,)).fit(series).save(tmp_path / "saved")
+    assert "compiled; differs from Python" in export_run.export(tmp_path / "saved", "c", tmp_path / "c")[0]
+    other = np.array([1, 1.5])  # of the small channel, which the other hides
+    monkeypatch.setattr(export_run, "run_program", lambda *given: other * run_program(*given))
+    with pytest.raises(RuntimeError, match="the C program must agree with Python"):
+        export_run.export(tmp_path / "saved", "c", tmp_path / "other")
+
+
+@needs_compiler
+def test_outputs_that_float_does_not_hold_are_refused(tmp_path):
+    series = [np.sin((0.3 + 0.03 * i) * np.arange(40)) for i in range(12)]
+    small, large = "outputs must be between .* in size for float", "weights must be at most 3.4e.38 in size for C"
+    for scale, message in ((1e-30, None), (1e-50, small), (1e45, large)):
+        regressor = linmem.MemoryRegressor(n_projections=50, views=["scaled"]).fit(series, scale * (np.arange(12) - 5))
+        regressor.save(tmp_path / "saved")
+        if message is None:
+            assert "compiled" in export_run.export(tmp_path / "saved", "c", tmp_path / "near")[0]
+        else:
+            with pytest.raises(ValueError, match=message):
+                export_run.export(tmp_path / "saved", "c", tmp_path / "far")
+    MemoryForecaster(lag_decays=(0.9,), penalties=(1e-4,)).fit(1e-50 * series[0]).save(tmp_path / "forecaster")
+    with pytest.raises(ValueError, match=small):
+        export_run.export(tmp_path / "forecaster", "c", tmp_path / "far")
 
 
 def test_names_of_classes_may_hold_signs_of_comments(tmp_path):

@@ -298,6 +298,34 @@ def test_a_series_too_short_for_a_forecaster_leaves_no_run(tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_horizon_beyond_the_training_split_leaves_the_earlier_run(series, tmp_path, capsys):
+    quick = (series, "--model=estimator", "--season=8", "--lag_decay=0.9", "--out", tmp_path / "run")
+    assert run(capsys, "train", *quick)[0] == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    status, _, error = run(capsys, "train", *quick, "--horizon=2000000000", "--force")
+    assert status == 2
+    assert "horizon must be at most 44, the last 40 % of the series, got 2000000000" in error
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+@pytest.mark.parametrize("place", [165, 190], ids=["valid", "test"])
+def test_a_split_that_is_not_positive_has_no_model_of_logarithms(place, tmp_path, capsys):
+    t, rng = np.arange(200), np.random.default_rng(0)
+    values = np.exp(0.02 * t) * (1.2 + np.sin(2 * np.pi * t / 12)) * np.exp(0.05 * rng.standard_normal(200))
+    np.savetxt(tmp_path / "positive.csv", values)
+    values[place : place + 3] = 0
+    np.savetxt(tmp_path / "zero.csv", values)
+    for name, log in (("positive", True), ("zero", False)):
+        quick = ("--model=estimator", "--season=12", "--lag_decay=0.9", "--out", tmp_path / "run", "--force")
+        assert run(capsys, "train", tmp_path / f"{name}.csv", *quick)[0] == 0
+        assert linmem.load(tmp_path / "run").choice_.log is log
+        for command in ("evaluate", "predict", "forecast"):
+            given = [tmp_path / f"{name}.csv"] if command == "predict" else []
+            assert run(capsys, command, tmp_path / "run", *given, "--force")[0] == 0
+    status, _, error = run(capsys, "predict", tmp_path / "run", tmp_path / "positive.csv", "--force")
+    assert (status, error) == (0, "")
+
+
 def test_options_without_meaning_for_an_estimator_are_refused(series, pieces, tmp_path, capsys):  # noqa: F811
     for arguments, message in (
         ((series, "--hidden_size=7"), "hidden_size must not be given for the model estimator, got 7"),

@@ -100,3 +100,21 @@ def test_bad_input_gives_one_line(trained, pieces, capsys):  # noqa: F811
         assert status == 2
         assert message in error
         assert error.count("\n") == 1
+
+
+def test_files_too_short_for_a_forecast_are_counted(tmp_path, capsys):
+    (tmp_path / "new").mkdir()
+    wave = 5 + np.sin(2 * np.pi * np.arange(120) / 12) + 0.05 * np.random.default_rng(0).standard_normal(120)
+    np.savetxt(tmp_path / "wave.csv", wave, delimiter=",")
+    assert (
+        run(capsys, "train", tmp_path / "wave.csv", "--model=estimator", "--season=12", "--out", tmp_path / "run")[0]
+        == 0
+    )
+    assert 12 in linmem.load(tmp_path / "run").choice_.lags
+    for steps in (3, 5, 40):
+        np.savetxt(tmp_path / "new" / f"{steps}.csv", wave[:steps], delimiter=",")
+    status, out, error = run(capsys, "predict", tmp_path / "run", tmp_path / "new", "--out", tmp_path / "p.csv")
+    assert status == 0
+    assert error == "no predictions for 2 sequences with too few steps for the model's differences\n"
+    assert out.startswith("1 prediction of 1 output for 1 sequence: ")
+    assert len((tmp_path / "p.csv").read_text().splitlines()) == 2

@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from linmem.estimators.predictor import MemoryPredictor
-from linmem.estimators.series import as_targets
+from linmem.estimators.series import as_labels
 
 
 class MemoryClassifier(ClassifierMixin, MemoryPredictor):
@@ -77,11 +77,16 @@ class MemoryClassifier(ClassifierMixin, MemoryPredictor):
         y : (n,) array
             Their labels.
         classes : array, optional
-            All labels, where the first call does not hold each of them.
+            All labels, where the first call does not hold each of them; later calls need not pass them.
         """
         labels = _labels(y)
         first = getattr(self, "sums_", None) is None
-        known = _classes(labels if classes is None else column_or_1d(classes)) if first else self.classes_
+        named = None if classes is None else _classes(column_or_1d(classes))
+        known = (_classes(labels) if named is None else named) if first else self.classes_
+        if named is not None and not np.array_equal(named, known):
+            raise ValueError(
+                f"classes must be those of the first call, {known.tolist()}, got {named.tolist()}. Fit again."
+            )
         self._partial_fit(sequences, _codes(labels, known))
         self.classes_ = known
         return self
@@ -106,7 +111,7 @@ class MemoryClassifier(ClassifierMixin, MemoryPredictor):
 
 
 def _labels(y: Any) -> np.ndarray:
-    labels: np.ndarray = column_or_1d(as_targets(y))
+    labels: np.ndarray = column_or_1d(as_labels(y))
     check_classification_targets(labels)
     return labels
 

@@ -41,7 +41,10 @@ class ForecastModel:
     def transform(self, series: np.ndarray) -> np.ndarray:
         """The series on the scale of the model."""
         if self.log and not (series > 0).all():
-            raise ValueError("series must be positive for a model of log x, got values at or below 0.")
+            raise ValueError(
+                "series must be positive for a model of log x, got values at or below 0. Fit with log=False, or to "
+                "such values."
+            )
         return np.log(series) if self.log else series
 
     def inverse_transform(self, values: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ from linmem.estimators.rolling_origin import (
     candidates,
     first_part,
     least_steps,
+    longest_horizon,
     mean_absolute_error,
     rolling_forecasts,
 )
@@ -61,7 +62,7 @@ class MemoryForecaster(Saved, BaseEstimator):
     ----------
     horizon : int, optional
         Steps ahead that validation looks at. By default the season, or 12 without one, but at most a quarter of the
-        shortest series. Forecasts of more steps warn.
+        shortest series. Forecasts of more steps warn. At most the last 40 % of the longest series.
     season : int, "auto" or None, default "auto"
         Steps of one season. "auto" takes the highest peak of the autocorrelation of the differences, and up to three
         longer ones where it is nearer to 1, and chooses among them by validation. A season needs 10 steps more than
@@ -108,6 +109,7 @@ class MemoryForecaster(Saved, BaseEstimator):
     residuals_: np.ndarray
     streams_: list[ForecastStream] | None = None
     typical_step_size_: np.ndarray | None = None  # also where a file does not hold it
+    memory_size_: int | None = None  # of the fit; None where a file does not hold it
 
     def __init__(
         self,
@@ -129,8 +131,7 @@ class MemoryForecaster(Saved, BaseEstimator):
 
     def fit(self, series: Any, y: Any = None) -> MemoryForecaster:
         """Fit to one (T,) or (T, a) series or a list of them, of at least 20 steps each; `y` is ignored."""
-        self.check_parameters()
-        sequences, single, flat = read_one_or_several(series, self.layout, min_length=LEAST_STEPS)
+        sequences, single, flat = self.read(series)
         longest = min(map(len, sequences)) // 4
         seasons = self._seasons(sequences, longest)
         typical = typical_step_size(sequences) if len(sequences) > 1 else None
@@ -150,6 +151,7 @@ class MemoryForecaster(Saved, BaseEstimator):
         self.series_, self.single_, self.flat_, self.n_features_in_ = sequences, single, flat, sequences[0].shape[1]
         self.season_, self.horizon_, self.validation_error_ = season, horizon, error
         self.choice_, self.model_, self.typical_step_size_ = choice, fitted, typical
+        self.memory_size_ = self.memory_size
         return self.reset()
 
     def _seasons(self, sequences: list[np.ndarray], longest: int) -> tuple[int, ...]:
@@ -244,14 +246,14 @@ class MemoryForecaster(Saved, BaseEstimator):
 
     def _errors(self, steps: int) -> np.ndarray:
         """Validation errors (n, steps, a); beyond the horizon, those of the chosen model fitted before validation."""
-        longest = max(len(x) - len(first_part(x)) for x in self.series_)
-        if steps > longest:
+        if steps > (longest := longest_horizon(self.series_)):
             raise ValueError(f"steps must be at most {longest} for intervals, got {steps}. Fit to a longer series.")
         if steps <= self.horizon_:
             return self.residuals_[:, :steps]
         best, scaled = self.choice_, [x / self._unit(x) for x in self.series_]
         train = [first_part(x) for x in scaled]
-        (model,) = fit_forecast_models(train, best.log, best.lags, self.memory_size, best.lag_decay, [best.penalty])
+        size = self.memory_size if self.memory_size_ is None else self.memory_size_
+        (model,) = fit_forecast_models(train, best.log, best.lags, size, best.lag_decay, [best.penalty])
         rolling = [rolling_forecasts(model, x, steps) for x in scaled]
         return np.concatenate([targets - forecasts for forecasts, targets in rolling])
 
@@ -301,8 +303,19 @@ class MemoryForecaster(Saved, BaseEstimator):
             raise ValueError("series must be positive for log=True, got values at or below 0. Use log='auto'.")
         return [bool(self.log)]
 
-    def check_parameters(self) -> None:
-        """Raise ValueError for a parameter that has no meaning; `fit` does so first."""
+    def read(self, series: Any) -> tuple[list[np.ndarray], bool, bool]:
+        """Check parameters and series as `fit` does first; returns (T, a) arrays, whether it was one, and a vector."""
+        self._check_parameters()
+        sequences, single, flat = read_one_or_several(series, self.layout, min_length=LEAST_STEPS)
+        if self.horizon is not None and self.horizon > (longest := longest_horizon(sequences)):
+            raise ValueError(
+                f"horizon must be at most {longest}, the last 40 % of the series, got {self.horizon}. Lower horizon, "
+                "or fit to a longer series."
+            )
+        return sequences, single, flat
+
+    def _check_parameters(self) -> None:
+        """Raise ValueError for a parameter that has no meaning."""
         if self.horizon is not None:
             check_count("horizon", self.horizon)
         auto = isinstance(self.season, str) and self.season == "auto"

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from linmem.estimators.block_ridge import STRENGTHS, BlockFit, BlockMap, Standardizer
+from linmem.scales import scale_of
 
 RELATIVE_RANK = 1e-6  # eigenvalues below this share of the largest are rounding in float32
 
@@ -36,15 +37,15 @@ class LandmarkRidge:
         Σ [φ, 1, y − shift] [φ, 1, y − shift]ᵀ.
     shift : (o,) float64
         The landmarks' mean target; 0 in files of versions that did not subtract it.
-    units : (o,) float64
-        What the errors of each output are measured in where the strength is chosen; 1 in files of earlier versions.
+    own_units : bool
+        Whether the errors that choose the strength are in units of each output's deviation; otherwise as they are.
     """
 
     standardizer: Standardizer
     basis: list[np.ndarray]
     moments: np.ndarray
     shift: np.ndarray | float = 0.0
-    units: np.ndarray | float = 1.0
+    own_units: bool = False
 
     def update(self, blocks: Sequence[np.ndarray], targets: np.ndarray) -> None:
         """Add series with blocks (n, d_b) and targets (n, o)."""
@@ -62,9 +63,11 @@ class LandmarkRidge:
         n = self.moments[r, r]
         mean = self.moments[r] / n
         centered = self.moments - n * np.outer(mean, mean)
+        squared = np.maximum(centered[r + 1 :, r + 1 :].diagonal(), 0)
+        units = scale_of(np.sqrt(squared / n), (self.shift + mean[r + 1 :])[None]) if self.own_units else 1.0
         values, vectors = np.linalg.eigh(centered[:r, :r])
-        values, cross = np.maximum(values, 0), vectors.T @ centered[:r, r + 1 :] / self.units
-        energy = (centered[r + 1 :, r + 1 :].diagonal() / np.square(self.units)).sum()
+        values, cross = np.maximum(values, 0), vectors.T @ centered[:r, r + 1 :] / units
+        energy = (squared / np.square(units)).sum()
         best, solution = np.inf, cross
         for strength in strengths:
             shrunk = cross / (values + n * strength)[:, None]
@@ -73,14 +76,14 @@ class LandmarkRidge:
             error = max(squares, 0) / max(freedom, 1e-9) ** 2
             if error < best:
                 best, solution = error, shrunk
-        weights = vectors @ solution * self.units
+        weights = vectors @ solution * units
         return BlockMap([part @ weights for part in self.basis], self.shift + mean[r + 1 :] - mean[:r] @ weights)
 
 
 def landmark_ridge(
-    fit: BlockFit, blocks: Sequence[np.ndarray], targets: np.ndarray, units: np.ndarray | float = 1.0
+    fit: BlockFit, blocks: Sequence[np.ndarray], targets: np.ndarray, own_units: bool = False
 ) -> LandmarkRidge:
-    """An empty regression whose landmarks are the series that `fit` was fitted to, with targets (n, o), units (o,)."""
+    """An empty regression whose landmarks are the series that `fit` was fitted to, with targets (n, o)."""
     standardized = fit.standardizer.apply(blocks)
     parts = list(zip(fit.scales, standardized, strict=True))
     values, vectors = np.linalg.eigh(np.sum([scale * (z @ z.T).astype(np.float64) for scale, z in parts], axis=0))
@@ -88,4 +91,4 @@ def landmark_ridge(
     whitened = vectors[:, keep] / np.sqrt(values[keep])
     basis = [(scale * (z.T @ whitened)).astype(np.float32) for scale, z in parts]
     size = int(keep.sum()) + 1 + targets.shape[1]
-    return LandmarkRidge(fit.standardizer, basis, np.zeros((size, size)), targets.mean(0), units)
+    return LandmarkRidge(fit.standardizer, basis, np.zeros((size, size)), targets.mean(0), own_units)

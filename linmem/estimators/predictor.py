@@ -21,9 +21,11 @@ from sklearn.utils.validation import check_is_fitted
 from linmem.estimators.block_ridge import BlockFit, BlockMap, Standardizer, fit_block_ridge
 from linmem.estimators.features import MemoryFeatures
 from linmem.estimators.landmarks import LandmarkRidge, landmark_ridge
+from linmem.estimators.mean_squares import mean_and_deviation
 from linmem.estimators.memory_parameters import DECAYS, generator
 from linmem.estimators.saving import Saved
 from linmem.estimators.series import read_series
+from linmem.scales import scale_of
 from linmem.validation import check_count
 
 CHUNK_SERIES = 256  # series whose features are held at once
@@ -68,6 +70,7 @@ class MemoryPredictor(Saved, BaseEstimator):
     map_: BlockMap
     sums_: LandmarkRidge | None
     kept_: KeptSeries | None
+    _own_units = False  # of the outputs: errors are compared in units of each one's deviation
 
     def reset(self) -> Any:
         """Start a new stream."""
@@ -124,12 +127,13 @@ class MemoryPredictor(Saved, BaseEstimator):
     def _fit_sums(self, series: list[np.ndarray], targets: np.ndarray) -> tuple[MemoryFeatures, LandmarkRidge]:
         rows = np.sort(generator(self.random_state).permutation(len(series))[: self.n_landmarks])
         features, fit, blocks = self._fit_landmarks(series, targets, rows)
-        ridge = landmark_ridge(fit, blocks, targets[rows], self._units(targets[rows]))
+        ridge = landmark_ridge(fit, blocks, targets[rows], self._own_units)
         return features, _extended(ridge, features, series, targets)
 
     def _units(self, targets: np.ndarray) -> np.ndarray:
-        """What the errors of each output of (n, o) targets are measured in, (o,): those of a classifier are alike."""
-        return np.ones(targets.shape[1])
+        """What the errors of each output of (n, o) targets are measured in, (o,)."""
+        deviation = mean_and_deviation(targets)[1]
+        return scale_of(deviation, targets) if self._own_units else np.ones_like(deviation)
 
     def _set_fitted(
         self,

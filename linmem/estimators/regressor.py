@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import RegressorMixin
 
-from linmem.estimators.mean_squares import mean_and_deviation
 from linmem.estimators.predictor import MemoryPredictor
-from linmem.estimators.series import as_targets
-from linmem.scales import scale_of
+from linmem.estimators.series import as_real_numbers, refuse_masked
 
 LEAST_TARGET, LARGEST_TARGET = 1e-100, 1e100  # squares beyond them vanish or overflow
 
@@ -50,6 +48,7 @@ class MemoryRegressor(RegressorMixin, MemoryPredictor):
     """
 
     single_: bool
+    _own_units = True
 
     def fit(self, sequences: Any, y: Any) -> MemoryRegressor:
         """Fit to (T_i, a) series and (n,) or (n, o) numbers; earlier batches of `partial_fit` are forgotten."""
@@ -86,10 +85,6 @@ class MemoryRegressor(RegressorMixin, MemoryPredictor):
         outputs = self._update_outputs(x_t)[0]
         return float(outputs[0]) if self.single_ else outputs
 
-    def _units(self, targets: np.ndarray) -> np.ndarray:
-        """The standard deviation of each output of (n, o) targets, (o,); 1 of a constant one."""
-        return scale_of(mean_and_deviation(targets)[1], targets)
-
     def _check_outputs(self, targets: np.ndarray) -> None:
         """Refuse targets of another shape than those of the calls that `partial_fit` adds to."""
         outputs = len(self.map_.intercept)
@@ -102,10 +97,8 @@ class MemoryRegressor(RegressorMixin, MemoryPredictor):
 
 def _targets(y: Any) -> np.ndarray:
     """Check `y`; returns (n,) or (n, o) float64."""
-    given = as_targets(y)
-    if given.dtype.kind in "cmM":
-        raise ValueError(f"y must hold real numbers, got {given.dtype}. Convert it.")
-    targets = given.astype(np.float64)
+    refuse_masked("y", y)
+    targets = as_real_numbers("y", y)
     if targets.ndim not in (1, 2) or targets.shape[1:] == (0,):
         raise ValueError(f"y must have shape (n,) or (n, o), got {targets.shape}.")
     if not np.isfinite(targets).all():

@@ -25,6 +25,11 @@ def first_part(series: np.ndarray) -> np.ndarray:
     return series[: int(np.ceil(FIRST_ORIGIN * len(series)))]
 
 
+def longest_horizon(series: Sequence[np.ndarray]) -> int:
+    """The most steps ahead that some origin of the series can be validated for."""
+    return max(len(x) - len(first_part(x)) for x in series)
+
+
 def can_difference(series: Sequence[np.ndarray], lag: int) -> bool:
     """Whether the first part of every series holds enough differences at a lag, or a sum of lags, to fit a model."""
     return min(len(first_part(x)) for x in series) >= lag + LEAST_STEPS

@@ -91,8 +91,8 @@ def _apply(estimator: Any) -> None:
         estimator.predict(1)
         estimator.predict_interval(1, series=last.T if estimator.layout == "ct" else last)
         return
-    zeros = np.zeros((8, estimator.n_features_in_), dtype=np.float32)
-    case = zeros.T if getattr(estimator, "layout", "tc") == "ct" else zeros
+    still = np.zeros((8, estimator.n_features_in_)) + getattr(estimator, "mean_", 0.0)
+    case = still.T if getattr(estimator, "layout", "tc") == "ct" else still
     if hasattr(estimator, "score_samples"):
         estimator.score_samples(case)
     else:

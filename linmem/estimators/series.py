@@ -141,7 +141,7 @@ def read_one_or_several(
 def read_step(x_t: Any, features: int) -> np.ndarray:
     """Check one step (a,) of a stream; a number where there is one feature."""
     refuse_masked("x_t", x_t)
-    step = np.atleast_1d(np.asarray(x_t.detach().cpu().double() if isinstance(x_t, Tensor) else x_t, np.float64))
+    step = np.atleast_1d(as_real_numbers("x_t", x_t))
     if step.shape != (features,):
         raise ValueError(f"x_t must have shape ({features},), got {step.shape}.")
     if not np.isfinite(step).all():
@@ -154,10 +154,20 @@ def read_step(x_t: Any, features: int) -> np.ndarray:
     return step
 
 
-def as_targets(y: Any, dtype: Any = None) -> np.ndarray:
-    """Return the targets of a fit as an array, those of a tensor without their gradient."""
+def as_labels(y: Any) -> np.ndarray:
+    """Return the labels of a fit as an array, those of a tensor without their gradient."""
     refuse_masked("y", y)
-    return np.asarray(y.detach().cpu() if isinstance(y, Tensor) else y, dtype)
+    return np.asarray(y.detach().cpu() if isinstance(y, Tensor) else y)
+
+
+def as_real_numbers(name: str, values: Any) -> np.ndarray:
+    """Return float64 numbers; ValueError for complex numbers and dates, which NumPy would convert."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu() if values.is_complex() else values.detach().cpu().double()
+    array = np.asarray(values)
+    if array.dtype.kind in "cmM":
+        raise ValueError(f"{name} must hold real numbers, got {array.dtype}. Convert it.")
+    return array.astype(np.float64)
 
 
 def refuse_masked(name: str, values: Any) -> None:

@@ -14,9 +14,9 @@ class Agreement(NamedTuple):
     difference: float
     output: float
 
-    def within(self, tolerance: float) -> bool:
-        """Whether the difference is at most `tolerance`, relative to the largest output where that is above 1."""
-        return self.difference <= tolerance * max(1.0, self.output)
+    def within(self, tolerance: float, floor: float = 1.0) -> bool:
+        """Whether the difference is at most `tolerance`, relative to the largest output or to `floor` if above it."""
+        return self.difference <= tolerance * max(floor, self.output)
 
 
 def agreement(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Agreement:

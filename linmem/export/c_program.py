@@ -142,9 +142,13 @@ class Program:
 
     def array(self, name: str, values: Any) -> str:
         """Add a constant array, row by row; returns its name."""
-        content = np.asarray(values, np.float32)
+        with np.errstate(over="ignore"):
+            content = np.asarray(values, np.float32)
         if not np.isfinite(content).all():
-            raise ValueError(f"weights must be finite for C, got NaN or infinity in {name}. Train again.")
+            raise ValueError(
+                f"weights must be at most {np.finfo(np.float32).max:.2g} in size for C, got NaN, infinity or a larger "
+                f"one in {name}. Train again, on data of another unit if they are so large."
+            )
         self.arrays[name] = content.ravel()
         return name
 

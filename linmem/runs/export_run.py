@@ -5,6 +5,7 @@ Symbols: T steps, a features, o outputs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -127,6 +128,8 @@ def _write_onnx(found: Exportable, folder: Path, name: str, force: bool) -> list
 
 
 def _write_c(found: Exportable, folder: Path, name: str, force: bool) -> list[str]:
+    if isinstance(found.model, MemoryForecaster):
+        _check_level(found.model)
     if found.is_estimator:
         program = estimator_program(found.model)
     else:
@@ -151,25 +154,51 @@ def _write_c(found: Exportable, folder: Path, name: str, force: bool) -> list[st
 
 
 def _compare(code: str, name: str, found: Exportable, outputs: int) -> str:
-    one = agreement(
+    pairs = [
         (python_outputs(found, series), run_program(code, name, series.numpy(), outputs)) for series in found.series
-    )
-    if not one.within(C_TOLERANCE):
-        raise RuntimeError(
-            f"the C program must agree with Python, got a difference of {one.difference:.2g}. Report this."
-        )
+    ]
+    one = agreement(pairs)
+    parts, floor = [one], 1.0
+    if isinstance(found.model, MemoryForecaster | MemoryRegressor):  # each output has a scale of its own
+        parts, floor = [agreement((x[:, [o]], y[:, [o]]) for x, y in pairs) for o in range(outputs)], 0.0
+        _check_range(parts)
+    for part in parts:
+        if not part.within(C_TOLERANCE, floor):
+            raise RuntimeError(
+                f"the C program must agree with Python, got a difference of {part.difference:.2g} in outputs up to "
+                f"{part.output:.3g}. Report this."
+            )
     if isinstance(found.model, MemoryForecaster):
-        _check_resolution(found.model, one)
+        _check_resolution(found.model, np.array([part.difference for part in parts]))
     return f"compiled; differs from Python by at most {one.difference:.1e} in outputs up to {one.output:.3g}"
 
 
-def _check_resolution(forecaster: MemoryForecaster, found: Agreement) -> None:
-    """Refuse a program whose rounding is large against the steps of the series: 1e6 ± 1 has 4 digits left in float."""
-    size = float(np.nan_to_num(step_size(forecaster.series_[0]), nan=np.inf).min())
-    if found.difference > MOST_ROUNDING * size:
+def _check_range(outputs: Sequence[Agreement]) -> None:
+    """Refuse outputs that float does not hold."""
+    least, most = np.finfo(np.float32).tiny, np.finfo(np.float32).max
+    for one in outputs:
+        if one.output and not least <= one.output <= most:
+            raise ValueError(
+                f"outputs must be between {least:.2g} and {most:.2g} in size for float, got {one.output:.2g}. Multiply "
+                "the data by a constant and fit again."
+            )
+
+
+def _check_level(forecaster: MemoryForecaster) -> None:
+    """Refuse a series that float does not hold, or whose level leaves it too few digits for its steps."""
+    level = np.abs(forecaster.series_[0]).max(0)
+    _check_range([Agreement(0.0, float(one)) for one in level])
+    _check_resolution(forecaster, np.spacing(level.astype(np.float32)))
+
+
+def _check_resolution(forecaster: MemoryForecaster, rounding: np.ndarray) -> None:
+    """Refuse a program whose rounding (a,) is large against the steps of the series: 1e6 ± 1 has 4 digits in float."""
+    size = np.nan_to_num(step_size(forecaster.series_[0]), nan=np.inf)
+    worst = int(np.argmax(rounding / size))
+    if rounding[worst] > MOST_ROUNDING * size[worst]:
         raise ValueError(
-            f"the series must change by more than float's rounding from step to step, got changes of {size:.2g} and "
-            f"rounding of {found.difference:.2g}. Subtract a constant from the series and fit again."
+            f"channel {worst} must change by more than float's rounding from step to step, got changes of "
+            f"{size[worst]:.2g} and rounding of {rounding[worst]:.2g}. Subtract a constant from it and fit again."
         )
 
 

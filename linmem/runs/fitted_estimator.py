@@ -20,11 +20,10 @@ from torch import Tensor
 from linmem.data import LabelledSplits, PairedSplits, Splits
 from linmem.data.splits import SPLITS
 from linmem.estimators.classifier import MemoryClassifier
-from linmem.estimators.forecaster import LEAST_STEPS, MemoryForecaster
+from linmem.estimators.forecaster import MemoryForecaster
 from linmem.estimators.memory_parameters import check_memory_parameters
 from linmem.estimators.regressor import MemoryRegressor
 from linmem.estimators.saving import load_any
-from linmem.estimators.series import read_one_or_several
 from linmem.estimators.step_size import running_step_size
 from linmem.estimators.views import CAUSAL
 from linmem.nn.registry import ModelOptions
@@ -51,9 +50,10 @@ def build(options: RunOptions, splits: Splits) -> Estimator:
     size: dict[str, Any] = {"memory_size": model.memory_size}
     if issubclass(kind, MemoryForecaster):
         size |= {"lag_decays": model.lag_decay} if model.lag_decay else {}
+        positive = all((x > 0).all() for split in SPLITS for x in _arrays(getattr(splits, split)))
+        size |= {} if positive else {"log": False}  # a model of log x must be able to read all splits
         forecaster = MemoryForecaster(own.horizon, "auto" if own.season is None else own.season, **size)
-        forecaster.check_parameters()
-        read_one_or_several(_arrays(splits.train), "tc", min_length=LEAST_STEPS)
+        forecaster.read(_arrays(splits.train))
         return forecaster
     size |= {"decays": model.lag_decay} if model.lag_decay else {}
     size |= {"views": list(CAUSAL)} if own.streaming else {}
@@ -186,7 +186,9 @@ def _next_values(estimator: MemoryForecaster, series: np.ndarray, before: np.nda
         values: np.ndarray = model.inverse_transform(model.forecast(known, origins, 1)[:, 0])
         return values
     units = running_step_size(known)[origins]
-    return model.forecast_in_units(known, origins, np.where(np.isnan(units), typical, units))
+    units = np.where(np.isnan(units), typical, units)
+    last = units[-1]  # first divided by one unit, so that a series of any scale is read with all digits
+    return last * model.forecast_in_units(known / last, origins, units / last)
 
 
 def _before(splits: Splits, split: str) -> np.ndarray:

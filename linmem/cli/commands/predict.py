@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from linmem.cli.data_argument import DataArgument
@@ -63,5 +64,10 @@ def predict(
             name = [files[index]] if files else []
             rows.append([index, step, *name, *(f"{value:.9g}" for value in row.tolist()), *predicted])
     write_csv(target, header, rows)
+    if without := sum(len(outputs) == 0 for outputs in values):
+        print(
+            f"no predictions for {counted(without, 'sequence')} with too few steps for the model's differences",
+            file=sys.stderr,
+        )
     predictions_of_outputs = f"{counted(len(rows), 'prediction')} of {counted(len(columns), 'output')}"
-    print(f"{predictions_of_outputs} for {counted(len(values), 'sequence')}: {target}")
+    print(f"{predictions_of_outputs} for {counted(len(values) - without, 'sequence')}: {target}")
