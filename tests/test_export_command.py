@@ -188,6 +188,7 @@ def test_outputs_that_float_does_not_hold_are_refused(tmp_path):
         export_run.export(tmp_path / "forecaster", "c", tmp_path / "far")
 
 
+@needs_compiler
 def test_names_of_classes_may_hold_signs_of_comments(tmp_path):
     series = [np.sin((0.3 + 0.3 * (i % 2)) * np.arange(40)) for i in range(8)]
     classifier = linmem.MemoryClassifier(n_projections=50, views=["scaled"])

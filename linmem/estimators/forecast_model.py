@@ -58,8 +58,11 @@ class ForecastModel:
     def forecast_in_units(self, series: np.ndarray, origins: np.ndarray, units: np.ndarray) -> np.ndarray:
         """Forecasts (n, a) of the step after each origin of a (T, a) series, which is divided by its own units (n, a).
 
-        A forecast is affine in the values of the model, so one of every channel by itself serves all units.
+        A forecast is affine in the values of the model, so one of every channel by itself serves all units. The series
+        is divided by its last unit first: values far below the constant of the map would lose their digits.
         """
+        last = units[-1]
+        series, units = series / last, units / last
 
         def affine(x: np.ndarray) -> np.ndarray:
             return self._forecast(x, origins, 1)[:, 0]
@@ -72,7 +75,7 @@ class ForecastModel:
             alone = np.zeros_like(series)
             alone[:, channel] = parts[:, channel]
             values = values + weights[:, channel, None] * (affine(alone) - constant)
-        result: np.ndarray = units * self.inverse_transform(values)
+        result: np.ndarray = last * units * self.inverse_transform(values)
         return result
 
     def _forecast(self, x: np.ndarray, origins: np.ndarray, steps: int) -> np.ndarray:

@@ -89,6 +89,8 @@ class MemoryForecaster(Saved, BaseEstimator):
     typical_step_size_ : (a,) array or None
         Mean root mean square difference of several series: the unit of series in `predict` that are constant or have
         fewer than 10 differences. None for a model of one series, which has one unit for all.
+    memory_size_ : int or None
+        `memory_size` of the fit; None in files of versions that did not keep it.
     streams_ : list of ForecastStream or None
         The ends of the fitted series with the steps of `update`, which `save` keeps; None before the first use.
     validation_error_ : float
@@ -109,7 +111,7 @@ class MemoryForecaster(Saved, BaseEstimator):
     residuals_: np.ndarray
     streams_: list[ForecastStream] | None = None
     typical_step_size_: np.ndarray | None = None  # also where a file does not hold it
-    memory_size_: int | None = None  # of the fit; None where a file does not hold it
+    memory_size_: int | None = None
 
     def __init__(
         self,
@@ -304,7 +306,18 @@ class MemoryForecaster(Saved, BaseEstimator):
         return [bool(self.log)]
 
     def read(self, series: Any) -> tuple[list[np.ndarray], bool, bool]:
-        """Check parameters and series as `fit` does first; returns (T, a) arrays, whether it was one, and a vector."""
+        """Check the parameters and the series of a fit, as `fit` does before it computes anything.
+
+        Returns
+        -------
+        sequences, single, flat : list of (T, a) arrays, bool, bool
+            The series, whether it was one, and whether the first was a vector.
+
+        Raises
+        ------
+        ValueError
+            A parameter has no meaning, a series is too short or not finite, or validation cannot see `horizon` steps.
+        """
         self._check_parameters()
         sequences, single, flat = read_one_or_several(series, self.layout, min_length=LEAST_STEPS)
         if self.horizon is not None and self.horizon > (longest := longest_horizon(sequences)):

@@ -27,7 +27,7 @@ TEMPI = 4, 1000  # quarter notes per minute, the range that `write_score` takes
 
 
 def check_tempo(tempo: float) -> None:
-    """Refuse a tempo that MIDI cannot hold.
+    """Refuse a tempo that `write_score` does not write.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from linmem.data import midi
 from linmem.data.midi_file import require_mido, write_score
@@ -16,6 +17,7 @@ from linmem.music.voices import NAMES, voice_score
 from linmem.reporting import figures
 from linmem.reporting.output import figure, output_paths, require_matplotlib
 from linmem.runs.directory import load_run
+from linmem.runs.options import RunOptions
 
 INPAINTED = ("inpainting.mid", "inpainting.wav", "inpainting.png")
 FILES = ("continuation.mid", "continuation.wav", "continuation.png")
@@ -87,6 +89,34 @@ def generate(
     if prompt_length < 1:
         raise ValueError(f"prompt_length must be at least 1, got {prompt_length}. Raise prompt_length.")
     options, model = load_run(run)
+    roll, resolution = _read_piece(piece, steps_per_quarter, options, model)
+    roll, model = roll.to(device), model.to(device)
+    if inpaint is not None:
+        first, last = _range_of(inpaint)
+        result = inpaint_range(model, roll, first, last, sampling, candidates)
+        whole, split_at, files = result.roll.cpu(), first, INPAINTED
+        title = f"steps {first} to {last - 1} replaced, {result.effective_candidates:.1f} effective candidates"
+    else:
+        if len(roll) < prompt_length:
+            raise ValueError(
+                f"prompt_length must be at most the piece's {len(roll)} steps, got {prompt_length}. Lower it."
+            )
+        prompt = roll[:prompt_length]
+        whole = torch.cat([prompt, continue_piece(model, prompt, steps, sampling)]).cpu()
+        split_at, files = prompt_length, FILES
+        title = f"prompt of {prompt_length} steps, continuation of {steps} steps"
+    paths = output_paths(folder, files, force)
+    write_music(whole, paths[0], paths[1], resolution, tempo, sampling.voices or sampling.max_voices)
+    with figure(paths[2], 1, width=10, height=4) as axes:
+        figures.piano_roll(axes[0], whole, split_at=split_at)
+        axes[0].set_title(title)
+    return paths
+
+
+def _read_piece(
+    piece: str, steps_per_quarter: int | None, options: RunOptions, model: nn.Module
+) -> tuple[torch.Tensor, int]:
+    """The piano roll of a test piece or MIDI file, and its steps per quarter note."""
     is_index, resolution = piece.isdecimal(), steps_per_quarter
     if not is_index and not Path(piece).is_file():
         raise ValueError(f"piece must be the index of a test piece or a MIDI file, got {piece!r}. Correct the path.")
@@ -107,29 +137,7 @@ def generate(
         roll = splits.test[int(piece)]
     else:
         roll = midi.piano_roll(piece, resolution, onsets=getattr(model, "input_size", None) == 2 * midi.NOTES)
-    voices = sampling.voices or sampling.max_voices
-    if inpaint is not None:
-        first, last = _range_of(inpaint)
-        result = inpaint_range(model.to(device), roll.to(device), first, last, sampling, candidates)
-        paths = output_paths(folder, INPAINTED, force)
-        write_music(result.roll.cpu(), paths[0], paths[1], resolution, tempo, voices)
-        with figure(paths[2], 1, width=10, height=4) as axes:
-            figures.piano_roll(axes[0], result.roll.cpu(), split_at=first)
-            axes[0].set_title(
-                f"steps {first} to {last - 1} replaced, {result.effective_candidates:.1f} effective candidates"
-            )
-        return paths
-    if len(roll) < prompt_length:
-        raise ValueError(f"prompt_length must be at most the piece's {len(roll)} steps, got {prompt_length}. Lower it.")
-    prompt = roll[:prompt_length].to(device)
-    sampled = continue_piece(model.to(device), prompt, steps, sampling)
-    whole = torch.cat([prompt, sampled]).cpu()
-    paths = output_paths(folder, FILES, force)
-    write_music(whole, paths[0], paths[1], resolution, tempo, voices)
-    with figure(paths[2], 1, width=10, height=4) as axes:
-        figures.piano_roll(axes[0], whole, split_at=prompt_length)
-        axes[0].set_title(f"prompt of {prompt_length} steps, continuation of {steps} steps")
-    return paths
+    return roll, resolution
 
 
 def _range_of(text: str) -> tuple[int, int]:

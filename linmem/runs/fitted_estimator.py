@@ -50,8 +50,8 @@ def build(options: RunOptions, splits: Splits) -> Estimator:
     size: dict[str, Any] = {"memory_size": model.memory_size}
     if issubclass(kind, MemoryForecaster):
         size |= {"lag_decays": model.lag_decay} if model.lag_decay else {}
-        positive = all((x > 0).all() for split in SPLITS for x in _arrays(getattr(splits, split)))
-        size |= {} if positive else {"log": False}  # a model of log x must be able to read all splits
+        if not all((x > 0).all() for split in SPLITS for x in getattr(splits, split)):
+            size["log"] = False  # a model of log x could not read all splits
         forecaster = MemoryForecaster(own.horizon, "auto" if own.season is None else own.season, **size)
         forecaster.read(_arrays(splits.train))
         return forecaster
@@ -186,9 +186,7 @@ def _next_values(estimator: MemoryForecaster, series: np.ndarray, before: np.nda
         values: np.ndarray = model.inverse_transform(model.forecast(known, origins, 1)[:, 0])
         return values
     units = running_step_size(known)[origins]
-    units = np.where(np.isnan(units), typical, units)
-    last = units[-1]  # first divided by one unit, so that a series of any scale is read with all digits
-    return last * model.forecast_in_units(known / last, origins, units / last)
+    return model.forecast_in_units(known, origins, np.where(np.isnan(units), typical, units))
 
 
 def _before(splits: Splits, split: str) -> np.ndarray:
