@@ -57,7 +57,7 @@ GRIDS = {
     "smoke": Config(
         "chorales", (4, 8), ((2, 2), (4, 4)), 1, 1, 1, 2, ("RNN-RBM", "pret-RNN", "GRU", "LMN-A"), ("marginal",)
     ),
-    "small": Config("jsb_chorales", (50, 100, 250), space.PAPER_SIZES[:-2], 400, 25, 10, 3, ("RNN-RBM",)),
+    "small": Config("jsb_chorales", (50, 100, 250, 500, 750), space.PAPER_SIZES, 1000, 60, 20, 3, ("RNN-RBM",)),
     "paper": Config("jsb_chorales", (50, 100, 250, 500, 750), space.PAPER_SIZES, 1000, 60, 20, 3),
 }
 
