@@ -115,6 +115,8 @@ def search_spaces(config: Config) -> dict[str, space.Space]:
         output_bias_init=config.output_bias_init,
         pretrain_epochs=config.pretrain_epochs,
     )
+    for row in ("RNN", "pret-RNN", "LSTM", "GRU"):
+        spaces[row] = {**spaces[row], "memory_lr_scale": 1.0}  # they have no W_mm: with 1 their runs are table 2's
     return {row: one for row, one in spaces.items() if row not in config.excluded_models}
 
 
