@@ -57,7 +57,7 @@ GRIDS = {
     "smoke": Config(
         "chorales", (4, 8), ((2, 2), (4, 4)), 1, 1, 1, 2, ("RNN-RBM", "pret-RNN", "GRU", "LMN-A"), ("marginal",)
     ),
-    "small": Config("jsb_chorales", (50, 100, 250), space.PAPER_SIZES[:-2], 400, 25, 10, 3, ("RNN-RBM",)),
+    "small": Config("jsb_chorales", (50, 100, 250, 500, 750), space.PAPER_SIZES, 1000, 60, 20, 3, ("RNN-RBM",)),
     "paper": Config("jsb_chorales", (50, 100, 250, 500, 750), space.PAPER_SIZES, 1000, 60, 20, 3),
 }
 
@@ -115,6 +115,8 @@ def search_spaces(config: Config) -> dict[str, space.Space]:
         output_bias_init=config.output_bias_init,
         pretrain_epochs=config.pretrain_epochs,
     )
+    for row in ("RNN", "pret-RNN", "LSTM", "GRU"):
+        spaces[row] = {**spaces[row], "memory_lr_scale": 1.0}  # they have no W_mm: with 1 their runs are table 2's
     return {row: one for row, one in spaces.items() if row not in config.excluded_models}
 
 
