@@ -124,7 +124,7 @@ def test_what_is_said_of_the_trials_of_lmn_a_under_l18_s_options_is_in_the_kept_
     trials = [
         one
         for one in read_lines(RESULTS / "trials" / "runs-49f0a50618cc9a3c.jsonl")  # those of the recorded code
-        if one["options"]["model"]["model"] == "lmn-a"
+        if (one["options"]["model"]["model"], one["options"]["model"]["weight_init"]) == ("lmn-a", "uniform")
         and (one["options"]["training"]["max_epochs"], one["options"]["training"]["patience"]) == (1000, 20)  # L18's
         and not one["options"]["model"]["limit_norms"]
         and one["options"]["training"]["seed"] == 0

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from linmem.experiments import figure3, table2_paper
-from linmem.experiments.table2 import published
+from linmem.experiments.table2 import as_published, published
 from linmem.experiments.table2.as_published import SMALL_LMN
 from linmem.reporting import tables
+from linmem.runs.sweep import space
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +124,16 @@ def test_figure3_shows_a_size_at_which_every_run_diverged(tmp_path):
     (row,) = (line for line in figure3.show(lines, tmp_path).splitlines() if line.startswith("| LSTM"))
     assert [cell.strip() for cell in row.split("|")][1:-1] == ["LSTM", "diverged", "30.00 / 8.500"]
     assert figure3.targets([point(), *lines[:2]])[0].reached is None  # no LSTM to compare with
+
+
+def test_figure3_shares_the_runs_of_models_without_a_memory_matrix_with_the_search_of_l18():
+    figure, part = figure3.search_spaces(figure3.GRIDS["small"]), table2_paper.GRIDS["small"].parts[0]
+    searched = as_published.search_spaces(part)
+    for row in ("RNN", "pret-RNN", "LSTM", "GRU"):
+        own, others = (set(space.plan(part.data, one[row])) for one in (figure, searched))
+        assert len(own) == 10  # five sizes, two readout biases
+        assert {run for run in own if run.pretraining.output_bias_init == "default"} <= others
+    assert set(space.plan(part.data, figure["LMN-B"])).isdisjoint(space.plan(part.data, searched["LMN-B"]))
 
 
 def test_figure3_repeats_the_choice_of_the_first_seed(tmp_path):
