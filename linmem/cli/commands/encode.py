@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple
 
 from torch import Tensor
 
+from linmem.autoencoder.autoencoder_file import FILE as AUTOENCODER
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.cli.data_argument import DataArgument
 from linmem.cli.signature import Options
@@ -57,7 +58,7 @@ def encode(
 
     if split is not None and split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
-    path = Path(fit) / "autoencoder.safetensors"
+    path = Path(fit) / AUTOENCODER
     if not path.is_file():
         raise FileNotFoundError(f"fit must be a folder that `linmem fit` wrote, got {fit} without {path.name}.")
     autoencoder = LinearAutoencoder.load(path)
