@@ -1,12 +1,13 @@
 """What the scale of the functional units is worth where an LMN starts from the autoencoder of its inputs.
 
-Sets, networks and options are those of `linmem reproduce encoding`, with lower limits of epochs: Mackey-Glass series, 15 steps ahead, 20 units, and
-the next frame of JSB Chorales, 100 units; and the images of `digits`, pixel by pixel, 64 units. The learning rate is
-the one of two that is better on valid with the first seed; patience or a limit of epochs ends training. "Scaled" is
-`linmem.nn.functional_scale.scale_functional_`: the largest net input is 1 at the start. Controls: the default start
-scaled, the solved start without a patience, with limits on the norms of the recurrent weights, and with both; of JSB
-the solved starts alone. On the series other largest net inputs are tried, on valid alone, and linear regression on
-their last values. About an hour on one thread; an interrupted run continues, and several processes share the work.
+Sets, networks and options are those of `linmem reproduce encoding`, with lower limits of epochs: Mackey-Glass series,
+15 steps ahead, 20 units, and the next frame of JSB Chorales, 100 units; and the images of `digits`, pixel by pixel, 64
+units. The learning rate is the one of two that is better on valid with the first seed; patience or a limit of epochs
+ends training. "Scaled" is `linmem.nn.functional_scale.scale_functional_`: the largest net input is 1 at the start.
+Controls: the default start scaled, the solved start without a patience, with limits on the norms of the recurrent
+weights, and with both; of JSB the solved starts alone. On the series other largest net inputs are tried, on valid
+alone, and linear regression on their last values. About an hour on one thread; an interrupted run continues, and
+several processes share the work.
 """
 
 from __future__ import annotations
