@@ -119,6 +119,30 @@ def test_a_network_starts_from_its_memory(label):
     assert (found["valid"]["accuracy"] > 0.9) == ("LAES of inputs" in label)
 
 
+def test_a_network_starts_from_the_variant_that_valid_chose():
+    problem = MackeyGlass((3, 2, 2), tau=17, steps=160, ahead=5).draw("Mackey-Glass", 0)
+    config = NetworkConfig(6, 40, max_epochs=1, patience=1)
+    model, found = train_row(ROWS["LMN, LAES of inputs, best variant"], problem, config, 1e-12, 0)
+    chosen = choose(
+        candidates("LAES", problem.task.examples(problem.splits, "train").inputs, 6, 0), problem.splits, problem.task
+    )
+    assert found["variant"] == chosen.memory.label
+    B = model.recurrent.get_parameter("weight_mm_l0").detach()
+    torch.testing.assert_close(B, chosen.memory.B.float(), atol=1e-6, rtol=1e-5)
+    assert found["valid"]["accuracy"] > 0.8 * chosen.valid.accuracy > 0.4  # tanh bends the inputs a little
+
+
+def test_a_fixed_memory_is_trained_where_it_is_released():
+    problem, config = WAVE.draw("generation", 0), NetworkConfig(8, 40, max_epochs=2, patience=2)
+    (fixed, less), (released, more) = (
+        train_row(ROWS[label], problem, config, 0.1, 0) for label in ("LMN, orthogonal fixed", "LMN, orthogonal")
+    )
+    assert more["parameters"] == less["parameters"] + 8 * 8
+    W, trained = (one.recurrent.get_parameter("weight_mm_l0").detach() for one in (fixed, released))
+    torch.testing.assert_close(W.T @ W, torch.eye(8))
+    assert not torch.allclose(W, trained, atol=1e-3)
+
+
 def test_music_is_read_with_a_logistic_readout_that_beats_least_squares():
     problem = NextFrames("chorales").draw("chorales", 0)
     splits = replace(problem.splits, **{split: getattr(problem.splits, split)[:8] for split in SPLITS})

@@ -54,16 +54,19 @@ GRIDS = {
         3,
         (1e-3, 5e-3),
         (
-            TaskPlan("copy", Copy(COUNTS, 4, 10, 30), (25, 50, 100), NetworkConfig(50, 51, 300, 30, 20)),
-            TaskPlan("generation", Generation(320, 20, 160.0), (10, 20, 40), NetworkConfig(40, 320, 2000, 200)),
+            TaskPlan("copy", Copy(COUNTS, 4, 10, 30), (25, 50, 100), NetworkConfig(50, 51, 3000, 30, 20)),
+            TaskPlan("generation", Generation(320, 20, 160.0), (10, 20, 40), NetworkConfig(40, 320, 20000, 200)),
             TaskPlan(
-                "Mackey-Glass, τ = 17", MackeyGlass(SERIES, 17, 500, 15), (5, 10, 20), NetworkConfig(20, 80, 500, 50, 2)
+                "Mackey-Glass, τ = 17",
+                MackeyGlass(SERIES, 17, 500, 15),
+                (5, 10, 20),
+                NetworkConfig(20, 80, 10000, 50, 2),
             ),
             TaskPlan("Mackey-Glass, τ = 30", MackeyGlass(SERIES, 30, 500, 15), (5, 10, 20)),
             TaskPlan("jsb_chorales, 16 back", FramesAgo("jsb_chorales", 16), (50, 100, 250)),
-            TaskPlan("jsb_chorales", NextFrames("jsb_chorales"), (50, 100, 250), NetworkConfig(100, 16, 200, 20, 16)),
+            TaskPlan("jsb_chorales", NextFrames("jsb_chorales"), (50, 100, 250), NetworkConfig(100, 16, 1000, 20, 16)),
             TaskPlan("warped copy", Copy(COUNTS, 4, 5, 20, warped=True), (25, 50, 100)),
-            TaskPlan("adding", Adding((500, 200, 200), 50), (10, 25, 50), NetworkConfig(25, 50, 300, 30, 25)),
+            TaskPlan("adding", Adding((500, 200, 200), 50), (10, 25, 50), NetworkConfig(25, 50, 3000, 30, 25)),
         ),
     ),
 }

@@ -48,7 +48,9 @@ def show(results: Results, folder: Path) -> str:
         texts += [f"{kind} minus the others, points on test:\n\n{_differences(solved, kind)}" for kind in FITTED]
     if trained:
         rows = [_trained_row(group) for group in group_by(trained, "set", "memory").values()]
-        texts.append(f"Trained networks, at equal memory units:\n\n{tables.markdown(rows, DIGITS, words=('network',))}")
+        texts.append(
+            f"Trained networks, at equal memory units:\n\n{tables.markdown(rows, DIGITS, words=('network', 'variant'))}"
+        )
     return "\n\n".join(texts)
 
 
@@ -124,6 +126,7 @@ def _trained_row(group: Group) -> Result:
         "best epoch": round(average(group, "best_epoch") or 0),
         "epochs": round(average(group, "epochs") or 0),
         "pretraining": round(average(group, "pretraining_epochs") or 0) or None,
+        "variant": "; ".join(dict.fromkeys(one["variant"] for one in group if one["variant"])) or None,
         "diverged": sum(one.get("diverged", False) for one in group),
         "CPU s": average(group, "cpu_seconds"),
         "seeds": len(group),
