@@ -15,7 +15,7 @@ from linmem.experiments.harness.fingerprint import code_fingerprint
 from linmem.storage.atomic import read_lines
 
 FILE = "equal_code.jsonl"
-TIMES = ("seconds", "time")  # parts of the names of what two runs do not share
+TIMES = ("seconds", "time", "cpu")  # parts of the names of what two runs do not share
 
 
 def versions(name: str, folder: Path) -> set[str]:
