@@ -62,11 +62,11 @@ class Config:
     sets: tuple[SetPlan, ...]
 
 
-JSB, WAVEFORM = SetPlan("jsb_chorales", 300, 10, 8), SetPlan("generation", 1000, 50, 200)
+JSB, WAVEFORM = SetPlan("jsb_chorales", 300, 10, 8), SetPlan("generation", 20_000, 50, 200)
 GRIDS = {
     "smoke": Config(8, 1, (1e-2,), (SetPlan("chorales:4:4:4", 1, 1, 1),)),
     "small": Config(100, 3, (1e-3, 3e-3, 1e-2), (JSB, WAVEFORM)),
-    "paper": Config(100, 5, (5e-4, 1e-3, 3e-3, 1e-2), (JSB, replace(WAVEFORM, max_epochs=5000, patience=1000))),
+    "paper": Config(100, 5, (5e-4, 1e-3, 3e-3, 1e-2), (JSB, replace(WAVEFORM, patience=1000))),
 }
 
 
