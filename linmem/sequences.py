@@ -17,6 +17,11 @@ from torch import Tensor
 
 from linmem.storage.messages import reason_of
 
+EXACT_IN_SINGLE = (
+    *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.uint16),
+    *(torch.float16, torch.bfloat16, torch.float32),
+)  # dtypes whose numbers float32 holds exactly
+
 
 class Padded(NamedTuple):
     """A batch of sequences padded at the end with zeros."""
@@ -40,8 +45,8 @@ def check_sequences(sequences: Any, *, features: int | None = None, min_length: 
     Returns
     -------
     list of Tensor
-        (T_i, a) each. float32 and float64 are kept, other dtypes become float32. The tensors share the caller's
-        memory where possible: do not write to them.
+        (T_i, a) each, of the dtype that `floating` says. The tensors share the caller's memory where possible: do not
+        write to them.
 
     Raises
     ------
@@ -91,29 +96,45 @@ def _to_floating(sequence: Any, index: int) -> Tensor:
         raise ValueError(f"sequence {index} must be a dense tensor with data, got one of {kind}. Convert it.")
     if not isinstance(sequence, Tensor):
         try:
-            array = np.asarray(sequence)
-            if array.dtype.kind in "mM":
-                raise TypeError("dates and durations are no numbers")
-            if np.iscomplexobj(array):
-                return _to_floating(torch.from_numpy(array), index)
-            array = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
-            if array.dtype not in (np.float32, np.float64):
-                array = array.astype(np.float32)
+            sequence = tensor_of(sequence)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"sequence {index} must be a matrix of numbers, got {type(sequence).__name__} ({reason_of(error)}). "
                 "Convert it to a numeric array."
             ) from None
-        array = np.ascontiguousarray(array) if any(stride < 0 for stride in array.strides) else array
-        with warnings.catch_warnings():  # torch warns about read-only memory; nothing here writes to it
-            warnings.simplefilter("ignore")
-            sequence = torch.from_numpy(array)
     sequence = sequence.detach()
     if sequence.is_complex():
         raise ValueError(
             f"sequence {index} must be real, got {sequence.dtype}. Pass real and imaginary parts as separate features."
         )
-    return sequence if sequence.dtype in (torch.float32, torch.float64) else sequence.to(torch.float32)
+    return sequence.to(floating(sequence.dtype))
+
+
+def tensor_of(values: Any) -> Tensor:
+    """Convert an array or nested lists to a tensor of the dtype that `floating` says, complex numbers excepted.
+
+    The memory is shared where torch can read it: it must be in the machine's byte order, without negative strides.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The values are not numbers, or the lists do not form an array.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind in "mM":
+        raise TypeError("dates and durations are no numbers")
+    if not np.iscomplexobj(array):
+        single = array.dtype.kind in "fiub" and np.result_type(array.dtype, np.float32) == np.float32
+        array = array.astype(np.float32 if single else np.float64, copy=False)
+    array = array.copy() if any(stride < 0 for stride in array.strides) else array
+    with warnings.catch_warnings():  # torch warns about read-only memory; nothing here writes to it
+        warnings.simplefilter("ignore")
+        return torch.from_numpy(array)
+
+
+def floating(dtype: torch.dtype) -> torch.dtype:
+    """Return float32 if it holds every number of `dtype`, else float64, so that large integers are not rounded."""
+    return torch.float32 if dtype in EXACT_IN_SINGLE else torch.float64
 
 
 def _check_one(sequence: Tensor, index: int, features: int, min_length: int) -> None:

@@ -449,3 +449,38 @@ def test_fitted_attributes_are_ordinary_attributes(ragged):
     assert {"A_", "B_", "C_", "mean_", "singular_values_", "optimal_error_", "lags_"} <= set(vars(ae))
     with pytest.raises(AttributeError, match="no attribute 'other_'"):
         _ = ae.other_
+
+
+@pytest.mark.parametrize("steps", [np.arange(12).reshape(6, 2), np.arange(12, dtype=">f8").reshape(6, 2)[::-1]])
+def test_steps_and_states_are_read_like_sequences(steps):
+    fitted = LinearAutoencoder(3).fit([np.random.default_rng(0).normal(size=(20, 2))])
+    expected = fitted.transform([steps])
+    state = None
+    for x_t in steps:
+        state = fitted.step(x_t, state)
+    np.testing.assert_allclose(state, expected[0], atol=1e-12)
+    np.testing.assert_allclose(fitted.step(steps[0][::-1]), fitted.step(steps[0][::-1].copy().astype(float)))
+    states = expected.repeat(2, 0)
+    big_endian = states.astype(">f8")[::-1]
+    np.testing.assert_array_equal(fitted.decode(big_endian, 4), fitted.decode(states, 4))
+
+
+def test_large_integers_are_fitted_as_they_are():
+    walk = np.random.default_rng(0).integers(-5, 6, (40, 2)).cumsum(0) + 2**25  # even numbers alone in float32
+    for solver in ("exact", "randomized"):
+        found, expected = (
+            LinearAutoencoder(4, center=True, solver=solver).fit([x]) for x in (walk, walk.astype(float))
+        )
+        np.testing.assert_array_equal(found.A_, expected.A_)
+        assert found.mean_.dtype == np.float64
+    np.testing.assert_array_equal(found.transform([walk]), expected.transform([walk.astype(float)]))
+
+
+def test_an_earlier_fit_outlives_sequences_that_are_refused():
+    sequences = smooth([20] * 3, features=2)
+    fitted = LinearAutoencoder(3).fit(sequences)
+    before = fitted.A_
+    for bad in ([], [np.full((4, 2), np.nan)], [np.ones(3)]):
+        with pytest.raises(ValueError, match="sequence"):
+            fitted.fit(bad)
+        assert fitted.A_ is before

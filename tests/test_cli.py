@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+import linmem
 from linmem import cli
 from linmem.analysis import layer_speed
 from linmem.autoencoder.estimator import LinearAutoencoder
@@ -114,6 +115,9 @@ def test_fit_writes_an_autoencoder_that_load_reads(pieces, tmp_path, capsys):
     assert all(float(row[1]) <= float(row[2]) for row in rows[2:])
     fitted = LinearAutoencoder.load(tmp_path / "fit" / "autoencoder.safetensors")
     assert fitted.training_error_ == pytest.approx(float(rows[-1][2]), abs=1e-4)
+    with pytest.raises(ValueError, match="of `linmem fit`. Use LinearAutoencoder.load") as caught:
+        linmem.load(tmp_path / "fit")
+    assert str(tmp_path / "fit" / "autoencoder.safetensors") in str(caught.value)
     status, _, _ = run(capsys, "fit", pieces, "--out", tmp_path / "none", "--memory_size=2", "--refine=None")
     assert status == 0
     status, _, err = run(capsys, "fit", pieces, "--out", tmp_path / "fit", "--memory_size=12")
@@ -188,6 +192,13 @@ def altered(run_folder, tmp_path):
         (["fit", "{pieces}", "--memory_size=5000"], "memory_size must be at most the rank of the history matrix"),
         (["fit", "{pieces}", "--solver=magic"], "solver must be one of 'auto', 'exact'"),
         (["train", "{pieces}", "--model=transformer"], "model must be one of lmn-a, lmn-b"),
+        (["train", "{pieces}", "--model=estimate"], "got 'estimate'. Did you mean estimator?"),
+        (["train", "{pieces}", "--out={pieces}/0.npy"], "0.npy, which is a file. Use another path"),
+        (["fit", "{pieces}", "--out={pieces}/0.npy"], "0.npy, which is a file. Use another path"),
+        (["fit", "{pieces}", "--out="], "out must be a path, got ''. Leave it out"),
+        (["fit", "{pieces}", "--seed=-1"], "seed must be at least 0, got -1"),
+        (["evaluate", "{trained}", "--out={pieces}/0.npy"], "0.npy, which is a file. Use another path"),
+        (["predict", "{trained}", "{pieces}", "--out={pieces}"], "out must not be a folder, got"),
         (
             ["train", "{pieces}", "--pretrain=wishes"],
             "pretrain must be one of none, unfolded, inputs, incremental, got 'wishes'",

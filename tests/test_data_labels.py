@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from linmem import data
+from linmem.data.folder import load_unlabelled
 from linmem.data.label_encoding import encode_classes
 from linmem.data.partition import partition
 from linmem.data.splits import SPLITS
@@ -216,6 +217,15 @@ def test_official_train_and_test_files_are_kept(tmp_path):
     assert [len(getattr(splits, split)) for split in SPLITS] == [16, 4, 6]
     assert all(title.startswith("Made_TEST.ts") for title in splits.titles["test"])
     assert splits.labels["test"].tolist() == [0, 1, 0, 1, 0, 1]
+
+
+def test_one_ts_file_by_itself_is_split_whatever_its_name(tmp_path):
+    (tmp_path / "Made_TRAIN.ts").write_text(ts_text(20))
+    (tmp_path / "Made_TEST.ts").write_text(ts_text(6))
+    splits = data.load(tmp_path / "Made_TRAIN.ts")
+    assert [len(getattr(splits, split)) for split in SPLITS] == [12, 4, 4]
+    assert len(load_unlabelled(tmp_path / "Made_TEST.ts").test) == 6
+    assert load_unlabelled(tmp_path) is None
 
 
 def test_targets_of_a_ts_file_are_regression(tmp_path):

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from linmem import LinearAutoencoder, data
 
@@ -79,9 +80,33 @@ def test_a_fit_standardizes_later_data_with_its_own_statistics(tmp_path, capsys)
     assert run(capsys, *command)[0] == 0
     assert run(capsys, "encode", tmp_path / "fit", other, "--out", tmp_path / "states.csv")[0] == 0
     statistics = data.load(str(folder), layout="ct", standardize=True).standardization
-    test = [statistics.apply(x) for x in data.load(str(other), layout="ct").test]
-    expected = LinearAutoencoder.load(tmp_path / "fit" / "autoencoder.safetensors").transform(test).numpy()
-    np.testing.assert_allclose(read(tmp_path / "states.csv")[:, 2:], expected, rtol=1e-4, atol=1e-5)
+    new = [statistics.apply(torch.from_numpy(np.load(other / f"{index}.npy").T)) for index in range(6)]
+    expected = LinearAutoencoder.load(tmp_path / "fit" / "autoencoder.safetensors").transform(new).numpy()
+    header, *lines = (tmp_path / "states.csv").read_text().splitlines()
+    assert header == "sequence,step,file,memory_0,memory_1,memory_2"
+    assert [line.split(",")[2] for line in lines] == [f"{index}.npy" for index in range(6)]
+    states = [[float(cell) for cell in line.split(",")[3:]] for line in lines]
+    np.testing.assert_allclose(states, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_another_file_is_encoded_from_its_first_step_to_its_last(tmp_path, capsys):
+    random = np.random.default_rng(0)
+    for name, steps in (("known", 60), ("new", 20)):
+        np.save(tmp_path / f"{name}.npy", random.standard_normal((steps, 2)).astype(np.float32))
+    known, new, folder = tmp_path / "known.npy", tmp_path / "new.npy", tmp_path / "fit"
+    assert run(capsys, "fit", known, "--memory_size=3", "--out", folder)[0] == 0
+    status, printed, _ = run(capsys, "encode", folder, new, "--every_step", "--out", tmp_path / "new_states.npy")
+    assert status == 0
+    assert printed.startswith("20 states of 3 units for 1 sequence: ")
+    expected = LinearAutoencoder.load(folder / "autoencoder.safetensors").encode([np.load(new)])[0]
+    np.testing.assert_allclose(np.load(tmp_path / "new_states.npy"), expected, rtol=1e-5, atol=1e-6)
+    for data_set, options, rows, name in (
+        (known, (), 9, "test"),
+        (new, ("--split=test",), 3, "test"),
+        (new, (), 20, "new"),
+    ):
+        assert run(capsys, "encode", folder, data_set, "--every_step", "--force", *options)[0] == 0
+        assert len((folder / f"encoded-{name}.csv").read_text().splitlines()) == 1 + rows
 
 
 FILES = {"layout": "tc"}
@@ -92,11 +117,23 @@ STATISTICS = {"mean": [0.0] * 3, "scale": [1.0] * 3}
     ("content", "message"),
     [
         ('{"data": "pieces"}', "must be a JSON object with 'files', got one without it"),
-        (json.dumps({"files": FILES}), "must be a JSON object with 'description', got one without it"),
-        (json.dumps({"files": None, "description": {}}), "files in {path} must be a dict, got None"),
-        (json.dumps({"files": {"colour": 1}, "description": {}}), "the configuration of a fit, got: TypeError"),
-        (json.dumps({"files": FILES, "description": {"standardization": {"mean": [0]}}}), "of a fit, got: TypeError"),
-        (json.dumps({"files": FILES, "description": {"standardization": STATISTICS}}), "statistics of 3 features"),
+        (
+            json.dumps({"data": "pieces", "files": FILES}),
+            "must be a JSON object with 'description', got one without it",
+        ),
+        (json.dumps({"data": "pieces", "files": None, "description": {}}), "files in {path} must be a dict, got None"),
+        (
+            json.dumps({"data": "pieces", "files": {"colour": 1}, "description": {}}),
+            "the configuration of a fit, got: TypeError",
+        ),
+        (
+            json.dumps({"data": "pieces", "files": FILES, "description": {"standardization": {"mean": [0]}}}),
+            "of a fit, got: TypeError",
+        ),
+        (
+            json.dumps({"data": "pieces", "files": FILES, "description": {"standardization": STATISTICS}}),
+            "statistics of 3 features",
+        ),
         ("[]", "must be a JSON object, got list"),
         ("{", "must be JSON, got: "),
     ],
@@ -116,7 +153,10 @@ def test_one_state_is_no_plural(tmp_path, capsys):
     path = tmp_path / "one.csv"
     path.write_text("".join(f"{step % 3},{step % 5}\n" for step in range(40)))
     LinearAutoencoder(1).fit(data.load(str(path)).train).save(tmp_path / "autoencoder.safetensors")
-    for options, expected in (((), "1 state of 1 unit: "), (("--every_step", "--force"), "6 states of 1 unit: ")):
+    for options, expected in (
+        ((), "1 state of 1 unit for 1 sequence: "),
+        (("--every_step", "--force"), "6 states of 1 unit for "),
+    ):
         status, printed, _ = run(capsys, "encode", tmp_path, path, *options)
         assert status == 0
         assert printed.startswith(expected)

@@ -1,11 +1,12 @@
 """The fingerprint of an experiment's code: it covers what a measurement depends on, and a stale run is refused."""
 
 import ast
+import json
 import shutil
 
 import pytest
 
-from linmem.experiments.harness import fingerprint, reproduce
+from linmem.experiments.harness import equal_code, fingerprint, reproduce
 from linmem.experiments.harness.fingerprint import ROOT, code_fingerprint, sources
 from linmem.experiments.harness.records import require_records, write_records
 from linmem.runs.options import ESTIMATOR
@@ -76,3 +77,30 @@ def test_a_stale_run_is_refused_and_stale_records_are_named(tmp_path, monkeypatc
     write_records("parameters", tmp_path, [{k: v for k, v in stale[0].items() if k != "last"}])
     with pytest.raises(ValueError, match="must be continued by the code that began it"):
         reproduce.reproduce("parameters", tmp_path)
+
+
+def test_records_of_a_version_with_equal_results_are_said_to_be_so(tmp_path):
+    text = reproduce.reproduce("table1", tmp_path, grid="smoke")
+    present = code_fingerprint("linmem.experiments.table1")
+    write_records("table1", tmp_path, [one | {"code": "a" * 16} for one in require_records("table1", tmp_path)])
+
+    def compared(*lines):
+        rows = [{"experiment": name, "earlier": earlier, "code": code} for name, earlier, code in lines]
+        (tmp_path / equal_code.FILE).write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return reproduce.reproduce("table1", tmp_path)
+
+    chain = [("table1", "a" * 16, "b" * 16), ("table1", "b" * 16, present)]
+    assert compared(*chain) == f"{text}\n\n{reproduce.EQUAL_CODE}"
+    assert reproduce.SHORT[reproduce.EQUAL_CODE] in reproduce.list_experiments(tmp_path, check_code=True)
+    for lines in (chain[:1], [("capacity", "a" * 16, present)], [("table1", present, "a" * 16)]):
+        assert compared(*lines) == f"{text}\n\n{reproduce.OTHER_CODE}"
+
+
+def test_comparisons_leave_out_times_alone(tmp_path):
+    reproduce.reproduce("parameters", tmp_path, grid="smoke")
+    results = [record["result"] for record in require_records("parameters", tmp_path)]
+    kept = [equal_code.without_times(one) for one in results]
+    assert kept != results
+    for one, other in zip(results, kept, strict=True):
+        assert set(one) - set(other) <= {"seconds", "cpu_seconds"}
+        assert all(one[key] == other[key] for key in other if not isinstance(one[key], dict | list))

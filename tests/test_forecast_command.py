@@ -169,6 +169,9 @@ def test_names_of_channels_may_hold_commas_and_quotes(tmp_path, capsys):
     status, printed, _ = run(capsys, "forecast", folder, "--steps=1")
     assert status == 0
     assert printed.startswith("1 step of 2 channels after step 119: ")
+    status, _, error = run(capsys, "forecast", folder, "--series=4", "--force")
+    assert status == 2
+    assert "series must be 0 for a single series split in time, got 4" in error
     table = rows(folder / "forecast" / "forecast.csv")
     assert list(table[0]) == ["step", *(f"{name}{part}" for name in names for part in ("", "_lower", "_upper"))]
     assert column(table, names[1]) == pytest.approx(2 * column(table, names[0]), rel=1e-3)

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -17,7 +18,7 @@ from linmem.nn.unfolded import UnfoldedNetwork
 from linmem.training import pretraining
 from linmem.training.options import TrainingOptions
 from linmem.training.pretraining import hidden_states, pretrain, pretrain_on_inputs
-from linmem.training.tasks import GivenValues
+from linmem.training.tasks import Classes, GivenValues
 
 LENGTHS = (6, 9, 4, 9, 7)
 
@@ -167,6 +168,58 @@ def test_pretraining_checks_what_it_will_fill_before_training(monkeypatch, optio
     assert_same_state([lmn.state_dict(), readout.state_dict()], before)
 
 
+ROLLS = [torch.eye(3), torch.ones(4, 3), torch.zeros(5, 3)]
+
+
+@pytest.mark.parametrize("convert", [torch.Tensor.bool, torch.Tensor.long, torch.Tensor.numpy, torch.Tensor.tolist])
+def test_targets_may_be_of_any_type_of_numbers(convert):
+    found = []
+    for given in (ROLLS, [convert(x) for x in ROLLS]):
+        layer, readout = LMN(3, 4, 2), nn.Linear(2, 3)
+        for parameter in (*layer.parameters(), *readout.parameters()):
+            nn.init.constant_(parameter, 0.1)
+        pretrain(layer, readout, given, given, lags=1, options=TrainingOptions(max_epochs=1))
+        found.append([layer.state_dict(), readout.state_dict()])
+    assert_same_state(*found)
+
+
+@pytest.mark.parametrize("classes", [torch.tensor([1]), np.array([0]), [1]])
+def test_classes_may_be_targets(classes):
+    layer, readout = LMN(3, 4, 2), nn.Linear(2, 2)
+    how = TrainingOptions(max_epochs=1)
+    history = pretrain(layer, readout, ROLLS, [classes] * 3, lags=1, options=how, task=Classes()).history
+    assert 0 < history.epochs[0].valid_loss < 2
+
+
+@pytest.mark.parametrize(
+    ("inputs", "targets", "options", "message"),
+    [
+        ([torch.ones(5, 2)] * 2, ROLLS[:2], {}, "sequence 0 must have 3 features, got 2"),
+        (ROLLS, [x[:, :2] for x in ROLLS], {}, r"targets\[0\] must have shape \(n, 3\), o = readout.out_features, got"),
+        (ROLLS, [x.sum(1) for x in ROLLS], {}, r"targets\[0\] must have shape \(n, 3\)"),
+        (ROLLS, [*ROLLS[:2], ROLLS[2] + torch.nan], {}, r"targets\[2\] must be finite"),
+        (ROLLS, [*ROLLS[:2], ROLLS[2] + 0.5], {}, r"targets\[2\] must have entries 0 and 1, got others. Pass task"),
+        (ROLLS, [x.to(torch.complex64) for x in ROLLS], {}, r"targets\[0\] must be an array or tensor of real numbers"),
+        (ROLLS, ["one", "two", "three"], {}, r"targets\[0\] must be an array or tensor of real numbers"),
+        (
+            ROLLS,
+            [torch.tensor([3])] * 3,
+            {"task": Classes()},
+            r"targets\[0\] must hold classes from 0 to 2, got 3 to 3",
+        ),
+        (ROLLS, [x[:0] for x in ROLLS], {}, r"targets\[0\] must have 1 to 3 rows, at most one per step, got 0"),
+        (ROLLS[:1], ROLLS[:1], {}, "sequences must have at least 2 entries to hold one out, got 1"),
+        (ROLLS, ROLLS, {"dropout": 0.1}, "dropout must be two numbers, of inputs and of hidden units, got 0.1"),
+        (ROLLS, ROLLS, {"dropout": (0.1, 2)}, "dropout must be a finite number from 0 to 1, got 2"),
+        (ROLLS, ROLLS, {"valid": ROLLS}, "valid must be a pair of two lists"),
+    ],
+)
+def test_pretraining_checks_pairs_before_training(monkeypatch, inputs, targets, options, message):
+    monkeypatch.setattr(pretraining, "train", lambda *_, **__: pytest.fail("training began"))
+    with pytest.raises(ValueError, match=message):
+        pretrain(LMN(3, 4, 6), nn.Linear(6, 3), inputs, targets, **options)
+
+
 def assert_same_state(found, expected):
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
@@ -243,8 +296,9 @@ def test_a_lossy_transfer_raises():
     autoencoder, centred = (LinearAutoencoder(6, center=center).fit(hidden) for center in (False, True))
     with pytest.raises(ValueError, match="output must be 'memory', got 'functional'"):
         from_unfolded_(LMN(3, 4, 6, output="functional"), nn.Linear(6, 2), unfolded, autoencoder)
-    with pytest.raises(ValueError, match="autoencoder must have center=False"):
-        from_unfolded_(LMN(3, 4, 6), nn.Linear(6, 2), unfolded, centred)
+    for one in (centred, centred.set_params(center=False)):  # what the fit subtracted counts
+        with pytest.raises(ValueError, match="autoencoder must have center=False"):
+            from_unfolded_(LMN(3, 4, 6), nn.Linear(6, 2), unfolded, one)
     with pytest.raises(ValueError, match=r"readout.out_features must be 2, got 3"):
         from_unfolded_(LMN(3, 4, 6), nn.Linear(6, 3), unfolded, autoencoder)
     with pytest.raises(ValueError, match="memory_decay must be greater than 0 and at most 1, got 0"):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from types import ModuleType
 
 import pytest
 import torch
@@ -80,6 +81,21 @@ def test_a_configuration_that_does_not_fit_is_refused_with_file_and_reason(kind,
         kind.from_pretrained(tmp_path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_device_and_the_options_of_a_download_are_those_of_the_mixin(tmp_path, monkeypatch):
+    layer, asked = LMN(3, 4, 5), {}
+    layer.save_pretrained(tmp_path)
+    assert LMN.from_pretrained(tmp_path, map_location="meta", revision="main").weight_xh_l0.is_meta
+    hub = ModuleType("huggingface_hub")
+    hub.snapshot_download = lambda name, **options: asked.update(name=name, **options) or str(tmp_path)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    loaded = LMN.from_pretrained("some/model", revision="v2", cache_dir="cache", token="t", local_files_only=True)
+    assert torch.equal(loaded.weight_xh_l0, layer.weight_xh_l0)
+    assert asked["name"] == "some/model"
+    assert (asked["revision"], asked["cache_dir"], asked["token"]) == ("v2", "cache", "t")
+    assert asked["local_files_only"]
+    assert not asked["force_download"]
 
 
 def test_bad_folders_are_refused(tmp_path, monkeypatch):

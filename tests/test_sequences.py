@@ -41,12 +41,32 @@ def test_buckets_hold_each_sequence_once_and_do_not_overlap_in_length(batch_size
         assert max(lengths[i] for i in shorter) <= min(lengths[i] for i in longer)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.bool_, np.uint8, ">f4"])
-def test_types(dtype):
+SINGLE = [np.float16, np.float32, np.bool_, np.uint8, np.int16, np.uint16, ">f4"]
+DOUBLE = [np.float64, np.int32, np.int64, np.uint64, ">f8", ">i4", np.longdouble, object]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"), [(one, torch.float32) for one in SINGLE] + [(one, torch.float64) for one in DOUBLE]
+)
+def test_types(dtype, expected):
     array = np.eye(3, 2).astype(dtype)
     (tensor,) = check_sequences([array])
-    assert tensor.dtype == (torch.float64 if dtype == np.float64 else torch.float32)
+    assert tensor.dtype == expected
     assert np.array_equal(tensor.numpy(), np.eye(3, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int16, torch.bfloat16, torch.int32, torch.int64])
+def test_tensors_have_the_dtype_of_equal_arrays(dtype):
+    (tensor,) = check_sequences([torch.eye(3, 2).to(dtype)])
+    assert tensor.dtype == (torch.float64 if dtype in (torch.int32, torch.int64) else torch.float32)
+    assert torch.equal(tensor, torch.eye(3, 2).to(tensor))
+
+
+@pytest.mark.parametrize("kind", [np.array, torch.tensor, list])
+def test_large_integers_are_not_rounded(kind):
+    values = [[2**24 + 1, 2**53], [2**24 + 3, -(2**31) + 1]]  # 2²⁴ + 1 is no float32
+    (tensor,) = check_sequences([kind(values)])
+    assert tensor.to(torch.int64).tolist() == values
 
 
 def test_floats_are_shared_and_read_only_or_reversed_memory_is_accepted():
@@ -56,6 +76,8 @@ def test_floats_are_shared_and_read_only_or_reversed_memory_is_accepted():
     array.flags.writeable = False
     assert torch.equal(check_sequences([array[::-1]])[0], torch.ones(4, 2))
     assert torch.equal(check_sequences([array])[0], torch.ones(4, 2))
+    assert torch.equal(check_sequences([array[:1][::-1]])[0], torch.ones(1, 2))
+    assert torch.equal(check_sequences([array[:, :1][:, ::-1]])[0], torch.ones(4, 1))
 
 
 def test_one_block_is_a_list_of_sequences(ragged):

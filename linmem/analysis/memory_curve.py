@@ -18,6 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from linmem import data
+from linmem.autoencoder.autoencoder_file import FILE as AUTOENCODER
 from linmem.autoencoder.estimator import LinearAutoencoder
 from linmem.autoencoder.solvers import Remembered
 from linmem.data import FolderOptions
@@ -119,7 +120,7 @@ def fit(
         `folder` already holds a fit and `force` is false, or another process writes there.
     """
     names = (
-        "autoencoder.safetensors",
+        AUTOENCODER,
         "memory_curve.json",
         "memory_curve.md",
         "memory_curve.png",

@@ -20,6 +20,7 @@ from linmem.storage import tensor_file
 from linmem.storage.parsing import parsing
 from linmem.validation import shown
 
+FILE = "autoencoder.safetensors"  # in the folder of `linmem fit`
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 KIND, VERSION = "LinearAutoencoder", 2
 

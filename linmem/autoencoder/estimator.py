@@ -150,10 +150,11 @@ class LinearAutoencoder(FittedAutoencoder, BaseEstimator):
         Every fit is complete: a later `partial_fit` starts a new one.
         """
         self._check_parameters()
-        self._clear()
         if isinstance(sequences, Iterator):
+            self._clear()
             return self._fit_iterator(sequences)
         opened = open_source(sequences, bool(self.center), float(self.lag_decay))
+        self._clear()  # an earlier fit outlives sequences that are refused
         self._input_type, self.n_features_in_ = opened.input_type, opened.features
         zero = torch.zeros(opened.features, dtype=torch.float64, device=opened.input_type.device)
         mean = zero if opened.mean is None else opened.mean
@@ -163,10 +164,12 @@ class LinearAutoencoder(FittedAutoencoder, BaseEstimator):
     def partial_fit(self, sequences: Any, y: Any = None) -> "LinearAutoencoder":
         """Add one more chunk of sequences, in memory that does not grow.
 
-        `fit` forgets all chunks, and the first chunk after `fit` or `load` starts anew, whatever was fitted before.
-        The solution is computed when a result is first needed. With `lag_decay` below 1 and K·a ≤ 8000 it equals that
-        of `fit` on all chunks up to rounding. With `lag_decay=1` so it does while Ξ has at most 2000 columns; beyond,
-        the energy past the first 2 p + 100 directions is lost.
+        `fit` forgets all chunks, and the first chunk after `fit` or `load` starts anew, whatever was fitted
+        before. The solution is computed when a result is first needed. With `lag_decay` below 1 and K·a ≤ 8000
+        it equals that of `fit` on all chunks up to rounding, but the sum is of ΞᵀΞ: directions with less than
+        about 1e-8 of the largest singular value are lost, and `memory_size` must be at most the rank that is
+        left. With `lag_decay=1` so it does while Ξ has at most 2000 columns; beyond, the energy past the first
+        2 p + 100 directions is lost.
         """
         self._check_parameters()
         if self._chunks is None:

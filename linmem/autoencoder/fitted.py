@@ -16,7 +16,7 @@ from linmem.autoencoder import coding
 from linmem.autoencoder.evaluation import relative_error
 from linmem.autoencoder.history.sources import InputType, as_collection
 from linmem.autoencoder.solution import ClosedForm
-from linmem.sequences import check_sequences
+from linmem.sequences import check_sequences, floating, tensor_of
 from linmem.storage.limits import require_memory
 from linmem.storage.parsing import parsing
 from linmem.validation import check_count
@@ -136,7 +136,7 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
                 f"states must have shape (n, {len(solution.A)}), got {tuple(tensor.shape)}. Pass encoded states."
             )
         require_memory(8 * length * self.n_features_in_ * max(tensor.shape), "length in decode")
-        input_type = InputType(isinstance(states, Tensor), _floating(tensor.dtype), tensor.device)
+        input_type = InputType(isinstance(states, Tensor), floating(tensor.dtype), tensor.device)
         blocks = solution.blocks(length)
         return input_type.convert(coding.decode(tensor.to(blocks), blocks, self._shift))
 
@@ -263,7 +263,7 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
             raise ValueError(f"x_t must have shape ({a},) or (n, {a}), got {tuple(tensor.shape)}. Pass one step.")
         if not torch.isfinite(tensor).all():
             raise ValueError("x_t must be finite, got NaN or infinity. Remove or fill in such values first.")
-        input_type = InputType(isinstance(x_t, Tensor), _floating(tensor.dtype), tensor.device)
+        input_type = InputType(isinstance(x_t, Tensor), floating(tensor.dtype), tensor.device)
         return tensor.to(input_type.dtype), input_type
 
 
@@ -273,7 +273,7 @@ FITTED = tuple(name for name in FittedAutoencoder.__annotations__ if name.endswi
 def _as_tensor(name: str, values: Any) -> Tensor:
     """Convert an array or tensor of real numbers; ValueError if it is neither."""
     with parsing(name, "an array or a tensor of real numbers", "Convert it."):
-        tensor = torch.as_tensor(values)
+        tensor = values if isinstance(values, Tensor) else tensor_of(values)
         if tensor.is_complex() or tensor.is_meta or tensor.layout != torch.strided:
             raise ValueError(f"values of {tensor.dtype} on {tensor.device}")
     return tensor
@@ -296,7 +296,3 @@ def _check_score_state(state: Any, begin: coding.ScoreState) -> coding.ScoreStat
                 "returned for the same sequences."
             )
     return state
-
-
-def _floating(dtype: torch.dtype) -> torch.dtype:
-    return dtype if dtype in (torch.float32, torch.float64) else torch.float32

@@ -48,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = next((argument for argument in arguments if argument in COMMANDS), "")
     try:
         options = vars(_parse(name, arguments)[name])
+        if options.get("out") == "":
+            raise ValueError("out must be a path, got ''. Leave it out for the default.")
         command, device = _function(name), options.pop("device", "cpu")
         _set_machine(device, options.pop("threads", 1))
         with plain_warnings(name, _one_line), data_parallel.join_workers(device) as own_device:

@@ -1,7 +1,7 @@
 """A user's own files as a data set: a folder of MIDI, NPY, CSV or TS files, or one file of numbers.
 
 `load_folder` finds the files, reads them into cases, takes labels from class folders, labels.csv or TS files, and
-splits the cases: by folders train, valid and test, by TS file names (NAME_TRAIN.ts), or by `partition`.
+splits the cases: by folders train, valid and test, by names of TS files in a folder (NAME_TRAIN.ts), or by `partition`.
 
 Symbols: T steps, a features.
 """
@@ -102,7 +102,7 @@ def load_folder(path: Path, options: FolderOptions = FolderOptions()) -> Splits:
     cases, names, skipped = read_files(root, files, options.reading, options.skip_bad_files)
     warn_if_transposed(cases, options.layout)
     warn_if_dated(cases)
-    given = [split_named(name) for name in names]
+    given = [None if path.is_file() else split_named(name) for name in names]
     found = find_labels(root, names, any(given), suffix, options)
     if found is None and cases[0].label is not None:
         found = labels_of.Labels([(str(case.label),) for case in cases], cases[0].regression)
@@ -110,7 +110,7 @@ def load_folder(path: Path, options: FolderOptions = FolderOptions()) -> Splits:
 
 
 def load_unlabelled(path: Path, options: FolderOptions = FolderOptions()) -> Splits | None:
-    """Load all sequences of a folder or file as the test split, without labels; None where the files name their splits.
+    """Load all sequences of a folder or file as the test split, without labels; None where a folder names splits.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def load_unlabelled(path: Path, options: FolderOptions = FolderOptions()) -> Spl
     """
     root, files, _ = files_of(path)
     cases, names, skipped = read_files(root, files, options.reading, options.skip_bad_files)
-    if any(map(split_named, names)):
+    if not path.is_file() and any(map(split_named, names)):
         return None
     warn_if_transposed(cases, options.layout)
     warn_if_dated(cases)

@@ -136,7 +136,7 @@ def from_unfolded_(
     check_size("hidden_size", single_size(layer.hidden_size), unfolded.hidden_size)
     check_size("memory_size", layer.memory_size, p)
     check_size("the autoencoder's input size", f, unfolded.hidden_size)
-    check_uncentered(autoencoder)
+    check_uncentered(bool(torch.as_tensor(autoencoder.mean_).any()))
     k = unfolded.lags
     decode = _lag_decoders(autoencoder, k + 1)
     W_mh = torch.einsum("kgf,kfp->gp", unfolded.weight_hh.to(decode), decode[:k])

@@ -53,13 +53,27 @@ class Pretrained:
         write_json(folder / CONFIG, configuration)
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str]) -> Any:
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | PathLike[str],
+        *,
+        map_location: str | torch.device = "cpu",
+        revision: str | None = None,
+        cache_dir: str | PathLike[str] | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+    ) -> Any:
         """Build the model that `save_pretrained` wrote, in evaluation mode and with the dtype of its weights.
 
         Parameters
         ----------
         pretrained_model_name_or_path : str or path
             The folder, or the name of a repository on the Hugging Face Hub.
+        map_location : str or torch.device
+            Device of the weights.
+        revision, cache_dir, force_download, local_files_only, token
+            Of a download, as in `huggingface_hub.snapshot_download`; a folder needs none.
 
         Raises
         ------
@@ -68,7 +82,14 @@ class Pretrained:
         ImportError
             The name is no folder, and huggingface_hub is not installed.
         """
-        folder = _folder(pretrained_model_name_or_path)
+        folder = _folder(
+            pretrained_model_name_or_path,
+            revision=revision,
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+            token=token,
+        )
         for name in (CONFIG, WEIGHTS):
             if not (folder / name).is_file():
                 raise ValueError(f"{folder} must hold {CONFIG} and {WEIGHTS}, got no {name}. Save the model again.")
@@ -83,7 +104,7 @@ class Pretrained:
         except RuntimeError as error:
             reason = reason_of(error)
             raise ValueError(f"{folder} must hold a {cls.__name__}, got another model: {reason}. {remedy}") from None
-        return model.eval()
+        return model.to(map_location).eval()
 
 
 def _dtype(tensors: dict[str, Tensor]) -> torch.dtype | None:
@@ -92,7 +113,7 @@ def _dtype(tensors: dict[str, Tensor]) -> torch.dtype | None:
     return dtypes.pop() if len(dtypes) == 1 else None
 
 
-def _folder(name: str | PathLike[str]) -> Path:
+def _folder(name: str | PathLike[str], **download: Any) -> Path:
     path = Path(name)
     if path.is_dir():
         return path
@@ -103,4 +124,4 @@ def _folder(name: str | PathLike[str]) -> Path:
             f"pretrained_model_name_or_path must be a folder, got {str(name)!r}. "
             "To download models, install huggingface_hub."
         ) from None
-    return Path(snapshot_download(str(name), allow_patterns=[CONFIG, WEIGHTS]))
+    return Path(snapshot_download(str(name), allow_patterns=[CONFIG, WEIGHTS], **download))

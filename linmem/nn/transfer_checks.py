@@ -53,14 +53,14 @@ def check_trainable_transfer(layer: LMN, readout: nn.Linear, autoencoder: Linear
         return
     if not isinstance(autoencoder, LinearAutoencoder):
         raise TypeError(f"autoencoder must be a linmem.LinearAutoencoder, got a {type(autoencoder).__name__}.")
-    check_uncentered(autoencoder)
+    check_uncentered(bool(autoencoder.center))  # `fit` will read it
     if isinstance(autoencoder.memory_size, Integral):  # others depend on the data
         check_size("the autoencoder's memory_size", int(autoencoder.memory_size), layer.memory_size)
 
 
-def check_uncentered(autoencoder: LinearAutoencoder) -> None:
-    """Raise ValueError if an autoencoder of hidden states subtracts their mean."""
-    if autoencoder.center:
+def check_uncentered(centered: bool) -> None:
+    """Raise ValueError for an autoencoder of hidden states that subtracts their mean."""
+    if centered:
         raise ValueError("autoencoder must have center=False, because missing hidden states are zero, got center=True.")
 
 

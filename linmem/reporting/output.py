@@ -39,12 +39,17 @@ def output_paths(folder: Path, names: Sequence[str], force: bool) -> list[Path]:
 
 
 def check_free(folder: Path, names: Sequence[str], force: bool) -> None:
-    """Raise FileExistsError if `folder` holds one of `names` and `force` is false; nothing is written.
+    """Raise FileExistsError if `folder` holds one of `names` and `force` is false, or is a file; nothing is written.
 
     Files of a command that was killed while it wrote them do not count: see `unfinished`.
     """
-    for path in (folder, *(folder / name for name in names)):
+    paths = [folder / name for name in names]
+    for path in (folder, *paths):
         require_no_dangling_link(path)
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"out must be in a folder, got {folder}, which is a file. Use another path (--out).")
+    if taken := next((path for path in paths if path.is_dir()), None):
+        raise FileExistsError(f"out must not be a folder, got {taken}. Use the path of a file in it (--out).")
     if not force and (existing := _complete(folder, names)):
         raise FileExistsError(
             f"out must not hold earlier output, got {folder / existing[0]}. Use another folder (--out) or replace it "

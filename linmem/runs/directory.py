@@ -202,6 +202,8 @@ def check_summary(content: Any, source: str) -> dict[str, Any]:
 def _check_free(folder: Path, *, resume: bool, force: bool) -> None:
     for path in (folder, *(folder / name for name in FILES)):
         require_no_dangling_link(path)
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"out must be a folder, got {folder}, which is a file. Use another path (--out).")
     held = [name for name in TRAINED if (folder / name).exists()]
     if held and not resume and not force:
         raise FileExistsError(

@@ -104,6 +104,8 @@ def forecast(
 def series_of(splits: Splits, split: str, index: int) -> Tensor:
     """The whole of a series split in time, or one sequence (T, a) of a split."""
     if splits.consecutive:
+        if index != 0:
+            raise ValueError(f"series must be 0 for a single series split in time, got {index}.")
         return torch.cat([*splits.train, *splits.valid, *splits.test])
     sequences: list[Tensor] = getattr(splits, split)
     if not 0 <= index < len(sequences):

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from linmem.runs.directory import load_run, read_options
+from linmem.autoencoder.autoencoder_file import FILE as AUTOENCODER
+from linmem.runs.directory import TRAINED, load_run, read_options
 from linmem.runs.fitted_estimator import load_estimator
 from linmem.runs.options import ESTIMATOR
 
@@ -59,6 +60,12 @@ def load(run: str | Path, *, best_by: str = "loss", device: str | torch.device =
     >>> outputs.shape
     torch.Size([1, 5, 88])
     """
+    path = Path(run) / AUTOENCODER
+    if path.exists() and not any((Path(run) / name).exists() for name in TRAINED):
+        raise ValueError(
+            f"run must be a folder of `linmem train`, got {run} of `linmem fit`. "
+            f"Use LinearAutoencoder.load({str(path)!r})."
+        )
     if read_options(Path(run)).model.model == ESTIMATOR:
         return load_estimator(Path(run))
     return load_run(Path(run), best_by)[1].to(device)

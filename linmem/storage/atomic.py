@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +66,8 @@ def write_json(path: str | Path, content: Any) -> None:
 
 
 def write_lines(path: str | Path, rows: Iterable[Any]) -> None:
-    """Write dataclasses as JSON lines, one per row."""
-    write_text(path, "".join(json.dumps(asdict(row)) + "\n" for row in rows))
+    """Write dataclasses whose fields JSON can hold, one per line."""
+    write_text(path, "".join(json.dumps(vars(row)) + "\n" for row in rows))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -82,6 +82,6 @@ def _counts(examples: Examples, indices: list[int], like: Tensor) -> Tensor:
 
 @singledispatch
 def on_device(examples: Any, model: nn.Module) -> Any:
-    """Move the examples to the device of the model's weights."""
-    device = next(chain(model.parameters(), model.buffers())).device
-    return Examples(*([tensor.to(device) for tensor in tensors] for tensors in examples))
+    """Move the examples to the device of the model's weights, and floating-point numbers to their dtype."""
+    like = next(chain(model.parameters(), model.buffers()))
+    return Examples(*([y.to(like if y.is_floating_point() else like.device) for y in tensors] for tensors in examples))

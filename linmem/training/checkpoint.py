@@ -8,7 +8,7 @@ after its last complete epoch.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ def save(state: TrainingState, options: dict[str, Any], path: Path) -> None:
         tensors |= {f"best/{name}/{key}": tensor for key, tensor in best.weights.items()}
     description = {
         "options": options,
-        "history": [asdict(epoch) for epoch in state.history],
+        "history": [vars(epoch) for epoch in state.history],  # `asdict` copies: it took most of an epoch in long runs
         "best": {name: {"epoch": best.epoch, "value": best.value} for name, best in state.best.items()},
         "norm_limits": fixed_limits(state.model),
     }

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from os import PathLike
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,14 +29,15 @@ from linmem.nn.lmn import LMN
 from linmem.nn.scan.checks import check_dense_memory
 from linmem.nn.transfer_checks import check_memory_output, check_size, check_trainable_transfer, check_transfer
 from linmem.nn.unfolded import UnfoldedNetwork
-from linmem.sequences import check_sequences
 from linmem.training.loop import (
     History,
     train,
 )
 from linmem.training.options import TrainingOptions
+from linmem.training.pairs import as_splits, checked_pairs, unzipped
 from linmem.training.tasks import Examples, GivenFrames, Task
 from linmem.training.transposition import for_fits
+from linmem.validation import check_number, shown
 
 ENCODED = 500  # sequences encoded at once: all states of MNIST's 50,000 images take 20 GB at p = 128
 
@@ -75,9 +76,9 @@ def pretrain(
         One layer with biases, `output="memory"`, `memory="dense"`.
     readout : Linear
         p → o, with a bias.
-    sequences, targets : list of Tensor
-        The training set, (T_i, a) and (T_i, o); targets are 0 or 1 unless `task` is given.
-    valid : two lists of Tensor, optional
+    sequences, targets : list of arrays or tensors
+        The training set, (T_i, a) and (n_i, o), n_i targets for the last n_i steps; 0 or 1 unless `task` is given.
+    valid : two lists of arrays or tensors, optional
         Validation set for early stopping; by default every tenth training sequence.
     lags : int
         k, past hidden states that the unfolded network reads; 10 in the paper.
@@ -111,9 +112,10 @@ def pretrain(
     Raises
     ------
     ValueError
-        The sizes of layer, readout, autoencoder and data do not match, the layer has a diagonal memory, layer or
-        readout have no bias, the autoencoder is centered, or there are too few sequences to hold any out. All this is
-        checked before training, but for an autoencoder whose size depends on the data.
+        The sizes of layer, readout, autoencoder and data do not match, targets are not numbers that the task needs,
+        the layer has a diagonal memory, layer or readout have no bias, the autoencoder is centered, or there are too
+        few sequences to hold any out. All this is checked before training, but for an autoencoder whose size depends
+        on the data.
 
     Examples
     --------
@@ -130,9 +132,17 @@ def pretrain(
     for name, module, expected in (("lmn", lmn, LMN), ("readout", readout, nn.Linear)):
         if not isinstance(module, expected):
             raise TypeError(f"{name} must be a {expected.__name__}, got a {type(module).__name__}.")
-    splits = _as_splits(sequences, targets, valid, readout.weight)
     check_transfer(lmn, readout, readout.out_features, memory_decay)
     check_trainable_transfer(lmn, readout, autoencoder)
+    if not isinstance(dropout, tuple | list) or len(dropout) != 2:
+        raise ValueError(f"dropout must be two numbers, of inputs and of hidden units, got {shown(dropout)}.")
+    for probability in dropout:
+        check_number("dropout", probability, 0, 1)
+    if valid is not None and not (isinstance(valid, tuple | list) and len(valid) == 2):
+        raise ValueError(f"valid must be a pair of two lists, sequences and targets, got {shown(valid)}.")
+    training = checked_pairs(sequences, targets, lmn.input_size, readout, task)
+    held_out = None if valid is None else checked_pairs(*valid, lmn.input_size, readout, task)
+    splits = as_splits(training, held_out)
     unfolded = build_unfolded(lmn, readout, lags, nonlinearity, options.seed)
     set_output_bias_(unfolded, readout.bias)  # `from_unfolded_` copies it back
     if autoencoder is None:  # only its encoder is used
@@ -145,8 +155,7 @@ def pretrain(
     history = train(
         model, splits, cast(Task, _PreparedExamples(task)), options, checkpoint=checkpoint, progress=progress
     )
-    pieces = Examples(check_sequences(sequences), [torch.as_tensor(y) for y in targets])
-    fitted = for_fits(pieces, options.transpose, options.seed)
+    fitted = for_fits(unzipped(training), options.transpose, options.seed)
     states = hidden_states(unfolded, fitted.inputs)
     autoencoder.fit([piece for whole in states for piece in (whole.split(steps) if steps else [whole])])
     from_unfolded_(lmn, readout, unfolded, autoencoder, memory_decay)
@@ -259,32 +268,3 @@ def _cut(splits: PairedSplits, steps: int) -> PairedSplits:
     ]
     targets = {**splits.targets, "train": [y for _, y in kept]}
     return replace(splits, train=[x for x, _ in kept], targets=targets)
-
-
-def _as_splits(sequences: Any, targets: Any, valid: Any, like: Tensor) -> PairedSplits:
-    sequences, targets = _pairs(sequences, targets, like)
-    if valid is not None:
-        held_out, held_out_targets = _pairs(valid[0], valid[1], like)
-        return PairedSplits("pairs", sequences, held_out, [], targets={"train": targets, "valid": held_out_targets})
-    if len(sequences) < 2:
-        raise ValueError(f"sequences must have at least 2 entries to hold one out, got {len(sequences)}. Pass valid=.")
-    kept, out = ([i for i in range(len(sequences)) if (i % 10 == 0) == held] for held in (False, True))
-    parts = {"train": kept, "valid": out}
-    return PairedSplits(
-        "pairs",
-        [sequences[i] for i in kept],
-        [sequences[i] for i in out],
-        [],
-        targets={name: [targets[i] for i in part] for name, part in parts.items()},
-    )
-
-
-def _pairs(sequences: Any, targets: Any, like: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    sequences, targets = check_sequences(sequences), [torch.as_tensor(y) for y in targets]
-    if len(sequences) != len(targets):
-        raise ValueError(f"targets must have one entry per sequence ({len(sequences)}), got {len(targets)}.")
-    for index, (x, y) in enumerate(zip(sequences, targets, strict=True)):
-        if not 1 <= len(y) <= len(x):
-            raise ValueError(f"targets[{index}] must have 1 to {len(x)} rows, at most one per step, got {len(y)}.")
-    numbers = [y.to(like) if y.is_floating_point() else y.to(like.device) for y in targets]  # classes stay integers
-    return [x.to(like) for x in sequences], numbers

@@ -11,6 +11,7 @@ from linmem.cli.data_argument import DataArgument
 from linmem.cli.default_folder import default_folder
 from linmem.cli.signature import Options
 from linmem.data import FolderOptions
+from linmem.validation import check_count
 
 
 def fit(
@@ -46,6 +47,6 @@ def fit(
     from linmem.reporting.output import require_matplotlib
 
     require_matplotlib()
-    estimator = LinearAutoencoder(**autoencoder, random_state=seed)
+    estimator = LinearAutoencoder(**autoencoder, random_state=check_count("seed", seed, least=0))
     folder = Path(out) if out else default_folder("fit", data)
     print(memory_curve.fit(data, folder, estimator, FolderOptions(**files), device=device, force=force))

@@ -7,6 +7,7 @@ Its options are the fields of the dataclasses in `linmem.runs.options.GROUPS`: `
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from linmem.cli.signature import Options
 from linmem.nn.registry import MODELS
 from linmem.runs.directory import CONFIG, read_options
 from linmem.runs.options import ESTIMATOR, GROUPS, RunOptions, with_options
+from linmem.validation import shown
 
 
 def train(
@@ -53,6 +55,10 @@ def train(
     from linmem.runs import defaults, runner
     from linmem.training import data_parallel
 
+    if (model := options.get("model", ESTIMATOR)) not in LINES:
+        if near := get_close_matches(str(model), LINES, 1):
+            raise ValueError(f"model must be one that the help lists, got {shown(model)}. Did you mean {near[0]}?")
+        raise ValueError(f"model must be one of {', '.join(LINES)}, got {shown(model)}.")
     run_options, splits = with_options(RunOptions(data), options), None
     folder = Path(out) if out else None
     if folder is None or not (resume and (folder / CONFIG).exists()):

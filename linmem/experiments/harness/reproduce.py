@@ -19,6 +19,7 @@ from linmem.experiments.harness import targets
 from linmem.experiments.harness.catalog import EXPERIMENTS, Experiment, config_record, default_grid, load_experiment
 from linmem.experiments.harness.cpu_time import CPUMeter
 from linmem.experiments.harness.epoch_limit import epoch_limit_text
+from linmem.experiments.harness.equal_code import versions
 from linmem.experiments.harness.fingerprint import code_fingerprint
 from linmem.experiments.harness.reads_of_test import Run, sealed_results
 from linmem.experiments.harness.records import (
@@ -39,6 +40,8 @@ from linmem.storage.atomic import write_text
 from linmem.storage.messages import reason_of
 
 OTHER_CODE = "Measured by other code than this version of linmem; --force measures again."
+EQUAL_CODE = "Measured by an earlier version of the code, with equal results on the smallest grid."
+SHORT = {OTHER_CODE: "measured by other code", EQUAL_CODE: "measured by an earlier version with equal results"}
 
 
 def reproduce(
@@ -96,13 +99,21 @@ def reproduce(
                     write_records(name, folder, records)
             last = records[-1] | {"last": True, "cpu_seconds": meter.total()}
             write_records(name, folder, [*records[:-1], last])
-    note = "" if is_current(name, read_records(name, folder).valid) else f"\n\n{OTHER_CODE}"
-    return show(name, folder) + note
+    note = code_note(name, read_records(name, folder).valid, folder)
+    return "\n\n".join(part for part in (show(name, folder), note) if part)
 
 
 def is_current(name: str, records: Sequence[Record]) -> bool:
     """Return whether all records were measured by the present code."""
     return all(record.get("code") == code_fingerprint(f"linmem.experiments.{name}") for record in records)
+
+
+def code_note(name: str, records: Sequence[Record], folder: Path) -> str:
+    """Return a sentence if the records were measured by another version of the code, else nothing."""
+    if is_current(name, records):
+        return ""
+    equal = {record.get("code") for record in records} <= versions(name, folder)
+    return EQUAL_CODE if equal else OTHER_CODE
 
 
 def show(name: str, folder: Path) -> str:
@@ -141,7 +152,7 @@ def list_experiments(folder: Path, *, check_code: bool = False) -> str:
     rows = []
     for name in EXPERIMENTS:
         valid, problem = read_records(name, folder)
-        code = "measured by other code" if check_code and not is_current(name, valid) else ""
+        code = SHORT.get(code_note(name, valid, folder), "") if check_code else ""
         parts = (problem, provenance_text(valid, name, folder) if valid else "", code)
         state = "; ".join(part for part in parts if part) or "not run"
         rows.append({"experiment": name, "title": load_experiment(name).TITLE, "state": state})

@@ -24,6 +24,7 @@ from linmem.training.tasks import Task
 
 WORK = "work"  # folder of intermediate work, beside the records
 TRIALS = "trials"  # folder of all trained runs, beside the records
+LONGEST_WAIT = 60.0  # seconds between two checks for the runs of other processes
 
 
 def shared_runs(work: Path) -> Path:
@@ -62,7 +63,7 @@ def train_all(
     progress : bool
         Whether to show a progress bar.
     interval : float
-        Seconds between two checks for the runs of other processes.
+        Seconds between two checks for the runs of other processes; more where a check takes long.
 
     Raises
     ------
@@ -71,6 +72,7 @@ def train_all(
     """
     runs = list(dict.fromkeys(plan))
     while True:
+        started = time.process_time()
         outcomes = sweep(runs, folder, progress=progress)
         for one in outcomes:
             if one.state == "failed" and not (may_diverge and one.diverged):
@@ -78,7 +80,7 @@ def train_all(
         if all(one.state in ("complete", "failed") for one in outcomes):
             _keep_trials(outcomes, folder)
             return {one.options: one for one in outcomes}
-        time.sleep(interval)
+        time.sleep(max(interval, min(10 * (time.process_time() - started), LONGEST_WAIT)))
 
 
 def _keep_trials(outcomes: Sequence[Outcome], folder: Path) -> None:

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from linmem.experiments.harness import catalog, targets
 from linmem.experiments.harness.catalog import config_record, default_grid, load_experiment
 from linmem.experiments.harness.records import Record, Records, bad_record, caveat, is_complete, read_records
-from linmem.experiments.harness.reproduce import is_current
+from linmem.experiments.harness.reproduce import EQUAL_CODE, OTHER_CODE, code_note
 from linmem.experiments.report.markup import Picture, html, picture
 from linmem.reporting.output import output_paths
 from linmem.storage.atomic import write_text
@@ -32,6 +32,11 @@ from linmem.storage.messages import reason_of
 PAGE = "index.html"
 MADE_BY = '<meta name="generator" content="linmem report">'
 STATES = ("complete", "incomplete", "not run", "damaged")
+CODE = {
+    "": "this version of linmem",
+    EQUAL_CODE: "an earlier version of linmem, with equal results on the smallest grid",
+    OTHER_CODE: "other than this version of linmem",
+}
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ def part(name: str, folder: Path) -> Part:
         about=html(inspect.cleandoc(_description(module)), module.TITLE),
         state=state,
         problem="; ".join(filter(None, (records.problem, target_problem, body_problem))),
-        facts=_facts(name, records.valid) if records.valid else {},
+        facts=_facts(name, records.valid, folder) if records.valid else {},
         body=body,
         pictures=pictures,
         targets=stated,
@@ -166,7 +171,7 @@ def _where(records: Records, show: Callable[[Sequence[Mapping[str, Any]]], objec
     return f"record {number} of {len(records.results)}, {type(error).__name__}: {reason_of(error)}"
 
 
-def _facts(name: str, records: Sequence[Record]) -> dict[str, str]:
+def _facts(name: str, records: Sequence[Record], folder: Path) -> dict[str, str]:
     """Return the provenance of the records; several values where they were measured at several times or places."""
     days = [str(one["finished"])[:10] for one in records]
     seeds = {str(one["result"].get("seed", one["seed"])) for one in records} - {"None"}
@@ -178,7 +183,7 @@ def _facts(name: str, records: Sequence[Record]) -> dict[str, str]:
         "time": _duration(sum(float(one["seconds"]) for one in records)),
         "machine": _distinct(f"{one.get('machine', 'unknown')}, {_threads(one['threads'])}" for one in records),
         "commit": _distinct(str(one["commit"] or "unknown")[:7] for one in records),
-        "code": "this version of linmem" if is_current(name, records) else "other than this version of linmem",
+        "code": CODE[code_note(name, records, folder)],
         "versions": _distinct(", ".join(f"{name} {v}" for name, v in one["versions"].items()) for one in records),
     }
 
