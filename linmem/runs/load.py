@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def load(run: str | Path, *, best_by: str = "loss", device: str | torch.device =
     torch.Size([1, 5, 88])
     """
     path = Path(run) / AUTOENCODER
-    if path.exists() and not any((Path(run) / name).exists() for name in TRAINED):
+    if os.path.exists(path) and not any(map(os.path.exists, (Path(run) / name for name in TRAINED))):
         raise ValueError(
             f"run must be a folder of `linmem train`, got {run} of `linmem fit`. "
             f"Use LinearAutoencoder.load({str(path)!r})."
