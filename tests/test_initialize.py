@@ -183,6 +183,33 @@ def test_targets_may_be_of_any_type_of_numbers(convert):
     assert_same_state(*found)
 
 
+class Halves(GivenValues):
+    """A user's own task: two outputs per target."""
+
+    def loss(self, outputs, targets):
+        return (outputs.mean(1) - targets).square().sum()
+
+    def count(self, outputs, targets):
+        return super().count(outputs.mean(1, keepdim=True), targets[:, None])
+
+
+class OwnTask:
+    """The methods that training calls, and no class of linmem."""
+
+    def __init__(self):
+        self.loss, self.count = Halves().loss, Halves().count
+
+
+def test_a_users_own_task_may_have_targets_of_another_shape():
+    layer, readout = LMN(3, 4, 2), nn.Linear(2, 2)
+    targets = [x[:, 0] + 0.5 for x in ROLLS]
+    how = TrainingOptions(max_epochs=1)
+    history = pretrain(layer, readout, ROLLS, targets, lags=1, options=how, task=OwnTask()).history
+    assert 0 < history.epochs[0].valid_loss < 10
+    with pytest.raises(ValueError, match=r"targets\[0\] must have shape \(n, 2\)"):
+        pretrain(layer, readout, ROLLS, targets, lags=1, options=how, task=Halves())
+
+
 @pytest.mark.parametrize("classes", [torch.tensor([1]), np.array([0]), [1]])
 def test_classes_may_be_targets(classes):
     layer, readout = LMN(3, 4, 2), nn.Linear(2, 2)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from linmem.data import PairedSplits
 from linmem.sequences import check_sequences, tensor_of
 from linmem.storage.parsing import parsing
-from linmem.training.tasks import Examples, GivenFrames, Task
+from linmem.training.tasks import Classes, Examples, GivenFrames, NextFrame, NextValue, Task
 
 Pairs = list[tuple[Tensor, Tensor]]  # of one sequence and its targets
 
@@ -26,7 +26,7 @@ def checked_pairs(sequences: Any, targets: Any, features: int, readout: nn.Linea
     ----------
     sequences : list of (T_i, a) arrays or tensors
     targets : list of (n_i, o) arrays or tensors, or of (n_i,) classes
-        Those of the last n_i steps. Other tasks than frames may have classes, as integers.
+        Those of the last n_i steps. The task `Classes` has classes, as integers; a user's own may have other shapes.
     features : int
         a.
     readout : Linear
@@ -77,7 +77,7 @@ def unzipped(pairs: Pairs) -> Examples:
 
 
 def _target(values: Any, index: int, outputs: int, task: Task) -> Tensor:
-    """Return (n, o) finite numbers, 0 and 1 for frames; or, for other tasks, (n,) classes."""
+    """Return finite numbers: (n, o) of frames and values, (n,) classes, any of a user's own task."""
     name = f"targets[{index}]"
     with parsing(name, "an array or tensor of real numbers", "Convert it."):
         y = values if isinstance(values, Tensor) else tensor_of(values)
@@ -87,16 +87,18 @@ def _target(values: Any, index: int, outputs: int, task: Task) -> Tensor:
             not isinstance(values, Tensor) and np.asarray(values).dtype.kind in "iu"
         ):  # classes, which `tensor_of` makes floats
             y = y.long()
-    frames = isinstance(task, GivenFrames)
-    if y.ndim == 1 and not frames and not y.is_floating_point():
+    if y.ndim == 0:
+        raise ValueError(f"{name} must have a row per target, got a single number.")
+    if isinstance(task, Classes) and y.ndim == 1 and not y.is_floating_point():
         if y.numel() and not 0 <= int(y.min()) <= int(y.max()) < outputs:
             raise ValueError(f"{name} must hold classes from 0 to {outputs - 1}, got {int(y.min())} to {int(y.max())}.")
         return y.long()
-    if y.ndim != 2 or y.shape[1] != outputs:
-        raise ValueError(f"{name} must have shape (n, {outputs}), o = readout.out_features, got {tuple(y.shape)}.")
-    y = y if y.is_floating_point() else y.double()
+    if isinstance(task, NextFrame | NextValue):  # of other tasks outputs and targets may differ in number
+        if y.ndim != 2 or y.shape[1] != outputs:
+            raise ValueError(f"{name} must have shape (n, {outputs}), o = readout.out_features, got {tuple(y.shape)}.")
+        y = y if y.is_floating_point() else y.double()
     if not torch.isfinite(y).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity. Leave out such steps.")
-    if frames and not ((y == 0) | (y == 1)).all():
+    if isinstance(task, GivenFrames) and not ((y == 0) | (y == 1)).all():
         raise ValueError(f"{name} must have entries 0 and 1, got others. Pass task=GivenValues() for other numbers.")
     return y
